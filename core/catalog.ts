@@ -1,0 +1,211 @@
+/**
+ * The catalog: which providers are there, which models they have, and what is known of each model.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { RouterError } from "./errors.ts";
+import { type Price, priceSchema } from "./price.ts";
+import { type Encoding, encodings } from "./tokens.ts";
+import type { Transport } from "./transport.ts";
+
+export type { Price } from "./price.ts";
+
+/** What is known of a model. A field that is absent is not known. */
+export interface ModelFacts {
+  /** What its tokens cost. Without it costs are recorded as unknown, never as 0. */
+  readonly price?: Price | undefined;
+  /** Tokens that prompt and answer may have together. */
+  readonly context?: number | undefined;
+  /** Tokens that an answer may have. */
+  readonly maxOutput?: number | undefined;
+  /** The encoding its tokens are counted with before the provider reports them. */
+  readonly encoding?: Encoding | undefined;
+}
+
+/** The schema of {@linkcode ModelFacts}, for the configuration file and for provider files. */
+export const modelFactsSchema = z.strictObject({
+  price: priceSchema.optional(),
+  context: z.int().positive().optional(),
+  maxOutput: z.int().positive().optional(),
+  encoding: z.enum(encodings).optional(),
+});
+
+/** One model of one provider. */
+export interface Target {
+  /** The provider's name. */
+  readonly provider: string;
+  /** The model's id as the vendor spells it. */
+  readonly model: string;
+  /** What is known of it. */
+  readonly facts: ModelFacts;
+}
+
+/** A model that clients may name. */
+export interface CatalogModel extends Target {
+  /** `provider/model`. */
+  readonly id: string;
+}
+
+/** Milliseconds for which a vendor's own list of models is taken as current. */
+const listLifetime = 10 * 60_000;
+
+/** Milliseconds before a vendor is asked again after an unknown model or a failed listing. */
+const listPause = 60_000;
+
+/** Milliseconds a listing may take. */
+const listTimeout = 5_000;
+
+interface Listing {
+  ids: readonly string[];
+  askedAt: number;
+  failed: boolean;
+  running?: Promise<void> | undefined;
+}
+
+/** The providers by name, and their models. */
+export class Catalog {
+  /** The providers, in the order of their names. */
+  readonly providers: ReadonlyMap<string, Transport>;
+  /** Names that stand for models, the first to be tried first. */
+  readonly aliases: ReadonlyMap<string, readonly string[]>;
+  readonly #overrides: Readonly<Record<string, ModelFacts>>;
+  readonly #listings = new Map<string, Listing>();
+
+  /**
+   * @param providers Every loaded provider, configured or not.
+   * @param overrides Facts by `provider/model`, which win over the provider's own.
+   * @param aliases Names that stand for models.
+   */
+  constructor(
+    providers: readonly Transport[],
+    overrides: Readonly<Record<string, ModelFacts>> = {},
+    aliases: Readonly<Record<string, readonly string[]>> = {},
+  ) {
+    this.providers = new Map(
+      providers.toSorted((a, b) => a.name < b.name ? -1 : 1).map((each) => [each.name, each]),
+    );
+    this.#overrides = overrides;
+    this.aliases = new Map(Object.entries(aliases));
+  }
+
+  /** One model of one provider, whether the vendor lists it or not. */
+  target(provider: string, model: string): Target {
+    const own = this.providers.get(provider)?.models[model];
+    return { provider, model, facts: { ...own, ...this.#overrides[`${provider}/${model}`] } };
+  }
+
+  /**
+   * Finds what a client names: an alias, `provider/model`, or an id that one provider lists.
+   *
+   * @returns The targets, the first to be tried first; more than one only for an alias.
+   * @throws {RouterError} `no_route` when nobody has it, when several have it, or when its provider
+   * is not configured; the message says what to write or to set.
+   */
+  async resolve(name: string): Promise<Target[]> {
+    const alias = this.aliases.get(name);
+    if (alias === undefined) return [await this.#resolve(name)];
+    return await Promise.all(alias.map((each) => this.#resolve(each)));
+  }
+
+  async #resolve(name: string): Promise<Target> {
+    const found = this.#find(name);
+    if (found !== undefined) return found;
+    await this.#refresh(listPause);
+    const second = this.#find(name);
+    if (second !== undefined) return second;
+    const idle = [...this.providers.values()].find((each) =>
+      each.missing !== undefined && each.models[name] !== undefined
+    );
+    throw noRoute(
+      idle === undefined
+        ? `No provider has the model "${name}". GET /v1/models lists what there is; write "provider/model" for a model that is not listed`
+        : `The model "${name}" belongs to the provider "${idle.name}", which is not configured. ${idle.missing}`,
+    );
+  }
+
+  /** The encoding of the model that a client names, where it is known without asking a vendor. */
+  encodingOf(name: string): Encoding | undefined {
+    const first = this.aliases.get(name)?.[0] ?? name;
+    const slash = first.indexOf("/");
+    const named = this.providers.get(first.slice(0, Math.max(slash, 0)));
+    if (named !== undefined) return this.target(named.name, first.slice(slash + 1)).facts.encoding;
+    const owner = this.#configured().find((each) => Object.hasOwn(each.models, first));
+    return owner && this.target(owner.name, first).facts.encoding;
+  }
+
+  /** Every model of every configured provider, as far as the vendors answer in time. */
+  async models(): Promise<CatalogModel[]> {
+    await this.#refresh(listLifetime);
+    return this.#configured().flatMap((each) =>
+      [...this.#idsOf(each)].map((model) => ({
+        id: `${each.name}/${model}`,
+        ...this.target(each.name, model),
+      }))
+    );
+  }
+
+  #configured(): Transport[] {
+    return [...this.providers.values()].filter((each) => each.missing === undefined);
+  }
+
+  #idsOf(provider: Transport): Set<string> {
+    return new Set([
+      ...Object.keys(provider.models),
+      ...this.#listings.get(provider.name)?.ids ?? [],
+    ]);
+  }
+
+  #find(name: string): Target | undefined {
+    const slash = name.indexOf("/");
+    if (slash > 0) {
+      const provider = this.providers.get(name.slice(0, slash));
+      if (provider !== undefined && slash + 1 < name.length) {
+        if (provider.missing !== undefined) {
+          throw noRoute(`The provider "${provider.name}" is not configured. ${provider.missing}`);
+        }
+        return this.target(provider.name, name.slice(slash + 1));
+      }
+    }
+    const owners = this.#configured().filter((each) =>
+      Object.hasOwn(each.models, name) || this.#listings.get(each.name)?.ids.includes(name)
+    );
+    if (owners.length > 1) {
+      const choices = owners.map((each) => `"${each.name}/${name}"`).join(" or ");
+      throw noRoute(`Several providers have the model "${name}". Write ${choices}`);
+    }
+    return owners[0] && this.target(owners[0].name, name);
+  }
+
+  /** Asks the vendors whose list is older than `maxAge`; a vendor that fails keeps its last list. */
+  async #refresh(maxAge: number): Promise<void> {
+    await Promise.all(
+      this.#configured().map((each) => {
+        const listing = this.#listings.get(each.name) ??
+          { ids: [], askedAt: -Infinity, failed: false };
+        this.#listings.set(each.name, listing);
+        if (listing.running !== undefined) return listing.running;
+        if (performance.now() - listing.askedAt < (listing.failed ? listPause : maxAge)) return;
+        listing.askedAt = performance.now();
+        listing.running = this.#list(each, listing);
+        return listing.running;
+      }),
+    );
+  }
+
+  async #list(provider: Transport, listing: Listing): Promise<void> {
+    try {
+      listing.ids = await provider.listModels(AbortSignal.timeout(listTimeout));
+      listing.failed = false;
+    } catch {
+      // `xrouter doctor` says why; here the last list, or the provider's own table, goes on serving.
+      listing.failed = true;
+    } finally {
+      listing.running = undefined;
+    }
+  }
+}
+
+function noRoute(message: string): RouterError {
+  return new RouterError("no_route", message, { param: "model" });
+}

@@ -1,0 +1,236 @@
+/**
+ * OpenAI's chat-completions wire: what a request must look like, what an answer looks like, and how
+ * much of either XRouter understands. What it does not understand passes through.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { RouterError } from "./errors.ts";
+
+/** How deep the JSON of a request may nest. OpenAI's own tool schemas allow five levels. */
+export const maxDepth = 64;
+
+/** How many messages one request may hold. */
+export const maxMessages = 4096;
+
+const optionalNumber = z.number({ error: "must be a number" }).nullish();
+const positiveInteger = z.int({ error: "must be a whole number above 0" })
+  .positive({ error: "must be a whole number above 0" }).nullish();
+const optionalBoolean = z.boolean({ error: "must be true or false" }).nullish();
+const shortText = (what: string) =>
+  z.string({ error: `must be ${what}` }).min(1, { error: `must be ${what}` })
+    .max(256, { error: "must have at most 256 characters" });
+
+const contentPart = z.looseObject(
+  { type: z.string({ error: 'must name the part\'s type, such as "text"' }) },
+  { error: 'must be an object such as {"type":"text","text":"…"}' },
+);
+const content = z.union([z.string(), z.array(contentPart), z.null()], {
+  error: "must be a string, a list of content parts or null",
+});
+const toolCall = z.looseObject(
+  { id: z.string({ error: "must be the call's id, a string" }) },
+  { error: "must be an object with id, type and function" },
+);
+const message = z.looseObject({
+  role: shortText('a role such as "user"'),
+  content: content.optional(),
+  name: z.string({ error: "must be a string" }).nullish(),
+  tool_calls: z.array(toolCall, { error: "must be a list of tool calls" }).nullish(),
+  tool_call_id: z.string({ error: "must be a string" }).nullish(),
+}, { error: 'must be an object such as {"role":"user","content":"…"}' });
+const tool = z.looseObject(
+  { type: z.string({ error: 'must name the tool\'s type, such as "function"' }) },
+  { error: 'must be an object such as {"type":"function","function":{"name":"…"}}' },
+);
+
+/** The fields that XRouter checks; every other field passes through unchecked. */
+const chatSchema = z.looseObject({
+  model: shortText('a model such as "echo" or "gigachat/GigaChat-2"').optional(),
+  models: z.array(shortText("the name of a model"), { error: "must be a list of model names" })
+    .min(1, { error: "must name at least one model" })
+    .max(32, { error: "must name at most 32 models" }).optional(),
+  messages: z.array(message, { error: "must be a list of messages" })
+    .min(1, { error: "must hold at least one message" }),
+  stream: optionalBoolean,
+  stream_options: z.looseObject({ include_usage: optionalBoolean }, {
+    error: 'must be an object such as {"include_usage":true}',
+  }).nullish(),
+  max_tokens: positiveInteger,
+  max_completion_tokens: positiveInteger,
+  temperature: optionalNumber,
+  top_p: optionalNumber,
+  presence_penalty: optionalNumber,
+  frequency_penalty: optionalNumber,
+  n: positiveInteger,
+  stop: z.union([z.string(), z.array(z.string()), z.null()], {
+    error: "must be a string or a list of strings",
+  }).optional(),
+  tools: z.array(tool, { error: "must be a list of tools" }).nullish(),
+}, { error: "must be a JSON object" });
+
+/** A request's body: the checked fields typed, the others as they came. */
+export type ChatBody = z.infer<typeof chatSchema> & { model: string };
+
+/** Token counts as OpenAI reports them: `cached_tokens` is a part of `prompt_tokens`. */
+export interface WireUsage {
+  prompt_tokens: number;
+  completion_tokens: number;
+  total_tokens: number;
+  prompt_tokens_details?: { cached_tokens?: number | null } | null;
+  [field: string]: unknown;
+}
+
+/** The message of an answer, or in a stream the part of it that is new. */
+export interface ChatMessage {
+  role?: string;
+  content?: string | null;
+  tool_calls?: {
+    index?: number;
+    id?: string;
+    type?: string;
+    function?: { name?: string; arguments?: string };
+  }[];
+  [field: string]: unknown;
+}
+
+/** One alternative of an answer. `delta` in a stream, `message` otherwise. */
+export interface ChatChoice {
+  index: number;
+  delta?: ChatMessage;
+  message?: ChatMessage;
+  finish_reason?: string | null;
+  [field: string]: unknown;
+}
+
+/** A whole answer (`chat.completion`) or one event of a stream (`chat.completion.chunk`). */
+export interface ChatReply {
+  id?: string;
+  object?: string;
+  created?: number;
+  model?: string;
+  choices: ChatChoice[];
+  usage?: WireUsage | null;
+  [field: string]: unknown;
+}
+
+/**
+ * Parses and checks a request's body.
+ *
+ * @param bytes The body as it came.
+ * @returns The body, with `model` filled from `models` where only that was given.
+ * @throws {RouterError} `invalid_request` naming the first field that is wrong.
+ */
+export function parseChatBody(bytes: Uint8Array): ChatBody {
+  let json: unknown;
+  try {
+    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+  } catch (error) {
+    const reason = error instanceof SyntaxError ? "JSON" : "UTF-8";
+    throw new RouterError(
+      "invalid_request",
+      `The body is not valid ${reason}. Send one JSON object`,
+    );
+  }
+  if (tooDeep(json, maxDepth)) {
+    throw new RouterError("invalid_request", `The body nests deeper than ${maxDepth} levels`);
+  }
+  const count = (json as { messages?: unknown } | null)?.messages;
+  if (Array.isArray(count) && count.length > maxMessages) {
+    throw new RouterError(
+      "invalid_request",
+      `"messages" holds ${count.length} messages; at most ${maxMessages} are taken`,
+      { param: "messages" },
+    );
+  }
+  const checked = chatSchema.safeParse(json);
+  if (!checked.success) {
+    const issue = checked.error.issues[0]!;
+    const param = fieldPath(issue.path);
+    const message = param === "" ? `The body ${issue.message}` : `"${param}" ${issue.message}`;
+    throw new RouterError("invalid_request", message, param === "" ? {} : { param });
+  }
+  const body = json as ChatBody;
+  if (body.model === undefined) {
+    const first = body.models?.[0];
+    if (first === undefined) {
+      throw new RouterError(
+        "invalid_request",
+        '"model" is missing. Name one, such as "echo"; GET /v1/models lists them',
+        { param: "model" },
+      );
+    }
+    body.model = first;
+  }
+  return body;
+}
+
+/** A path as OpenAI writes it: `messages[0].content`. */
+function fieldPath(path: readonly PropertyKey[]): string {
+  return path.reduce<string>(
+    (text, step) =>
+      typeof step === "number"
+        ? `${text}[${step}]`
+        : text === ""
+        ? String(step)
+        : `${text}.${String(step)}`,
+    "",
+  );
+}
+
+function tooDeep(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  if (levels === 0) return true;
+  if (Array.isArray(value)) {
+    for (const item of value) if (tooDeep(item, levels - 1)) return true;
+    return false;
+  }
+  for (const key in value) {
+    if (tooDeep((value as Record<string, unknown>)[key], levels - 1)) return true;
+  }
+  return false;
+}
+
+/** The text that a reply adds: contents, refusals, reasoning and tool calls, for counting. */
+export function textOf(reply: ChatReply): string {
+  let text = "";
+  for (const choice of Array.isArray(reply.choices) ? reply.choices : []) {
+    const part = choice?.delta ?? choice?.message;
+    if (typeof part !== "object" || part === null) continue;
+    for (const field of ["content", "reasoning_content", "reasoning", "refusal"]) {
+      const value = part[field];
+      if (typeof value === "string") text += value;
+    }
+    for (const call of Array.isArray(part.tool_calls) ? part.tool_calls : []) {
+      text += `${call?.function?.name ?? ""}${call?.function?.arguments ?? ""}`;
+    }
+  }
+  return text;
+}
+
+/** Whether a stream's event only reports usage: OpenAI sends it last, with no choices. */
+export function isUsageOnly(reply: ChatReply): boolean {
+  return Array.isArray(reply.choices) && reply.choices.length === 0 &&
+    typeof reply.usage === "object" && reply.usage !== null;
+}
+
+/**
+ * A whole answer as the events of a stream, in OpenAI's order: the message, the end, and the usage
+ * by itself.
+ */
+export function toEvents(whole: ChatReply): ChatReply[] {
+  const { choices, usage, ...shared } = whole;
+  const event = { ...shared, object: "chat.completion.chunk" };
+  const events: ChatReply[] = [];
+  for (const { message, finish_reason, index, ...rest } of choices) {
+    const calls = message?.tool_calls?.map((call, position) => ({ index: position, ...call }));
+    const delta = { ...message, ...(calls && { tool_calls: calls }) };
+    events.push({ ...event, choices: [{ ...rest, index, delta, finish_reason: null }] });
+    events.push({
+      ...event,
+      choices: [{ index, delta: {}, finish_reason: finish_reason ?? "stop" }],
+    });
+  }
+  if (usage) events.push({ ...event, choices: [], usage });
+  return events;
+}

@@ -1,0 +1,107 @@
+/**
+ * A chunk of an answer: bytes first, JSON on demand.
+ *
+ * @module
+ */
+import { type ChatReply, textOf } from "./chat.ts";
+import { readEvent } from "./sse.ts";
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder();
+
+/**
+ * One event of a stream, or a whole answer: then it is the only chunk.
+ *
+ * A chunk that nobody reads is never parsed, and one that nobody changes leaves as the bytes it came
+ * in.
+ *
+ * @example Read and change a chunk
+ * ```ts
+ * import { Chunk } from "xrouter/plugin";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const bytes = new TextEncoder().encode('data: {"choices":[{"index":0,"delta":{"content":"hi"}}]}\n\n');
+ * const chunk = Chunk.fromBytes(bytes, false);
+ * assertEquals(chunk.text, "hi");
+ * chunk.replace({ ...chunk.json!, model: "mine" });
+ * assertEquals(chunk.changed, true);
+ * ```
+ */
+export class Chunk {
+  /** The chunk is a whole answer and not an event of a stream. */
+  readonly whole: boolean;
+  #bytes: Uint8Array | undefined;
+  #json: ChatReply | undefined;
+  #parsed: boolean;
+  #changed = false;
+
+  private constructor(whole: boolean, bytes: Uint8Array | undefined, json: ChatReply | undefined) {
+    this.whole = whole;
+    this.#bytes = bytes;
+    this.#json = json;
+    this.#parsed = json !== undefined;
+  }
+
+  /**
+   * A chunk as a provider sent it: an event with its closing empty line, or a whole body.
+   *
+   * @param json The same as JSON, where it has been parsed already.
+   */
+  static fromBytes(bytes: Uint8Array, whole: boolean, json?: ChatReply): Chunk {
+    return new Chunk(whole, bytes, json);
+  }
+
+  /** A chunk that XRouter made. */
+  static fromJson(json: ChatReply, whole: boolean): Chunk {
+    return new Chunk(whole, undefined, json);
+  }
+
+  /** The bytes as they will leave. */
+  get bytes(): Uint8Array {
+    this.#bytes ??= encoder.encode(
+      this.whole ? JSON.stringify(this.#json) : `data: ${JSON.stringify(this.#json)}\n\n`,
+    );
+    return this.#bytes;
+  }
+
+  /** The reply that the chunk holds; `undefined` where it is no JSON object. Parsed once. */
+  get json(): ChatReply | undefined {
+    if (!this.#parsed) {
+      this.#parsed = true;
+      const text = this.whole ? decoder.decode(this.#bytes) : readEvent(this.#bytes!).data;
+      this.#json = text === undefined ? undefined : parseReply(text);
+    }
+    return this.#json;
+  }
+
+  /** The text that the chunk adds to the answer: contents, reasoning and tool calls. */
+  get text(): string {
+    const json = this.json;
+    return json === undefined ? "" : textOf(json);
+  }
+
+  /** Whether {@linkcode Chunk.replace} was called. */
+  get changed(): boolean {
+    return this.#changed;
+  }
+
+  /** Lets the chunk leave as `json`. */
+  replace(json: ChatReply): void {
+    this.#json = json;
+    this.#parsed = true;
+    this.#bytes = undefined;
+    this.#changed = true;
+  }
+}
+
+/** Parses a reply; `undefined` for what is no JSON object. */
+export function parseReply(text: string): ChatReply | undefined {
+  try {
+    const json: unknown = JSON.parse(text);
+    return typeof json === "object" && json !== null && !Array.isArray(json)
+      ? json as ChatReply
+      : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,182 @@
+/**
+ * The program's own settings, and the configuration file.
+ *
+ * @module
+ */
+import { parseEnv } from "node:util";
+import { z } from "zod";
+import { type ModelFacts, modelFactsSchema } from "./catalog.ts";
+import { commaList, type Problem, readSettings, setting } from "./settings.ts";
+
+const whole = (low: number, high: number) =>
+  z.coerce.number({ error: "must be a number" })
+    .int({ error: "must be a whole number" })
+    .min(low, { error: `must be at least ${low}` })
+    .max(high, { error: `must be at most ${high}` });
+
+/** The settings of the program itself; plugins and providers declare their own. */
+export const programSettings = z.strictObject({
+  port: setting("PORT", whole(0, 65535).default(8000), "Port to listen on; 0 takes a free one"),
+  host: setting(
+    "XROUTER_HOST",
+    z.string().default("127.0.0.1"),
+    "Address to listen on; 0.0.0.0 listens on all",
+  ),
+  databaseUrl: setting(
+    "DATABASE_URL",
+    z.string().regex(/^(file|libsql|https?|wss?):/, {
+      error: "must begin with file:, libsql:, https:, http:, wss: or ws:",
+    }).default("file:data/xrouter.db"),
+    "libSQL database: a file, or a server",
+  ),
+  databaseAuthToken: setting(
+    "DATABASE_AUTH_TOKEN",
+    z.string().optional(),
+    "Token of a libSQL server",
+    { secret: true },
+  ),
+  corsOrigins: setting(
+    "API_CORS_ORIGINS",
+    commaList.default([]),
+    "Origins whose pages may call, with commas between; * allows all",
+  ),
+  pluginsDir: setting(
+    "XROUTER_PLUGINS_DIR",
+    z.string().optional(),
+    "A second folder of plugins, outside the project",
+  ),
+  providersDir: setting(
+    "XROUTER_PROVIDERS_DIR",
+    z.string().optional(),
+    "A second folder of providers, outside the project",
+  ),
+  currency: setting(
+    "XROUTER_CURRENCY",
+    z.string().regex(/^[A-Z]{3}$/, { error: "must be an ISO 4217 code such as RUB" }).default(
+      "RUB",
+    ),
+    "Currency of the accounts",
+  ),
+  bodyLimit: setting(
+    "XROUTER_BODY_LIMIT",
+    whole(1024, 1024 ** 3).default(10 * 1024 * 1024),
+    "Bytes that a request's body may have",
+  ),
+  stopSeconds: setting(
+    "XROUTER_STOP_SECONDS",
+    whole(0, 3600).default(30),
+    "Seconds that running answers get to finish at a stop",
+  ),
+  drainSeconds: setting(
+    "XROUTER_DRAIN_SECONDS",
+    whole(0, 3600).default(30),
+    "Seconds for which an answer is read on after its client has gone, to learn its usage",
+  ),
+  keepAliveSeconds: setting(
+    "XROUTER_KEEP_ALIVE_SECONDS",
+    whole(1, 3600).default(15),
+    "Seconds of silence after which a stream gets a comment",
+  ),
+});
+
+/** The settings of the program itself. */
+export type ProgramSettings = z.output<typeof programSettings>;
+
+const fileShape = z.strictObject({
+  $schema: z.string().optional(),
+  plugins: z.record(z.string(), z.unknown()).default({}),
+  providers: z.record(z.string(), z.unknown()).default({}),
+  models: z.record(z.string().regex(/^[^/]+\/.+$/, 'must be "provider/model"'), modelFactsSchema)
+    .default({}),
+  aliases: z.record(
+    z.string().min(1),
+    z.union([z.string().min(1).transform((name) => [name]), z.array(z.string().min(1)).min(1)], {
+      error: "must be the name of a model or a list of names",
+    }),
+  ).default({}),
+});
+
+/** The configuration file's sections. */
+export interface ConfigFile {
+  /** Settings by plugin. */
+  plugins: Record<string, unknown>;
+  /** Settings by provider. */
+  providers: Record<string, unknown>;
+  /** Facts by `provider/model`, which win over the provider's own. */
+  models: Record<string, ModelFacts>;
+  /** Names that stand for one model or for several, the first to be tried first. */
+  aliases: Record<string, string[]>;
+}
+
+/** All that is configured. */
+export interface Config {
+  /** The environment, with what `.env` adds. */
+  env: Readonly<Record<string, string | undefined>>;
+  /** The program's own settings. */
+  settings: ProgramSettings;
+  /** The configuration file's sections. */
+  file: ConfigFile;
+}
+
+/** Several things are wrong with how XRouter is set up; the message lists them all. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  /** What is wrong, each with its place. */
+  readonly problems: readonly Problem[];
+
+  /** @param problems What is wrong. */
+  constructor(problems: readonly Problem[]) {
+    const lines = problems.map(({ at, message }) => `  ${at}: ${message}`);
+    super(`XRouter cannot start:\n${lines.join("\n")}`);
+    this.problems = problems;
+  }
+}
+
+/** The environment, with the variables of a `.env` file that it does not set itself. */
+export function readEnvironment(folder: string = Deno.cwd()): Record<string, string> {
+  let file: Record<string, string | undefined> = {};
+  try {
+    file = parseEnv(Deno.readTextFileSync(`${folder}/.env`));
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  return { ...file as Record<string, string>, ...Deno.env.toObject() };
+}
+
+/**
+ * Reads the program's settings and the configuration file that `XROUTER_CONFIG` names.
+ *
+ * @throws {ConfigError} with every problem; a variable is named, a secret's value never.
+ */
+export async function readConfig(
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<Config> {
+  const problems: Problem[] = [];
+  const path = env.XROUTER_CONFIG?.trim();
+  let file: ConfigFile = { plugins: {}, providers: {}, models: {}, aliases: {} };
+  if (path) {
+    try {
+      const parsed = fileShape.safeParse(JSON.parse(await Deno.readTextFile(path)));
+      if (parsed.success) file = parsed.data;
+      else {
+        problems.push(
+          ...parsed.error.issues.map((issue) => ({
+            at: path,
+            message: `${
+              issue.path.length > 0 ? `"${issue.path.join(".")}": ` : ""
+            }${issue.message}`,
+          })),
+        );
+      }
+    } catch (error) {
+      const reason = error instanceof SyntaxError
+        ? `is not valid JSON: ${error.message}`
+        : "cannot be read. XROUTER_CONFIG must name a JSON file";
+      problems.push({ at: path, message: reason });
+    }
+  }
+  const read = readSettings(programSettings, { env, file: {}, at: "settings" });
+  problems.push(...read.problems);
+  if (read.value === undefined || problems.length > 0) throw new ConfigError(problems);
+  return { env, settings: read.value, file };
+}

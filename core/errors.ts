@@ -1,0 +1,159 @@
+/**
+ * The one table of errors and the one class that carries them.
+ *
+ * Everything that XRouter refuses, and everything that fails on the way to a provider, becomes a
+ * {@linkcode RouterError}; its code decides the HTTP status, whether the same target may be asked
+ * again, whether the next target may be asked, and whether the text may reach the client.
+ *
+ * @module
+ */
+
+/** What the table says of one code. */
+interface ErrorEntry {
+  /** HTTP status of the answer. 499 is only recorded: the client has gone. */
+  readonly status: number;
+  /** OpenAI's `error.type`. */
+  readonly type: string;
+  /** The same target may be asked again. */
+  readonly retry: boolean;
+  /** The next target may be asked. */
+  readonly fallback: boolean;
+  /** The message may reach the client; otherwise only the log has it. */
+  readonly expose: boolean;
+}
+
+const entry = (
+  status: number,
+  type: string,
+  { retry = false, fallback = false, expose = true } = {},
+): ErrorEntry => ({ status, type, retry, fallback, expose });
+
+/** Every error XRouter can answer with. */
+export const errorTable = {
+  invalid_request: entry(400, "invalid_request_error"),
+  context_length_exceeded: entry(400, "invalid_request_error", { fallback: true }),
+  content_filter: entry(400, "invalid_request_error"),
+  unauthorized: entry(401, "authentication_error"),
+  insufficient_credits: entry(402, "insufficient_quota"),
+  forbidden: entry(403, "permission_error"),
+  no_route: entry(404, "invalid_request_error"),
+  not_found: entry(404, "invalid_request_error"),
+  method_not_allowed: entry(405, "invalid_request_error"),
+  payload_too_large: entry(413, "invalid_request_error"),
+  unsupported_media_type: entry(415, "invalid_request_error"),
+  rate_limited: entry(429, "rate_limit_error"),
+  upstream_busy: entry(429, "rate_limit_error", { retry: true, fallback: true }),
+  aborted: entry(499, "aborted"),
+  internal: entry(500, "server_error", { expose: false }),
+  upstream_rejected: entry(502, "upstream_error", { fallback: true }),
+  upstream_unavailable: entry(502, "upstream_error", { retry: true, fallback: true }),
+  unavailable: entry(503, "server_error"),
+  timeout: entry(504, "timeout_error", { fallback: true }),
+} as const satisfies Record<string, ErrorEntry>;
+
+/** A code of {@linkcode errorTable}. */
+export type ErrorCode = keyof typeof errorTable;
+
+/** OpenAI's error body. */
+export interface ErrorBody {
+  error: { message: string; type: string; code: string; param: string | null };
+}
+
+/** What a {@linkcode RouterError} may carry beside its code and message. */
+export interface RouterErrorOptions {
+  /** The request's field that is wrong, as OpenAI writes it: `messages[0].content`. */
+  param?: string;
+  /** Milliseconds after which the same call may succeed; becomes `retry-after`. */
+  retryAfterMs?: number;
+  /** Headers of the answer, in lower case. */
+  headers?: Record<string, string>;
+  /** What the operator may read and the client may not, such as a vendor's own words. */
+  detail?: string;
+  /** The error that led to this one. */
+  cause?: unknown;
+}
+
+/**
+ * An error whose code stands in {@linkcode errorTable}. Throw it from a hook to refuse a request.
+ *
+ * @example Refuse a request
+ * ```ts
+ * import { RouterError } from "xrouter/plugin";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const error = new RouterError("invalid_request", "\"n\" must be 1", { param: "n" });
+ * assertEquals(error.status, 400);
+ * assertEquals(error.body().error.param, "n");
+ * ```
+ */
+export class RouterError extends Error {
+  override readonly name = "RouterError";
+  /** The code, a key of the table. */
+  readonly code: ErrorCode;
+  /** The request's field that is wrong, if it is one field. */
+  readonly param: string | undefined;
+  /** Milliseconds after which the same call may succeed. */
+  readonly retryAfterMs: number | undefined;
+  /** Headers of the answer, in lower case. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** For the log only. */
+  readonly detail: string | undefined;
+
+  /**
+   * @param code A key of the table.
+   * @param message What is wrong and what to do about it.
+   * @param options Field, waiting time, headers, detail and cause.
+   */
+  constructor(code: ErrorCode, message: string, options: RouterErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.param = options.param;
+    this.retryAfterMs = options.retryAfterMs;
+    this.headers = options.headers ?? {};
+    this.detail = options.detail;
+  }
+
+  /** HTTP status of the answer. */
+  get status(): number {
+    return errorTable[this.code].status;
+  }
+
+  /** Whether the same target may be asked again. */
+  get retry(): boolean {
+    return errorTable[this.code].retry;
+  }
+
+  /** Whether the next target may be asked. */
+  get fallback(): boolean {
+    return errorTable[this.code].fallback;
+  }
+
+  /** The body that the client reads, in OpenAI's shape. */
+  body(): ErrorBody {
+    const { type, expose } = errorTable[this.code];
+    const message = expose
+      ? this.message
+      : "XRouter failed on this request. Its log has the reason under the request id.";
+    return { error: { message, type, code: this.code, param: this.param ?? null } };
+  }
+
+  /** The headers that the client reads, `retry-after` (whole seconds, rounded up) among them. */
+  answerHeaders(): Record<string, string> {
+    return this.retryAfterMs === undefined ? { ...this.headers } : {
+      ...this.headers,
+      "retry-after": String(Math.max(1, Math.ceil(this.retryAfterMs / 1000))),
+    };
+  }
+}
+
+/**
+ * Any thrown value as a {@linkcode RouterError}; what is none becomes `internal`.
+ *
+ * @param error What was thrown.
+ * @param where What was being done, for the log: `plugin "auth" onRequest`.
+ */
+export function toRouterError(error: unknown, where: string): RouterError {
+  if (error instanceof RouterError) return error;
+  const text = error instanceof Error ? error.message : String(error);
+  return new RouterError("internal", `${where}: ${text}`, { cause: error });
+}

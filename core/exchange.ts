@@ -1,0 +1,54 @@
+/**
+ * One request as the kernel carries it through the six moments.
+ *
+ * @module
+ */
+import { type ChatBody, parseChatBody } from "./chat.ts";
+import { type RouterError, toRouterError } from "./errors.ts";
+import type { Attempt, Exchange, State } from "./plugin.ts";
+
+/** The exchange that hooks see, with what only the kernel needs. */
+export class LiveExchange implements Exchange {
+  readonly id: string = crypto.randomUUID();
+  readonly startedAt: number = Date.now();
+  /** When it began, by `performance.now()`. */
+  readonly startedTick: number = performance.now();
+  readonly headers: Headers;
+  readonly replyHeaders: Record<string, string> = {};
+  readonly state: Partial<State> = {};
+  readonly attempts: Attempt[] = [];
+  readonly #request: Request;
+  readonly #source: Uint8Array | RouterError;
+  #body: ChatBody | RouterError | undefined;
+
+  /**
+   * @param request The client's request.
+   * @param source Its body, or why there is none.
+   */
+  constructor(request: Request, source: Uint8Array | RouterError) {
+    this.#request = request;
+    this.#source = source;
+    this.headers = request.headers;
+  }
+
+  get signal(): AbortSignal {
+    return this.#request.signal;
+  }
+
+  get body(): ChatBody {
+    if (this.#body === undefined) {
+      if (!(this.#source instanceof Uint8Array)) throw this.#source;
+      try {
+        this.#body = parseChatBody(this.#source);
+      } catch (error) {
+        this.#body = toRouterError(error, "body");
+      }
+    }
+    if (this.#body instanceof Error) throw this.#body;
+    return this.#body;
+  }
+
+  get parsedBody(): ChatBody | undefined {
+    return this.#body instanceof Error ? undefined : this.#body;
+  }
+}

@@ -1,0 +1,106 @@
+/**
+ * What a provider's refusal means, where the provider itself does not say.
+ *
+ * @module
+ */
+import { type ErrorCode, RouterError, type RouterErrorOptions } from "./errors.ts";
+
+/** Milliseconds that a `retry-after` header asks to wait: seconds or a date (RFC 9110 §10.2.3). */
+export function readRetryAfter(headers: Headers, now: number = Date.now()): number | undefined {
+  const value = headers.get("retry-after")?.trim();
+  if (value === undefined || value === "") return undefined;
+  const ms = /^\d+(\.\d+)?$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now;
+  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
+}
+
+/** A vendor's own words in an error body of any of the usual shapes, cut to 500 characters. */
+export function readVendorMessage(body: string): { message?: string; code?: string } {
+  let json: unknown;
+  try {
+    json = JSON.parse(body);
+  } catch {
+    return {};
+  }
+  const outer = json as { error?: unknown; message?: unknown; code?: unknown } | null;
+  const inner = typeof outer?.error === "object" && outer.error !== null
+    ? outer.error as { message?: unknown; code?: unknown }
+    : outer;
+  const message = typeof outer?.error === "string" ? outer.error : inner?.message;
+  return {
+    ...(typeof message === "string" && { message: message.slice(0, 500) }),
+    ...(typeof inner?.code === "string" && { code: inner.code }),
+  };
+}
+
+/**
+ * A vendor's refusal by its HTTP status.
+ *
+ * What the caller got wrong is the caller's 400 in the vendor's words. What concerns XRouter's own
+ * account with the vendor (401, 402, 403) is a 502 whose vendor text stays in the log.
+ *
+ * @param provider The provider's name.
+ * @param status The vendor's HTTP status.
+ * @param body The vendor's body, as much of it as was read.
+ */
+export function faultByStatus(
+  provider: string,
+  status: number,
+  body: string,
+  headers: Headers,
+): RouterError {
+  const vendor = readVendorMessage(body);
+  const said = vendor.message === undefined ? "" : `: ${vendor.message}`;
+  const fault = (code: ErrorCode, message: string, options: RouterErrorOptions = {}) =>
+    new RouterError(code, message, { detail: `HTTP ${status} ${body.slice(0, 500)}`, ...options });
+  switch (status) {
+    case 400:
+    case 422:
+      if (
+        /context_length|context length|maximum context/i.test(`${vendor.code} ${vendor.message}`)
+      ) {
+        return fault(
+          "context_length_exceeded",
+          `Provider "${provider}" has too little room${said}`,
+        );
+      }
+      if (/content_(policy|filter)/i.test(`${vendor.code}`)) {
+        return fault("content_filter", `Provider "${provider}" refuses this content${said}`);
+      }
+      return fault("invalid_request", `Provider "${provider}" refuses the request${said}`);
+    case 413:
+      return fault("context_length_exceeded", `Provider "${provider}" finds the request too large`);
+    case 401:
+    case 403:
+      return fault(
+        "upstream_rejected",
+        `Provider "${provider}" refuses XRouter's credentials (HTTP ${status}). Its operator should run "xrouter doctor"`,
+      );
+    case 402:
+      return fault(
+        "upstream_rejected",
+        `Provider "${provider}" asks XRouter's operator to pay (HTTP 402)`,
+      );
+    case 404:
+      return fault("upstream_rejected", `Provider "${provider}" does not have this model${said}`);
+    case 408:
+    case 425:
+    case 429: {
+      const retryAfterMs = readRetryAfter(headers);
+      return fault(
+        "upstream_busy",
+        `Provider "${provider}" is busy (HTTP ${status})`,
+        retryAfterMs === undefined ? {} : { retryAfterMs },
+      );
+    }
+    default: {
+      const retryAfterMs = readRetryAfter(headers);
+      return status >= 500
+        ? fault(
+          "upstream_unavailable",
+          `Provider "${provider}" failed (HTTP ${status})`,
+          retryAfterMs === undefined ? {} : { retryAfterMs },
+        )
+        : fault("upstream_rejected", `Provider "${provider}" answers HTTP ${status}${said}`);
+    }
+  }
+}

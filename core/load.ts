@@ -1,0 +1,90 @@
+/**
+ * Loads a folder of modules: whatever file lies there is a plugin, or a provider.
+ *
+ * @module
+ */
+import { join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import type { Problem } from "./settings.ts";
+
+/** A module's default export and the file it came from. */
+export interface LoadedModule {
+  /** The file's name inside its folder: `20_rate_limit.ts`, `gigachat/mod.ts`. */
+  readonly file: string;
+  /** Where it lies. */
+  readonly path: string;
+  /** Its default export, unchecked. */
+  readonly value: unknown;
+}
+
+const moduleFile = /\.(ts|js|mjs)$/;
+const testFile = /_test\.(ts|js|mjs)$/;
+
+/**
+ * Imports every module of some folders. A module is a file that ends in `.ts`, `.js` or `.mjs`, or a
+ * folder with a `mod` file. What begins with `_` or `.`, or ends in `_test`, is left alone.
+ *
+ * @param folders The folders in turn; one that does not exist is a problem.
+ * @returns The modules by file name, numbers first, and every problem at once.
+ */
+export async function loadModules(
+  folders: readonly string[],
+): Promise<{ modules: LoadedModule[]; problems: Problem[] }> {
+  const problems: Problem[] = [];
+  const modules: LoadedModule[] = [];
+  for (const folder of folders) {
+    let files: string[];
+    try {
+      files = await moduleFiles(resolve(folder));
+    } catch {
+      problems.push({
+        at: folder,
+        message: "cannot be read as a folder. Create it or correct its name",
+      });
+      continue;
+    }
+    for (const file of files) {
+      const path = join(resolve(folder), file);
+      try {
+        const module = await import(pathToFileURL(path).href);
+        if (module.default === undefined) {
+          problems.push({
+            at: path,
+            message: "has no default export. Export what it defines by default",
+          });
+        } else modules.push({ file, path, value: module.default });
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        problems.push({ at: path, message: `cannot be loaded: ${reason}` });
+      }
+    }
+  }
+  return { modules: modules.sort((a, b) => compareFiles(a.file, b.file)), problems };
+}
+
+async function moduleFiles(folder: string): Promise<string[]> {
+  const files: string[] = [];
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    if (name.startsWith("_") || name.startsWith(".")) continue;
+    if (isDirectory) {
+      for (const mod of ["mod.ts", "mod.js", "mod.mjs"]) {
+        if (await isFile(join(folder, name, mod))) files.push(`${name}/${mod}`);
+      }
+    } else if (moduleFile.test(name) && !testFile.test(name)) files.push(name);
+  }
+  return files;
+}
+
+async function isFile(path: string): Promise<boolean> {
+  try {
+    return (await Deno.stat(path)).isFile;
+  } catch {
+    return false;
+  }
+}
+
+/** By number where both have one, then by name, whatever folder they lie in. */
+function compareFiles(a: string, b: string): number {
+  const difference = Number.parseInt(a) - Number.parseInt(b);
+  return difference || (a < b ? -1 : a > b ? 1 : 0);
+}

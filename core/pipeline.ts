@@ -1,0 +1,174 @@
+/**
+ * Makes the pipeline: checks the plugins that were loaded, and sets them up.
+ *
+ * @module
+ */
+import { z } from "zod";
+import type { InstalledPlugin } from "./kernel.ts";
+import type { LoadedModule } from "./load.ts";
+import type { Hooks, Host, Plugin, State } from "./plugin.ts";
+import { type Problem, readSettings } from "./settings.ts";
+
+const name = z.string().regex(/^[a-z][a-z0-9-]*$/, "must be lower-case words with dashes");
+const word = z.enum(["caller", "inputTokens"] satisfies (keyof State)[]);
+const hook = z.function().optional();
+const schema = z.custom<z.ZodType>((value) => value instanceof z.ZodType, "must be a zod schema");
+
+const pluginShape = z.strictObject({
+  name,
+  requires: z.array(word).optional(),
+  provides: z.array(word).optional(),
+  onError: z.enum(["reject", "skip"]).optional(),
+  config: schema.optional(),
+  setup: z.function(),
+});
+
+const hooksShape = z.strictObject(
+  {
+    onRequest: hook,
+    onRoute: hook,
+    onAttempt: hook,
+    onChunk: hook,
+    onFinish: hook,
+    routes: hook,
+    ready: hook,
+    dispose: hook,
+  } satisfies Record<keyof Hooks, z.ZodType>,
+);
+
+/** A plugin that passed the checks. */
+export interface CheckedPlugin {
+  /** Its file. */
+  readonly file: string;
+  /** The plugin. */
+  readonly plugin: Plugin<keyof State>;
+  /** Its settings, read. */
+  readonly config: unknown;
+}
+
+/** Says what is wrong with a value, one line an issue. */
+export function explain(at: string, error: z.ZodError): Problem[] {
+  return error.issues.map((issue) => ({
+    at,
+    message: issue.path.length === 0
+      ? issue.message
+      : `"${issue.path.join(".")}": ${issue.message}`,
+  }));
+}
+
+/**
+ * Checks the plugins: their shape, their order and their settings.
+ *
+ * @param modules The loaded files, in order.
+ * @param env The environment.
+ * @param sections The configuration file's sections by plugin name.
+ * @returns The pipeline, or every problem at once with its file and cure.
+ */
+export function checkPlugins(
+  modules: readonly LoadedModule[],
+  env: Readonly<Record<string, string | undefined>>,
+  sections: Readonly<Record<string, unknown>>,
+): { plugins: CheckedPlugin[]; problems: Problem[] } {
+  const problems: Problem[] = [];
+  const plugins: CheckedPlugin[] = [];
+  for (const { file, path, value } of modules) {
+    if (!/^\d+_/.test(file)) {
+      problems.push({
+        at: path,
+        message:
+          `has no number. Its number is its place in the pipeline: rename it to "45_${file}", say`,
+      });
+    }
+    const shape = pluginShape.safeParse(value);
+    if (!shape.success) {
+      problems.push(...explain(path, shape.error));
+      continue;
+    }
+    const plugin = value as Plugin<keyof State>;
+    const twin = plugins.find((each) => each.plugin.name === plugin.name);
+    if (twin !== undefined) {
+      problems.push({
+        at: path,
+        message: `plugin "${plugin.name}" is already defined by ${twin.file}. Rename one of them`,
+      });
+    }
+    const read = readSettings(plugin.config ?? z.strictObject({}), {
+      env,
+      file: sections[plugin.name],
+      at: `plugins["${plugin.name}"]`,
+    });
+    problems.push(...read.problems);
+    plugins.push({ file: path, plugin, config: read.value });
+  }
+  problems.push(...checkOrder(plugins));
+  return { plugins, problems };
+}
+
+/** `requires` and `provides` check the order that the file names give; they never change it. */
+function checkOrder(plugins: readonly CheckedPlugin[]): Problem[] {
+  return plugins.flatMap(({ plugin, file }, place) =>
+    (plugin.requires ?? []).flatMap((word) => {
+      const provides = (each: CheckedPlugin) => each.plugin.provides?.includes(word);
+      if (plugins.slice(0, place).some(provides)) return [];
+      const later = plugins.slice(place).find(provides);
+      const message = later === undefined
+        ? `plugin "${plugin.name}" needs state.${word}, but no plugin provides it. Add one that does`
+        : `plugin "${plugin.name}" needs state.${word}, but "${later.plugin.name}", which provides it, runs later. Give it a higher number than ${later.file}`;
+      return [{ at: file, message }];
+    })
+  );
+}
+
+/**
+ * Sets the plugins up, in order. When one fails, those before it are closed again.
+ *
+ * @param hostFor Makes the host that a plugin sees.
+ * @throws {Error} naming the plugin, its file and what went wrong.
+ */
+export async function installPlugins(
+  plugins: readonly CheckedPlugin[],
+  hostFor: (plugin: string) => Host,
+): Promise<InstalledPlugin[]> {
+  const installed: InstalledPlugin[] = [];
+  try {
+    for (const { plugin, file, config } of plugins) {
+      let hooks: Hooks;
+      try {
+        hooks = await plugin.setup(config, hostFor(plugin.name)) as Hooks;
+      } catch (error) {
+        const reason = error instanceof Error ? error.message : String(error);
+        throw new Error(`plugin "${plugin.name}" (${file}) cannot be set up: ${reason}`, {
+          cause: error,
+        });
+      }
+      const shape = hooksShape.safeParse(hooks);
+      if (!shape.success) {
+        const reasons = explain(file, shape.error).map((problem) => problem.message).join("; ");
+        throw new Error(`setup of plugin "${plugin.name}" (${file}) must return hooks: ${reasons}`);
+      }
+      installed.push({ name: plugin.name, file, onError: plugin.onError ?? "reject", hooks });
+    }
+    return installed;
+  } catch (error) {
+    await disposePlugins(installed, () => {});
+    throw error;
+  }
+}
+
+/**
+ * Closes plugins in reverse order; one that fails does not keep the others open.
+ *
+ * @param failed Told which plugin failed and why.
+ */
+export async function disposePlugins(
+  plugins: readonly InstalledPlugin[],
+  failed: (plugin: InstalledPlugin, error: unknown) => void,
+): Promise<void> {
+  for (const plugin of plugins.toReversed()) {
+    try {
+      await plugin.hooks.dispose?.();
+    } catch (error) {
+      failed(plugin, error);
+    }
+  }
+}

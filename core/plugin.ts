@@ -1,0 +1,236 @@
+/**
+ * The page everyone reads: what a plugin is, when it is called, and what it may touch.
+ *
+ * A request passes six moments. Each is a hook; a plugin implements those it needs.
+ *
+ * | hook | called | may |
+ * | --- | --- | --- |
+ * | `onRequest` | in order, once | answer now, or refuse by throwing a {@linkcode RouterError} |
+ * | `onRoute` | until the first answer | name the targets, best first |
+ * | `onAttempt` | in order, before each try | edit that try's body and headers |
+ * | `onChunk` | in order, for each chunk, synchronously | read, replace or withhold the chunk |
+ * | `onFinish` | every plugin, exactly once, whatever happened | record |
+ * | `dispose` | at shutdown, in reverse order | close what `setup` opened |
+ *
+ * @module
+ */
+import type { Client } from "@libsql/client";
+import type { Hono } from "hono";
+import type { z } from "zod";
+import type { Catalog, Target } from "./catalog.ts";
+import type { ChatBody, ChatReply } from "./chat.ts";
+import type { Chunk } from "./chunk.ts";
+import type { ErrorCode, RouterError } from "./errors.ts";
+import type { Log } from "./log.ts";
+import type { ApiKey } from "./store/keys.ts";
+
+export type { Catalog, ModelFacts, Price, Target } from "./catalog.ts";
+export type { ChatBody, ChatReply } from "./chat.ts";
+export { Chunk } from "./chunk.ts";
+export { RouterError } from "./errors.ts";
+export type { Log } from "./log.ts";
+export { readSettings, setting } from "./settings.ts";
+
+/**
+ * What plugins hand to each other: a small vocabulary, each word with one owner. A plugin's own
+ * notes about an exchange belong into a `WeakMap<Exchange, …>` of its own.
+ */
+export interface State {
+  /** The key that asks. Provided by `auth`. */
+  caller: ApiKey;
+  /** Tokens of the request, counted before the call. Provided by `token-count`. */
+  inputTokens: number;
+}
+
+/** One request and all that happens to it. */
+export interface Exchange<Known extends keyof State = never> {
+  /** Unique; the client reads it in `x-request-id`. */
+  readonly id: string;
+  /** Milliseconds since 1970 when the request came. */
+  readonly startedAt: number;
+  /** The client's headers. */
+  readonly headers: Headers;
+  /**
+   * The request's body, parsed and checked when it is first read. A hook before the first attempt
+   * may edit it.
+   *
+   * @throws {RouterError} `invalid_request` and its kin when the body is wrong.
+   */
+  readonly body: ChatBody;
+  /** Aborted when the client has gone. Pass it to whatever an async hook waits for. */
+  readonly signal: AbortSignal;
+  /** Headers of the answer, in lower case; a plugin adds its own until the answer begins. */
+  readonly replyHeaders: Record<string, string>;
+  /** What earlier plugins found out. */
+  readonly state: Partial<State> & Pick<State, Known>;
+  /** The tries so far, the running one last. */
+  readonly attempts: readonly Attempt[];
+}
+
+/** Where a request may go, and how patiently. */
+export interface Route {
+  /** The targets, best first. */
+  targets: Target[];
+  /** Tries over all targets together. */
+  attempts: number;
+  /** Further tries of one target after its first, where the error allows it. */
+  retries: number;
+  /** Limits in milliseconds. A limit that passes ends the try with `timeout`. */
+  timeouts: Timeouts;
+}
+
+/** Milliseconds. */
+export interface Timeouts {
+  /** Until the first byte of the answer's body, connecting included. */
+  firstByte: number;
+  /** Silence between two chunks. */
+  idle: number;
+  /** The whole exchange, all tries together. */
+  total: number;
+}
+
+/** One try to get an answer from one target. */
+export interface Attempt {
+  /** 1 for the first. */
+  readonly number: number;
+  /** Who is asked. */
+  readonly target: Target;
+  /** What is sent: this try's own copy, one level deep. */
+  body: ChatBody;
+  /** Headers for the provider beside those that authorize the call. */
+  readonly headers: Record<string, string>;
+  /** Why it failed, once it has. */
+  error?: RouterError;
+}
+
+/** Tokens of an exchange. */
+export interface Usage {
+  /** All tokens of the prompt, cached ones included. */
+  input: number;
+  /** Tokens of the answer. */
+  output: number;
+  /** Those of `input` that came from the provider's cache. */
+  cached: number;
+  /** Counted by XRouter because the provider did not say. */
+  estimated: boolean;
+}
+
+/** How an exchange ended. */
+export interface Outcome {
+  /**
+   * `completed`: the client has the whole answer. `refused`: no provider was asked.
+   * `failed`: no provider answered, or an answer broke off. `aborted`: the client went away.
+   */
+  readonly state: "completed" | "refused" | "failed" | "aborted";
+  /** HTTP status that the client got; 499 when it left before one was sent. */
+  readonly status: number;
+  /** Why it was not completed. */
+  readonly error?: { readonly code: ErrorCode; readonly message: string };
+  /** Who answered, the last to be asked otherwise. */
+  readonly target?: Target;
+  /** The model's name in the provider's answer. */
+  readonly servedModel?: string;
+  /** What was used; absent when no provider began to answer. */
+  readonly usage?: Usage;
+  /** Milliseconds from the request to the last byte. */
+  readonly durationMs: number;
+  /** Milliseconds from the request to the first chunk. */
+  readonly firstChunkMs?: number;
+}
+
+type MaybePromise<T> = T | Promise<T>;
+
+/** The moments of an exchange; each is optional. */
+export interface Hooks<Known extends keyof State = never> {
+  /**
+   * Looks at the request before anything is done with it.
+   *
+   * @returns A whole answer to answer now, streamed if the client asked for a stream.
+   * @throws {RouterError} to refuse.
+   */
+  onRequest?(x: Exchange<Known>): MaybePromise<ChatReply | void>;
+  /** Names the targets; the first plugin that returns a route decides. */
+  onRoute?(x: Exchange<Known>): MaybePromise<Route | void>;
+  /** Edits one try before it is sent. */
+  onAttempt?(x: Exchange<Known>, attempt: Attempt): MaybePromise<void>;
+  /** Sees each chunk of the answer; no waiting here. `false` withholds the chunk. */
+  onChunk?(x: Exchange<Known>, chunk: Chunk): void | false;
+  /**
+   * Learns how it ended: exactly once, also after a refusal, an abort or a crash elsewhere, so that
+   * nothing in `x.state` is certain.
+   */
+  onFinish?(x: Exchange, outcome: Outcome): MaybePromise<void>;
+  /**
+   * Adds routes to the server, once at start. Middleware on `/v1/*` guards every route of later
+   * plugins and the model list; chat completions pass the six moments instead.
+   */
+  routes?(app: Hono): void;
+  /** Says at `GET /ready` whether the plugin can work. @throws with the reason. */
+  ready?(): MaybePromise<void>;
+  /** Closes what `setup` opened. Safe to call twice. */
+  dispose?(): MaybePromise<void>;
+}
+
+/** What a plugin gets from the program at start. */
+export interface Host {
+  /** The providers and their models. */
+  readonly catalog: Catalog;
+  /** The database, migrated. */
+  readonly database: Client;
+  /** Writes log lines that name the plugin. */
+  readonly log: Log;
+  /** ISO 4217 code of the accounting currency. */
+  readonly currency: string;
+}
+
+/** A plugin: what it needs, what it gives, and its hooks. */
+export interface Plugin<
+  Needs extends keyof State = never,
+  Config extends z.ZodType = z.ZodType,
+> {
+  /** Lower-case words with dashes, unique. */
+  readonly name: string;
+  /** State that an earlier plugin must provide; non-optional in this plugin's hooks. */
+  readonly requires?: readonly Needs[];
+  /** State that this plugin's `onRequest` sets on every request it lets pass. */
+  readonly provides?: readonly (keyof State)[];
+  /**
+   * What a crash of a hook means: `reject` (the default) fails the request, `skip` goes on without.
+   * A thrown {@linkcode RouterError} always refuses.
+   */
+  readonly onError?: "reject" | "skip";
+  /** The schema of this plugin's settings: a strict object whose fields have a description. */
+  readonly config?: Config;
+  /** Called once at start. */
+  setup(config: z.output<Config>, host: Host): MaybePromise<Hooks<Needs>>;
+}
+
+/**
+ * Types a plugin; a plugin file's default export is its result.
+ *
+ * @example A plugin that counts answers
+ * ```ts
+ * import { definePlugin } from "xrouter/plugin";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const counter = definePlugin({
+ *   name: "answer-counter",
+ *   onError: "skip",
+ *   setup(_config, host) {
+ *     let answers = 0;
+ *     return {
+ *       onFinish() {
+ *         host.log.info("answered", { answers: ++answers });
+ *       },
+ *     };
+ *   },
+ * });
+ * assertEquals(counter.name, "answer-counter");
+ * ```
+ */
+export function definePlugin<
+  const Needs extends keyof State = never,
+  Config extends z.ZodType = z.ZodType,
+>(plugin: Plugin<Needs, Config>): Plugin<Needs, Config> {
+  return plugin;
+}

@@ -1,0 +1,72 @@
+/**
+ * Checks the providers that were loaded, and connects them to their settings.
+ *
+ * @module
+ */
+import { z } from "zod";
+import { modelFactsSchema } from "./catalog.ts";
+import type { LoadedModule } from "./load.ts";
+import { explain } from "./pipeline.ts";
+import type { Provider } from "./provider.ts";
+import type { Problem } from "./settings.ts";
+import { Transport } from "./transport.ts";
+
+const method = z.function().optional();
+
+const providerShape = z.strictObject(
+  {
+    name: z.string().regex(/^[a-z][a-z0-9-]*$/, "must be lower-case words with dashes"),
+    baseUrl: z.url({ error: "must be a URL such as https://api.example.com/v1" }),
+    settings: z.custom<z.ZodType>((value) => value instanceof z.ZodType, "must be a zod schema")
+      .optional(),
+    models: z.record(z.string(), modelFactsSchema).optional(),
+    onAbort: z.enum(["drain", "cancel"]).optional(),
+    missing: method,
+    listModels: method,
+    authorize: method,
+    httpClient: method,
+    encode: method,
+    decoder: method,
+    fault: method,
+    fetch: method,
+  } satisfies Record<keyof Provider, z.ZodType>,
+);
+
+/**
+ * Checks the providers' shape and reads their settings.
+ *
+ * @param modules The loaded files.
+ * @param env The environment.
+ * @param sections The configuration file's sections by provider name.
+ * @returns The transports, all names, and every problem at once with its file and cure.
+ */
+export function checkProviders(
+  modules: readonly LoadedModule[],
+  env: Readonly<Record<string, string | undefined>>,
+  sections: Readonly<Record<string, unknown>>,
+): { transports: Transport[]; names: string[]; problems: Problem[] } {
+  const problems: Problem[] = [];
+  const transports: Transport[] = [];
+  const files = new Map<string, string>();
+  for (const { path, value } of modules) {
+    const shape = providerShape.safeParse(value);
+    if (!shape.success) {
+      problems.push(...explain(path, shape.error));
+      continue;
+    }
+    const provider = value as Provider;
+    const twin = files.get(provider.name);
+    if (twin !== undefined) {
+      problems.push({
+        at: path,
+        message: `provider "${provider.name}" is already defined by ${twin}. Rename one of them`,
+      });
+      continue;
+    }
+    files.set(provider.name, path);
+    const connected = Transport.connect(provider, { env, file: sections[provider.name] });
+    if (connected.transport === undefined) problems.push(...connected.problems);
+    else transports.push(connected.transport);
+  }
+  return { transports, names: [...files.keys()], problems };
+}

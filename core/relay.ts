@@ -1,0 +1,233 @@
+/**
+ * The pump: the one reader of a provider's answer. It outlives the client, and whatever happens it
+ * ends exactly once.
+ *
+ * @module
+ */
+import { isUsageOnly, type WireUsage } from "./chat.ts";
+import { Chunk } from "./chunk.ts";
+import type { Deadline } from "./deadline.ts";
+import { RouterError, toRouterError } from "./errors.ts";
+import { concat } from "./sse.ts";
+import type { Tally } from "./tally.ts";
+import type { Group, Upstream } from "./upstream.ts";
+
+const encoder = new TextEncoder();
+const doneFrame = encoder.encode("data: [DONE]\n\n");
+const keepAliveFrame = encoder.encode(": keep-alive\n\n");
+
+/** How an answer ended. */
+export interface RelayEnd {
+  state: "completed" | "failed" | "aborted";
+  error?: RouterError;
+}
+
+/** What the relay needs to know of its exchange. */
+export interface RelayOptions {
+  /** The provider's answer. */
+  upstream: Upstream;
+  /** Collects what was produced. */
+  tally: Tally;
+  /** Limits of this attempt. */
+  deadline: Deadline;
+  /** Shows a chunk to the plugins; `false` withholds it. */
+  onChunk?: ((chunk: Chunk) => boolean) | undefined;
+  /** The client asked for the usage event. */
+  usageWanted: boolean;
+  /** The usage for that event where the provider sent none of its own. */
+  usage: () => WireUsage | Promise<WireUsage>;
+  /** What to do when the client goes away. */
+  onAbort: "drain" | "cancel";
+  /** Milliseconds of silence between two chunks. */
+  idleMs: number;
+  /** Milliseconds for which an abandoned answer is read on. */
+  drainMs: number;
+  /** Milliseconds of silence after which the client gets a comment. */
+  keepAliveMs: number;
+  /** Called once, when everything is over. */
+  settle: (end: RelayEnd) => void;
+}
+
+/** Moves one answer from the provider to the client. */
+export class Relay {
+  readonly #o: RelayOptions;
+  #settled = false;
+  #gone = false;
+  #usageSent = false;
+  #pumping = false;
+  #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
+  #keepAlive: ReturnType<typeof setInterval> | undefined;
+  #lastSent = performance.now();
+
+  /** @param options The answer and all that belongs to it. */
+  constructor(options: RelayOptions) {
+    this.#o = options;
+  }
+
+  /**
+   * The bytes of an answer that is not streamed.
+   *
+   * @throws {RouterError} when the answer breaks off or is withheld.
+   */
+  async whole(): Promise<Uint8Array<ArrayBuffer>> {
+    try {
+      const group = await this.#o.upstream.read();
+      const bytes = group && this.#process(group);
+      if (bytes === undefined) {
+        throw new RouterError("content_filter", "The answer was withheld by a plugin");
+      }
+      this.#settle(this.#gone ? { state: "aborted" } : { state: "completed" });
+      return bytes as Uint8Array<ArrayBuffer>;
+    } catch (thrown) {
+      const error = toRouterError(thrown, "relay");
+      this.#settle({ state: this.#gone ? "aborted" : "failed", error });
+      throw error;
+    }
+  }
+
+  /** The answer as a stream; the client's pace is the pump's pace. */
+  stream(): ReadableStream<Uint8Array> {
+    return new ReadableStream<Uint8Array>({
+      start: (controller) => {
+        this.#controller = controller;
+        this.#keepAlive = setInterval(
+          () => this.#sendKeepAlive(),
+          Math.max(1, this.#o.keepAliveMs / 2),
+        );
+      },
+      pull: () => this.#pump(),
+      cancel: () => this.clientGone(),
+    }, { highWaterMark: 0 });
+  }
+
+  /** The client has left: read on for the usage, or end the call, as the provider wants it. */
+  clientGone(): void {
+    if (this.#gone || this.#settled) return;
+    this.#gone = true;
+    if (this.#o.onAbort === "cancel") {
+      this.#o.deadline.abort(new RouterError("aborted", "The client closed the connection"));
+      void this.#o.upstream.cancel();
+    }
+    if (!this.#pumping) void this.#pump();
+  }
+
+  /** Ends the answer from outside, such as at a shutdown. */
+  abort(reason: RouterError): void {
+    this.#o.deadline.abort(reason);
+    void this.#o.upstream.cancel();
+    if (!this.#pumping) void this.#pump();
+  }
+
+  /** Reads until there is something to send; after the client has gone, until the end. */
+  async #pump(): Promise<void> {
+    this.#pumping = true;
+    try {
+      while (!this.#settled) {
+        this.#o.deadline.expect(this.#gone ? this.#o.drainMs : this.#o.idleMs, "the next chunk");
+        const group = await this.#o.upstream.read();
+        this.#o.deadline.expect(Infinity, "the whole answer");
+        if (group === undefined) return await this.#finish();
+        const bytes = this.#process(group);
+        if (bytes !== undefined && !this.#gone) return this.#send(bytes);
+      }
+    } catch (error) {
+      this.#fail(toRouterError(error, "relay"));
+    } finally {
+      this.#pumping = false;
+    }
+  }
+
+  /** Shows a group to tally and plugins. @returns What is left of it for the client. */
+  #process(group: Group): Uint8Array | undefined {
+    const { tally, onChunk, usageWanted } = this.#o;
+    let untouched = true;
+    const kept: Chunk[] = [];
+    for (const chunk of group.chunks) {
+      tally.add(chunk);
+      let keep = onChunk === undefined || onChunk(chunk);
+      // Looking at the bytes spares the parsing of every other chunk.
+      if (
+        keep && !chunk.whole && hasNoChoices(chunk.bytes) && chunk.json && isUsageOnly(chunk.json)
+      ) {
+        keep = usageWanted;
+        this.#usageSent ||= usageWanted;
+      }
+      if (keep) kept.push(chunk);
+      if (!keep || chunk.changed) untouched = false;
+    }
+    if (kept.length === 0) return undefined;
+    return untouched && group.raw ? group.raw : concat(kept.map((chunk) => chunk.bytes));
+  }
+
+  async #finish(): Promise<void> {
+    const { signal } = this.#o.deadline;
+    if (signal.aborted) throw signal.reason;
+    if (!this.#o.upstream.done && !this.#o.tally.finished) {
+      throw new RouterError(
+        "upstream_unavailable",
+        "The provider broke the answer off before it was complete",
+      );
+    }
+    if (this.#gone) return this.#settle({ state: "aborted" });
+    if (this.#o.usageWanted && !this.#usageSent) {
+      const event = { object: "chat.completion.chunk", choices: [], usage: await this.#o.usage() };
+      this.#send(Chunk.fromJson(event, false).bytes);
+    }
+    this.#send(doneFrame);
+    this.#close();
+    this.#settle({ state: "completed" });
+  }
+
+  /** An unfinished answer never looks finished: an error frame, and no `[DONE]`. */
+  #fail(error: RouterError): void {
+    if (!this.#gone) {
+      const frame = { ...error.body(), choices: [{ index: 0, delta: {}, finish_reason: "error" }] };
+      this.#send(encoder.encode(`data: ${JSON.stringify(frame)}\n\n`));
+      this.#close();
+    }
+    void this.#o.upstream.cancel();
+    this.#settle({ state: this.#gone ? "aborted" : "failed", error });
+  }
+
+  #send(bytes: Uint8Array): void {
+    if (this.#gone) return;
+    this.#lastSent = performance.now();
+    this.#controller!.enqueue(bytes);
+  }
+
+  #sendKeepAlive(): void {
+    // Only while the client waits: to one that does not read, comments would pile up.
+    if (!this.#pumping || this.#gone) return;
+    if (performance.now() - this.#lastSent >= this.#o.keepAliveMs / 2) this.#send(keepAliveFrame);
+  }
+
+  #close(): void {
+    if (!this.#gone) this.#controller!.close();
+  }
+
+  #settle(end: RelayEnd): void {
+    if (this.#settled) return;
+    this.#settled = true;
+    clearInterval(this.#keepAlive);
+    this.#o.deadline.stop();
+    this.#o.settle(end);
+  }
+}
+
+const closeBracket = 93;
+const choicesOpen = encoder.encode('"choices":[');
+
+/** Whether a chunk's bytes hold `"choices":[]`, white space allowed between the signs. */
+function hasNoChoices(bytes: Uint8Array): boolean {
+  for (let at = bytes.indexOf(closeBracket); at !== -1; at = bytes.indexOf(closeBracket, at + 1)) {
+    let before = at - 1;
+    let sign = choicesOpen.length - 1;
+    for (; sign >= 0; before--) {
+      const byte = bytes[before];
+      if (byte === choicesOpen[sign]) sign--;
+      else if (byte !== 32 && byte !== 10) break;
+    }
+    if (sign < 0) return true;
+  }
+  return false;
+}

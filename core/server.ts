@@ -1,0 +1,188 @@
+/**
+ * The HTTP surface: which paths there are, and what each answers.
+ *
+ * @module
+ */
+import { zValidator } from "@hono/zod-validator";
+import { type Context, Hono } from "hono";
+import { cors } from "hono/cors";
+import { z } from "zod";
+import type { Catalog, CatalogModel } from "./catalog.ts";
+import { RouterError, toRouterError } from "./errors.ts";
+import type { InstalledPlugin, Kernel } from "./kernel.ts";
+import type { Log } from "./log.ts";
+import { readBody } from "./request_body.ts";
+
+/** What the surface is made of. */
+export interface ServerOptions {
+  /** Answers chat requests. */
+  kernel: Kernel;
+  /** The pipeline, whose routes are added. */
+  plugins: readonly InstalledPlugin[];
+  /** The models to list. */
+  catalog: Catalog;
+  /** Takes the access log. */
+  log: Log;
+  /** Origins that may call from a page. */
+  corsOrigins: readonly string[];
+  /** Bytes that a body may have. */
+  bodyLimit: number;
+  /** Rejects when the database does not answer. */
+  databaseAlive: () => Promise<void>;
+}
+
+const chatPath = "/v1/chat/completions";
+
+/** Headers that a page may read. */
+const exposedHeaders = [
+  "x-request-id",
+  "x-ratelimit-limit-requests",
+  "x-ratelimit-remaining-requests",
+  "x-ratelimit-reset-requests",
+  "retry-after",
+  "x-xrouter-provider",
+  "x-xrouter-attempts",
+];
+
+/** Makes the server's one handler. */
+export function createServer(options: ServerOptions): (request: Request) => Promise<Response> {
+  const { kernel, plugins, catalog, log, corsOrigins } = options;
+  const app = new Hono();
+  app.onError((thrown) => errorResponse(toRouterError(thrown, "route"), log));
+  app.notFound((c) =>
+    errorResponse(
+      new RouterError(
+        "not_found",
+        `There is nothing at ${c.req.path}. Chat requests go to ${chatPath}`,
+      ),
+      log,
+    )
+  );
+  if (corsOrigins.length > 0) {
+    const origin = corsOrigins.includes("*") ? "*" : [...corsOrigins];
+    app.use(cors({ origin, exposeHeaders: exposedHeaders, maxAge: 600 }));
+  }
+  // Before the plugins' routes: chat passes the six moments, and not their middleware.
+  app.post(chatPath, async (c) => {
+    const request = c.req.raw;
+    return await kernel.handle(request, await readBody(request, options.bodyLimit));
+  });
+  app.get("/health", (c) => c.json({ status: "alive" }));
+  app.get("/ready", async (c) => {
+    const reasons = await notReady(options);
+    return reasons.length === 0
+      ? c.json({ status: "ready" })
+      : c.json({ status: "not ready", reasons }, 503);
+  });
+  for (const { hooks } of plugins) hooks.routes?.(app);
+  app.get("/v1/models", async (c) => {
+    const aliases = [...catalog.aliases.keys()].map((id) => ({
+      id,
+      object: "model",
+      created: 0,
+      owned_by: "xrouter",
+    }));
+    const models = (await catalog.models()).map(describe);
+    return c.json({ object: "list", data: [...aliases, ...models] });
+  });
+  const modelId = z.object({
+    id: z.string().max(256, { error: "must have at most 256 characters" }),
+  });
+  app.get("/v1/models/:id{.+}", zValidator("param", modelId, refuse), async (c) => {
+    const { id } = c.req.valid("param");
+    const [target] = await catalog.resolve(id);
+    const answer = describe({ id, ...target! });
+    return c.json(catalog.aliases.has(id) ? { ...answer, owned_by: "xrouter" } : answer);
+  });
+  refuseOtherMethods(app);
+  return (request) => serve(app, request, log);
+}
+
+/** Answers one request; what is no chat request gets its id and its access line here. */
+async function serve(app: Hono, request: Request, log: Log): Promise<Response> {
+  const started = performance.now();
+  const response = await app.fetch(request);
+  // The kernel's answers have both: it writes the line when the last byte has left.
+  if (response.headers.has("x-request-id")) return response;
+  const requestId = crypto.randomUUID();
+  response.headers.set("x-request-id", requestId);
+  log.info("access", {
+    requestId,
+    method: request.method,
+    path: new URL(request.url).pathname,
+    status: response.status,
+    durationMs: Math.round(performance.now() - started),
+  });
+  return response;
+}
+
+/** A path that exists answers 405 to the methods that it does not have. */
+function refuseOtherMethods(app: Hono): void {
+  const methods = new Map<string, Set<string>>();
+  for (const { method, path } of app.routes) {
+    if (method === "ALL") continue;
+    methods.set(path, (methods.get(path) ?? new Set()).add(method));
+  }
+  for (const [path, allowed] of methods) {
+    if (allowed.has("GET")) allowed.add("HEAD");
+    const allow = [...allowed].join(", ");
+    app.all(path, (c) => {
+      throw new RouterError(
+        "method_not_allowed",
+        `${c.req.path} takes ${allow}, not ${c.req.method}`,
+        {
+          headers: { allow },
+        },
+      );
+    });
+  }
+}
+
+async function notReady({ plugins, databaseAlive }: ServerOptions): Promise<string[]> {
+  const checks = [
+    { name: "database", check: databaseAlive },
+    ...plugins.map(({ name, hooks }) => ({ name, check: async () => await hooks.ready?.() })),
+  ];
+  const results = await Promise.allSettled(checks.map(({ check }) => check()));
+  return results.flatMap((result, i) =>
+    result.status === "fulfilled" ? [] : [
+      `${checks[i]!.name}: ${
+        result.reason instanceof Error ? result.reason.message : result.reason
+      }`,
+    ]
+  );
+}
+
+function describe({ id, provider, facts }: CatalogModel): Record<string, unknown> {
+  return {
+    id,
+    object: "model",
+    created: 0,
+    owned_by: provider,
+    ...(facts.context !== undefined && { context_length: facts.context }),
+    ...(facts.maxOutput !== undefined && { max_output_tokens: facts.maxOutput }),
+    ...(facts.price !== undefined && { price: facts.price }),
+  };
+}
+
+/** A validator's refusal in the one shape of errors. */
+function refuse(
+  result: {
+    success: boolean;
+    error?: { issues: readonly { path: readonly PropertyKey[]; message: string }[] };
+  },
+  _c: Context,
+): void {
+  const issue = result.error?.issues[0];
+  if (result.success || issue === undefined) return;
+  const param = issue.path.map(String).join(".");
+  throw new RouterError("invalid_request", `"${param}" ${issue.message}`, { param });
+}
+
+function errorResponse(error: RouterError, log: Log): Response {
+  if (error.code === "internal") log.error(error.message, { error: String(error.cause) });
+  return new Response(JSON.stringify(error.body()), {
+    status: error.status,
+    headers: { ...error.answerHeaders(), "content-type": "application/json" },
+  });
+}

@@ -1,0 +1,132 @@
+/**
+ * Settings: each is declared once, with its variable, its type and its description, beside the code
+ * that uses it. A value comes from the environment, else from the configuration file, else from the
+ * schema's default.
+ *
+ * @module
+ */
+import { z } from "zod";
+
+/** What {@linkcode setting} writes into a schema's metadata. */
+export interface SettingMeta {
+  /** The environment variable. */
+  variable: string;
+  /** One sentence for people. */
+  description: string;
+  /** The value never appears in a message, a log or a table. */
+  secret: boolean;
+}
+
+/**
+ * Declares one setting that can come from an environment variable.
+ *
+ * @param variable The environment variable's name.
+ * @param schema Type and default. Values of the environment are strings: use `z.coerce` for numbers.
+ * @param description One sentence; the documentation prints it.
+ * @param options `secret`: the value is never printed.
+ *
+ * @example A plugin's limit
+ * ```ts
+ * import { readSettings, setting } from "xrouter/plugin";
+ * import { z } from "zod";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const config = z.strictObject({
+ *   perMinute: setting("API_RATE_LIMIT", z.coerce.number().default(100), "Requests a minute"),
+ * });
+ * const read = readSettings(config, { env: { API_RATE_LIMIT: "7" }, file: {}, at: "rate-limit" });
+ * assertEquals(read.value, { perMinute: 7 });
+ * ```
+ */
+export function setting<S extends z.ZodType>(
+  variable: string,
+  schema: S,
+  description: string,
+  options: { secret?: boolean } = {},
+): S {
+  return schema.meta({ variable, description, secret: options.secret ?? false }) as S;
+}
+
+/** A list written with commas in the environment, as an array in the configuration file. */
+export const commaList: z.ZodType<string[]> = z.preprocess(
+  (value) =>
+    typeof value === "string"
+      ? value.split(",").map((part) => part.trim()).filter((part) => part !== "")
+      : value,
+  z.array(z.string()),
+);
+
+/** A wrong setting: where it stands and what to do. */
+export interface Problem {
+  /** File, variable or field. */
+  at: string;
+  /** What is wrong and the cure. */
+  message: string;
+}
+
+/** Where values come from. */
+export interface SettingSources {
+  /** The environment, `.env` included. */
+  env: Readonly<Record<string, string | undefined>>;
+  /** This schema's section of the configuration file. */
+  file: unknown;
+  /** The section's name in messages: `plugins["rate-limit"]`. */
+  at: string;
+}
+
+/** The settings of a schema with the declaration of each. */
+export function settingsOf(
+  schema: z.ZodType,
+): Map<string, Partial<SettingMeta> & { schema: z.ZodType }> {
+  const found = new Map<string, Partial<SettingMeta> & { schema: z.ZodType }>();
+  if (!(schema instanceof z.ZodObject)) return found;
+  for (const [field, declared] of Object.entries(schema.shape as Record<string, z.ZodType>)) {
+    found.set(field, {
+      ...(declared.meta() as Partial<SettingMeta> | undefined),
+      schema: declared,
+    });
+  }
+  return found;
+}
+
+/**
+ * Reads a schema's settings from the environment and the configuration file.
+ *
+ * @returns The value, or every problem at once; a problem names the variable or the file's field and
+ * never a secret's value. An empty variable counts as not set.
+ */
+export function readSettings<S extends z.ZodType>(
+  schema: S,
+  { env, file, at }: SettingSources,
+): { value: z.output<S>; problems: [] } | { value?: undefined; problems: Problem[] } {
+  const declared = settingsOf(schema);
+  if (file !== undefined && (typeof file !== "object" || file === null || Array.isArray(file))) {
+    return { problems: [{ at, message: "must be an object with one field a setting" }] };
+  }
+  const input: Record<string, unknown> = { ...(file as Record<string, unknown> | undefined) };
+  const fromEnv = new Map<string, string>();
+  for (const [field, { variable }] of declared) {
+    const value = variable === undefined ? undefined : env[variable];
+    if (variable === undefined || value === undefined || value.trim() === "") continue;
+    input[field] = value.trim();
+    fromEnv.set(field, variable);
+  }
+  const parsed = schema.safeParse(input);
+  if (parsed.success) return { value: parsed.data, problems: [] };
+  return {
+    problems: parsed.error.issues.map((issue) => {
+      if (issue.code === "unrecognized_keys") {
+        const known = [...declared.keys()].map((name) => `"${name}"`).join(", ") || "none";
+        const keys = issue.keys.map((key) => `"${key}"`).join(", ");
+        return { at, message: `unknown setting ${keys}. Known settings: ${known}` };
+      }
+      const [field, ...rest] = issue.path.map(String);
+      const meta = declared.get(field ?? "");
+      const place = fromEnv.get(field ?? "") ??
+        (field === undefined ? at : `${at}.${[field, ...rest].join(".")}`);
+      const message = meta?.secret ? "has the wrong form" : issue.message;
+      const purpose = meta?.description === undefined ? "" : `. It sets: ${meta.description}`;
+      return { at: place, message: `${message}${purpose}` };
+    }),
+  };
+}

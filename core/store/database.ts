@@ -1,0 +1,164 @@
+import { type Client, createClient, LibsqlError } from "@libsql/client";
+import { dirname } from "node:path";
+
+/**
+ * How long a statement waits for another process's write lock on a file. libSQL waits on the
+ * event loop's own thread, so this is also the longest pause that every open answer can see.
+ */
+const busyTimeoutMs = 250;
+
+/** How long {@link retryWhileBusy} goes on, and how long it leaves the event loop between tries. */
+const busyDeadlineMs = 30_000;
+const busyPauseMs = 100;
+
+/** How long one call to a remote database may take, its answer's body included. */
+const remoteDeadlineMs = 10_000;
+
+const remoteSchemes = new Set(["libsql", "http", "https", "ws", "wss"]);
+
+/**
+ * Opens the database that `url` names and proves that it answers. `file:` keeps everything in one
+ * local file, whose folder is made when missing; `libsql:`, `http(s):` and `ws(s):` name a server,
+ * which is always spoken to over HTTP, so that every call has a deadline and no socket is held.
+ *
+ * A file is opened over a single connection: libSQL applies most pragmas to one connection only,
+ * and its calls are synchronous, so more connections would add nothing. A held
+ * `client.transaction()` therefore locks out every other call of the same client; requests use
+ * `execute` and `batch`.
+ *
+ * @throws Error that names DATABASE_URL and the cure, and holds neither the token nor the query
+ */
+export function openDatabase(
+  { url, authToken }: { url: string; authToken?: string },
+): Promise<Client> {
+  const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]?.toLowerCase();
+  if (scheme === "file") return openFile(url);
+  if (scheme !== undefined && remoteSchemes.has(scheme)) return openRemote(url, authToken);
+  const found = scheme === undefined ? "has no scheme" : `has the unknown scheme "${scheme}:"`;
+  return Promise.reject(
+    new Error(
+      `DATABASE_URL ${found}. Write "file:data/xrouter.db" for a local file, ` +
+        `or a "libsql:", "https:", "http:", "wss:" or "ws:" address`,
+    ),
+  );
+}
+
+/** Resolves when the database answers a read that reaches its schema; rejects when it does not. */
+export async function databaseAlive(client: Client): Promise<void> {
+  // A bare SELECT 1 never touches the file, so it would also succeed on a broken one.
+  await client.execute("SELECT 1 FROM sqlite_schema LIMIT 1");
+}
+
+/**
+ * Runs `action` again while another process holds the write lock (SQLITE_BUSY), for up to 30 s,
+ * and then rejects with what it rejected with. `action` must be safe to repeat.
+ */
+export async function retryWhileBusy<Result>(action: () => Promise<Result>): Promise<Result> {
+  const deadline = performance.now() + busyDeadlineMs;
+  for (;;) {
+    try {
+      return await action();
+    } catch (error) {
+      if (errorCode(error) !== "SQLITE_BUSY" || performance.now() > deadline) throw error;
+      await new Promise((resolve) => setTimeout(resolve, busyPauseMs));
+    }
+  }
+}
+
+async function openFile(url: string): Promise<Client> {
+  const path = filePath(url);
+  const folder = dirname(path);
+  try {
+    await Deno.mkdir(folder, { recursive: true });
+  } catch (error) {
+    throw new Error(
+      `DATABASE_URL names "${path}", but its folder "${folder}" cannot be made: ` +
+        `${messageOf(error)}. Make the folder yourself, or choose a path that XRouter may write to`,
+      { cause: error },
+    );
+  }
+
+  let client: Client | undefined;
+  try {
+    client = createClient({ url, concurrency: 1, timeout: busyTimeoutMs });
+    const opened = client;
+    await retryWhileBusy(() => opened.execute("PRAGMA journal_mode = WAL"));
+    await opened.execute("PRAGMA synchronous = NORMAL");
+    await databaseAlive(opened);
+    // A file that may only be read opens without an error. This write is never carried out.
+    const write = "BEGIN IMMEDIATE; PRAGMA user_version = 1; ROLLBACK";
+    await retryWhileBusy(() => opened.executeMultiple(write));
+    return opened;
+  } catch (error) {
+    client?.close();
+    throw new Error(`DATABASE_URL names "${path}", ${fileProblem(error)}`, { cause: error });
+  }
+}
+
+async function openRemote(url: string, authToken: string | undefined): Promise<Client> {
+  let client: Client | undefined;
+  try {
+    client = createClient({
+      url: url.replace(/^ws/i, "http"),
+      fetch: (request: Request) =>
+        fetch(request, { signal: AbortSignal.timeout(remoteDeadlineMs) }),
+      ...(authToken === undefined ? {} : { authToken }),
+    });
+    await databaseAlive(client);
+    return client;
+  } catch (error) {
+    client?.close();
+    const address = url.replace(/[?#].*$/s, "").replace(/\/\/[^/]*@/, "//");
+    // No cause: what a server sends back may repeat the token it was given.
+    throw new Error(`DATABASE_URL names "${address}", ${remoteProblem(error, authToken)}`);
+  }
+}
+
+/** The path in a `file:` URL, read as libSQL reads it. */
+function filePath(url: string): string {
+  const encoded = url.slice("file:".length).replace(/[?#].*$/s, "");
+  try {
+    const path = decodeURIComponent(encoded.replace(/^\/\/(localhost)?(?=\/)/i, ""));
+    if (path !== "") return path;
+  } catch {
+    // Broken percent encoding is told below, together with the missing path.
+  }
+  throw new Error(
+    `DATABASE_URL names no path that can be read. Write "file:data/xrouter.db", ` +
+      `and "%25" for a percent sign`,
+  );
+}
+
+function fileProblem(error: unknown): string {
+  const code = errorCode(error);
+  if (code === "SQLITE_NOTADB" || code === "SQLITE_CORRUPT") {
+    return "which is not a database, or a damaged one. " +
+      "Name a libSQL file, or a path where no file exists yet";
+  }
+  if (code === "SQLITE_BUSY") {
+    return "which another process keeps locked. Stop that process, then start again";
+  }
+  return `which cannot be opened: ${messageOf(error)}. ` +
+    "Make sure that it is a file, and that XRouter may write to it and to its folder";
+}
+
+function remoteProblem(error: unknown, authToken: string | undefined): string {
+  if (error instanceof DOMException && error.name === "TimeoutError") {
+    return `which gave no answer within ${remoteDeadlineMs / 1000} s. ` +
+      "Check the address, and that the server is well";
+  }
+  const message = messageOf(error);
+  if (/HTTP status 40[13]/.test(message)) {
+    return "which refused the auth token. Take a valid token for this database";
+  }
+  const told = authToken ? message.replaceAll(authToken, "[token]") : message;
+  return `which cannot be used: ${told}. Check host and port, and that the server runs`;
+}
+
+function errorCode(error: unknown): string | undefined {
+  return error instanceof LibsqlError ? error.code : undefined;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,136 @@
+/**
+ * What an answer produced: the usage that the provider reported, or a count of the text.
+ *
+ * Nothing is parsed while chunks arrive. The provider's report stands in the last events, so only
+ * those are read, at the end; the text is only counted when there is no report.
+ *
+ * @module
+ */
+import { type ChatReply, textOf, type WireUsage } from "./chat.ts";
+import { type Chunk, parseReply } from "./chunk.ts";
+import type { Usage } from "./plugin.ts";
+import { readEvent } from "./sse.ts";
+import { type Encoding, loadTokenizer } from "./tokens.ts";
+
+/** How many of the last events may hold the report: OpenAI's is the last, some have one after it. */
+const reportDepth = 4;
+
+/** Bytes of events that are kept before their text is taken out of them. */
+const foldBytes = 256 * 1024;
+
+/** Characters of text that are kept before they are counted. */
+const countChars = 1024 * 1024;
+
+/** Collects what one answer produced. */
+export class Tally {
+  readonly #encoding: Encoding;
+  #whole: ChatReply | undefined;
+  #events: Uint8Array[] = [];
+  #bytes = 0;
+  #text = "";
+  #counted = Promise.resolve(0);
+  #last: ChatReply[] | undefined;
+
+  /** @param encoding The encoding that text is counted with. */
+  constructor(encoding: Encoding) {
+    this.#encoding = encoding;
+  }
+
+  /** Takes a chunk as it came from the provider, before any plugin sees it. */
+  add(chunk: Chunk): void {
+    if (chunk.whole) {
+      this.#whole = chunk.json;
+      return;
+    }
+    this.#events.push(chunk.bytes);
+    this.#bytes += chunk.bytes.length;
+    this.#last = undefined;
+    if (this.#bytes > foldBytes) {
+      this.#fold(this.#events.splice(0, this.#events.length - reportDepth));
+    }
+  }
+
+  /** Whether the answer has said why it ended. */
+  get finished(): boolean {
+    return this.#lastReplies().some((reply) =>
+      Array.isArray(reply.choices) && reply.choices.some((choice) => choice?.finish_reason)
+    );
+  }
+
+  /** The model's name in the answer. */
+  get model(): string | undefined {
+    const model = this.#lastReplies().find((reply) => typeof reply.model === "string")?.model;
+    return model?.slice(0, 256);
+  }
+
+  /** The provider's report, as it stands in the answer. */
+  get reported(): WireUsage | undefined {
+    return this.#lastReplies().find((reply) =>
+      typeof reply.usage?.prompt_tokens === "number" &&
+      typeof reply.usage.completion_tokens === "number"
+    )?.usage ?? undefined;
+  }
+
+  /** Whether anything came. */
+  get empty(): boolean {
+    return this.#whole === undefined && this.#events.length === 0;
+  }
+
+  /**
+   * The tokens of the exchange: as reported, otherwise counted and marked so.
+   *
+   * @param input Tokens of the request, for the case that they must be estimated.
+   */
+  usage(input: () => number | Promise<number>): Usage | Promise<Usage> {
+    const reported = this.reported;
+    if (reported !== undefined) {
+      return {
+        input: reported.prompt_tokens,
+        output: reported.completion_tokens,
+        cached: reported.prompt_tokens_details?.cached_tokens ?? 0,
+        estimated: false,
+      };
+    }
+    return this.#estimate(input);
+  }
+
+  async #estimate(input: () => number | Promise<number>): Promise<Usage> {
+    if (this.#whole !== undefined) this.#text = textOf(this.#whole);
+    this.#fold(this.#events.splice(0));
+    this.#count();
+    return { input: await input(), output: await this.#counted, cached: 0, estimated: true };
+  }
+
+  /** The last replies, the newest first. */
+  #lastReplies(): ChatReply[] {
+    if (this.#whole !== undefined) return [this.#whole];
+    this.#last ??= this.#events.slice(-reportDepth).reverse().map(parseEvent)
+      .filter((reply) => reply !== undefined);
+    return this.#last;
+  }
+
+  #fold(events: readonly Uint8Array[]): void {
+    // What has been folded is gone from the events, but the last replies stay readable.
+    this.#last ??= this.#lastReplies();
+    for (const event of events) {
+      this.#bytes -= event.length;
+      const reply = parseEvent(event);
+      if (reply !== undefined) this.#text += textOf(reply);
+    }
+    if (this.#text.length > countChars) this.#count();
+  }
+
+  #count(): void {
+    const text = this.#text;
+    this.#text = "";
+    if (text === "") return;
+    const before = this.#counted;
+    this.#counted = loadTokenizer(this.#encoding)
+      .then(async (tokenizer) => await before + tokenizer.count(text));
+  }
+}
+
+function parseEvent(event: Uint8Array): ChatReply | undefined {
+  const { data } = readEvent(event);
+  return data === undefined ? undefined : parseReply(data);
+}

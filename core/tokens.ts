@@ -1,0 +1,175 @@
+/** The byte-pair encodings whose tokens can be counted, by their OpenAI names. */
+export const encodings = ["o200k_base", "cl100k_base"] as const;
+
+export type Encoding = (typeof encodings)[number];
+
+/** Counts the tokens of a text in one encoding; made by {@linkcode loadTokenizer}. */
+export interface Tokenizer {
+  readonly encoding: Encoding;
+  /**
+   * Tokens of `text`. The text of a special token, such as `<|endoftext|>`, counts as ordinary text.
+   * Two things are not exact: runs longer than {@linkcode wholeRun} (see {@linkcode cutRuns}) and
+   * U+FEFF, which counts a token too many because gpt-tokenizer cannot merge its bytes.
+   */
+  count(text: string): number;
+}
+
+/**
+ * Runs of up to this many UTF-16 units are always counted whole. Merging a run takes time quadratic
+ * in its length: measured, 1 MB of hostile text costs no more at 256 than at 64, where looking up
+ * pairs dominates, but up to twice as much at 1,024; words, rules and indents stay below 256.
+ */
+export const wholeRun = 256;
+
+/**
+ * A place that no piece of either encoding's pre-tokenizer reaches past by more than three units:
+ * the end of a word, a digit, a blank after anything but a blank.
+ */
+const runEnd = /\p{L}(?![\p{L}\p{M}])|\p{N}|\S[^\S\r\n]/gu;
+
+/**
+ * Cuts `text` inside its long runs of letters, of punctuation and emoji, or of blank space, so that
+ * no piece to merge is longer than 2 × {@linkcode wholeRun} + 3 units; never cuts a surrogate pair.
+ * Text without a run longer than {@linkcode wholeRun} stays one part and its count exact. A cut adds
+ * at most 4 tokens, or saves 2, and mostly changes nothing (measured on 42 kinds of run).
+ */
+export function cutRuns(text: string): string[] {
+  const parts: string[] = [];
+  let start = 0;
+  let end = 0;
+  for (let at = 0; at + wholeRun < text.length;) {
+    if (end <= at) {
+      runEnd.lastIndex = at;
+      end = runEnd.test(text) ? runEnd.lastIndex : text.length;
+    }
+    at += wholeRun;
+    if (at < end) {
+      if (text.codePointAt(at - 1)! > 0xffff) at--;
+      parts.push(text.slice(start, at));
+      start = at;
+    }
+  }
+  parts.push(text.slice(start));
+  return parts;
+}
+
+const modules = {
+  "o200k_base": () => import("gpt-tokenizer/encoding/o200k_base"),
+  "cl100k_base": () => import("gpt-tokenizer/encoding/cl100k_base"),
+};
+
+const tokenizers = new Map<Encoding, Promise<Tokenizer>>();
+
+/** The tokenizer of an encoding, loaded on first use: `o200k_base` takes about 0.2 s and 60 MB. */
+export function loadTokenizer(encoding: Encoding): Promise<Tokenizer> {
+  let tokenizer = tokenizers.get(encoding);
+  if (!tokenizer) tokenizers.set(encoding, tokenizer = load(encoding));
+  return tokenizer;
+}
+
+async function load(encoding: Encoding): Promise<Tokenizer> {
+  const { countTokens, setMergeCacheSize } = await modules[encoding]();
+  // Of the default 100,000 words a full cache makes every new word ten times slower (it walks over
+  // the words it evicted) and can hold a gigabyte of hostile ones. This size does neither.
+  setMergeCacheSize(2_048);
+  const asText = { disallowedSpecial: new Set<string>() };
+  return {
+    encoding,
+    count(text) {
+      if (text.length <= wholeRun) return countTokens(text, asText);
+      let tokens = 0;
+      for (const part of cutRuns(text)) tokens += countTokens(part, asText);
+      return tokens;
+    },
+  };
+}
+
+// OpenAI's cookbook, "How to count tokens with tiktoken".
+const perMessage = 3;
+const perName = 1;
+const perReply = 3;
+
+/** OpenAI's price in tokens of a 1024 × 1024 image in high detail: 85, and 170 for each of 4 tiles. */
+const perImage = 765;
+
+/**
+ * Input tokens of an OpenAI chat-completions body: its messages with their names and tool calls, and
+ * the priming of the reply, by the rules of OpenAI's cookbook.
+ *
+ * The rest is an estimate. Tool and function definitions and a JSON schema count as the keys and
+ * values of their JSON, one a line: up to 40% more than the declarations OpenAI turns them into.
+ * An image counts 765 tokens, the price of 1024 × 1024 pixels; audio and files count nothing. A field
+ * that should hold text and holds other JSON counts as that JSON. No shape of body raises an error.
+ */
+export function countInput(
+  body: {
+    messages: readonly unknown[];
+    tools?: unknown;
+    functions?: unknown;
+    response_format?: unknown;
+  },
+  tokenizer: Tokenizer,
+): number {
+  const count = (value: unknown) => tokenizer.count(textOf(value));
+  let tokens = perReply + count(body.tools) + count(body.functions) +
+    count(fields(body.response_format).json_schema);
+  for (const message of items(body.messages)) tokens += countMessage(fields(message), count);
+  return tokens;
+}
+
+type Count = (value: unknown) => number;
+type Fields = Readonly<Record<string, unknown>>;
+
+function countMessage(message: Fields, count: Count): number {
+  let tokens = perMessage + count(message.role) + count(message.refusal);
+  if (typeof message.name === "string") tokens += perName + count(message.name);
+  if (Array.isArray(message.content)) {
+    for (const part of message.content) tokens += countPart(part, count);
+  } else {
+    tokens += count(message.content);
+  }
+  tokens += countCall(fields(message.function_call), count);
+  for (const entry of items(message.tool_calls)) {
+    const call = fields(entry);
+    tokens += countCall(fields(call.function ?? call.custom), count);
+  }
+  return tokens;
+}
+
+function countPart(part: unknown, count: Count): number {
+  if (typeof part === "string") return count(part);
+  const { type, text, refusal } = fields(part);
+  return type === "image_url" ? perImage : count(text) + count(refusal);
+}
+
+function countCall(call: Fields, count: Count): number {
+  return count(call.name) + count(call.arguments) + count(call.input);
+}
+
+function items(value: unknown): readonly unknown[] {
+  return Array.isArray(value) ? value : [];
+}
+
+function fields(value: unknown): Fields {
+  return typeof value === "object" && value !== null ? value as Fields : {};
+}
+
+/** A string as it is, nothing for what is missing, other JSON as its keys and values, one a line. */
+function textOf(value: unknown): string {
+  if (typeof value === "string") return value;
+  if (value === undefined || value === null) return "";
+  const lines: string[] = [];
+  // Not JSON.stringify: it overflows the stack on some values nested 20,000 deep.
+  const rest = [value];
+  while (rest.length > 0) {
+    const next = rest.pop();
+    if (Array.isArray(next)) {
+      for (const item of next) rest.push(item);
+    } else if (typeof next === "object" && next !== null) {
+      for (const [key, field] of Object.entries(next)) rest.push(field, key);
+    } else {
+      lines.push(String(next));
+    }
+  }
+  return lines.join("\n");
+}

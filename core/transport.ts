@@ -1,0 +1,270 @@
+/**
+ * The way to one provider: its settings, its HTTP client, its sign-in, and the answer as chunks.
+ *
+ * @module
+ */
+import { z } from "zod";
+import type { ModelFacts } from "./catalog.ts";
+import type { ChatBody } from "./chat.ts";
+import { Chunk } from "./chunk.ts";
+import { RouterError } from "./errors.ts";
+import { faultByStatus } from "./fault.ts";
+import type { Decoder, Provider, Wire } from "./provider.ts";
+import { type Problem, readSettings, setting } from "./settings.ts";
+import { readWhole, Upstream } from "./upstream.ts";
+
+/** Milliseconds for a provider's side calls, such as signing in. */
+const sideCallTimeout = 20_000;
+
+/** The most of an error body that is read. */
+const maxErrorBytes = 64 * 1024;
+
+const userAgent = "xrouter";
+
+/** What one attempt sends. */
+export interface Call {
+  /** The body in OpenAI's shape; `model` is the vendor's id. */
+  readonly body: ChatBody;
+  /** Headers beside those that authorize. */
+  readonly headers: Readonly<Record<string, string>>;
+  /** What is known of the model. */
+  readonly facts: ModelFacts;
+  /** Ends the call; its reason is what the call rejects with. */
+  readonly signal: AbortSignal;
+}
+
+/** One provider, ready to be called. */
+export class Transport {
+  readonly #provider: Provider;
+  readonly #settings: Record<string, unknown>;
+  readonly #client: Deno.HttpClient | undefined;
+  readonly #wire: Wire;
+  /** The address in force, without a slash at its end. */
+  readonly baseUrl: string;
+  /** What must be set before the provider can be used; `undefined` when it can. */
+  readonly missing: string | undefined;
+
+  private constructor(provider: Provider, settings: Record<string, unknown>, baseUrl: string) {
+    this.#provider = provider;
+    this.#settings = settings;
+    this.baseUrl = baseUrl.replace(/\/+$/, "");
+    this.missing = provider.missing !== undefined
+      ? provider.missing(settings)
+      : provider.authorize !== undefined || "apiKey" in settings === false || settings.apiKey
+      ? undefined
+      : `Set ${variableOf(provider.name, "API_KEY")}`;
+    const options = provider.httpClient?.(settings, this.baseUrl);
+    this.#client = options && Deno.createHttpClient(options);
+    this.#wire = this.#wireFor(undefined);
+  }
+
+  /**
+   * Reads a provider's settings and opens its HTTP client.
+   *
+   * @param provider The provider as its file declares it.
+   * @param sources The environment, and the provider's section of the configuration file.
+   * @returns The transport, or every problem of its settings.
+   */
+  static connect(
+    provider: Provider,
+    sources: { env: Readonly<Record<string, string | undefined>>; file: unknown },
+  ): { transport: Transport; problems: [] } | { transport?: undefined; problems: Problem[] } {
+    const variable = variableOf(provider.name, "BASE_URL");
+    const address = (sources.env[variable] ?? "").trim() || provider.baseUrl;
+    const problems: Problem[] = [];
+    if (!URL.canParse(address)) {
+      problems.push({ at: variable, message: "must be a URL such as https://api.example.com/v1" });
+    }
+    const read = readSettings(provider.settings ?? defaultSettings(provider), {
+      ...sources,
+      at: `providers["${provider.name}"]`,
+    });
+    problems.push(...read.problems);
+    if (read.value === undefined || problems.length > 0) return { problems };
+    return {
+      transport: new Transport(provider, read.value as Record<string, unknown>, address),
+      problems: [],
+    };
+  }
+
+  /** The provider's name. */
+  get name(): string {
+    return this.#provider.name;
+  }
+
+  /** What the provider's file says of its models. */
+  get models(): Readonly<Record<string, ModelFacts>> {
+    return this.#provider.models ?? {};
+  }
+
+  /** What to do with a call whose client has gone. */
+  get onAbort(): "drain" | "cancel" {
+    return this.#provider.onAbort ?? "drain";
+  }
+
+  /** Ids of the models that the vendor offers now. */
+  async listModels(signal: AbortSignal): Promise<string[]> {
+    if (this.#provider.listModels !== undefined) return await this.#provider.listModels(this.#wire);
+    if (this.#provider.fetch !== undefined) return Object.keys(this.models);
+    const response = await this.#signedIn(`${this.baseUrl}/models`, { signal });
+    if (!response.ok) throw await this.#fault(response);
+    const list = await response.json() as { data?: { id?: unknown }[] };
+    return (Array.isArray(list.data) ? list.data : [])
+      .map((model) => model?.id)
+      .filter((id): id is string => typeof id === "string");
+  }
+
+  /**
+   * Asks for a chat completion and waits for the first chunk of the answer.
+   *
+   * @throws {RouterError} What the provider's refusal or failure means; the signal's reason when it
+   * was aborted.
+   */
+  async open(call: Call): Promise<Upstream> {
+    const wire = this.#wireFor(call.facts);
+    const encoded = await this.#provider.encode?.(call.body, wire) ?? call.body;
+    const stream = call.body.stream === true;
+    let response: Response;
+    try {
+      response = await this.#signedIn(`${this.baseUrl}/chat/completions`, {
+        method: "POST",
+        headers: {
+          "content-type": "application/json",
+          accept: stream ? "text/event-stream" : "application/json",
+          ...call.headers,
+        },
+        body: JSON.stringify(encoded),
+        signal: call.signal,
+      }, wire);
+    } catch (error) {
+      throw this.#networkFault(error, call.signal);
+    }
+    try {
+      if (!response.ok) throw await this.#fault(response);
+      const decoder = this.#provider.decoder?.(call.body);
+      const isStream = response.headers.get("content-type")?.startsWith("text/event-stream") ??
+        false;
+      const upstream = stream && isStream
+        ? Upstream.stream(response, decoder)
+        : Upstream.whole(await this.#readReply(response, decoder), stream);
+      await upstream.begin();
+      return upstream;
+    } catch (error) {
+      await response.body?.cancel().catch(() => {});
+      throw this.#networkFault(error, call.signal);
+    }
+  }
+
+  /** Closes the HTTP client. */
+  close(): void {
+    this.#client?.close();
+  }
+
+  /** An answer that is one JSON body. */
+  async #readReply(response: Response, decoder: Decoder | undefined): Promise<Chunk> {
+    const { bytes, json } = await readWhole(response);
+    if (json === undefined) {
+      throw new RouterError(
+        "upstream_unavailable",
+        `Provider "${this.name}" answered with something that is not a JSON object`,
+        { detail: `content-type ${response.headers.get("content-type")}` },
+      );
+    }
+    if (json.error && !Array.isArray(json.choices)) {
+      throw this.#faultOf(response.status, JSON.stringify(json), response.headers);
+    }
+    return decoder === undefined
+      ? Chunk.fromBytes(bytes, true, json)
+      : Chunk.fromJson(decoder.whole(json), true);
+  }
+
+  /** A call with the provider's sign-in; a 401 refreshes the sign-in once. */
+  async #signedIn(url: string, init: RequestInit, wire: Wire = this.#wire): Promise<Response> {
+    const signIn = await this.#authorize(wire);
+    const response = await this.#fetch(url, init, signIn);
+    if (response.status !== 401 || this.#provider.authorize === undefined) return response;
+    await response.body?.cancel();
+    return await this.#fetch(url, init, await this.#authorize(wire, signIn));
+  }
+
+  #authorize(
+    wire: Wire,
+    rejected?: Readonly<Record<string, string>>,
+  ): Record<string, string> | Promise<Record<string, string>> {
+    if (this.#provider.authorize !== undefined) return this.#provider.authorize(wire, rejected);
+    const { apiKey } = this.#settings;
+    return typeof apiKey === "string" ? { authorization: `Bearer ${apiKey}` } : {};
+  }
+
+  #fetch(url: string, init: RequestInit, signIn: Record<string, string> = {}): Promise<Response> {
+    const headers = {
+      "user-agent": userAgent,
+      ...init.headers as Record<string, string> | undefined,
+      ...signIn,
+    };
+    if (this.#provider.fetch !== undefined) {
+      return this.#provider.fetch(new Request(url, { ...init, headers }), this.#settings);
+    }
+    return fetch(
+      url,
+      this.#client === undefined
+        ? { ...init, headers }
+        : { ...init, headers, client: this.#client },
+    );
+  }
+
+  #wireFor(model: ModelFacts | undefined): Wire {
+    const deadline = (init?: RequestInit): RequestInit => ({
+      signal: AbortSignal.timeout(sideCallTimeout),
+      ...init,
+    });
+    return {
+      settings: this.#settings,
+      baseUrl: this.baseUrl,
+      ...(model && { model }),
+      fetch: (url, init) => this.#fetch(url, deadline(init)),
+      send: (path, init) => this.#signedIn(`${this.baseUrl}${path}`, deadline(init)),
+    };
+  }
+
+  async #fault(response: Response): Promise<RouterError> {
+    const { bytes } = await readWhole(response, maxErrorBytes);
+    return this.#faultOf(response.status, new TextDecoder().decode(bytes), response.headers);
+  }
+
+  #faultOf(status: number, body: string, headers: Headers): RouterError {
+    return this.#provider.fault?.(status, body, headers) ??
+      faultByStatus(this.name, status, body, headers);
+  }
+
+  /** What a failed connection or a broken body means. */
+  #networkFault(error: unknown, signal: AbortSignal): RouterError {
+    if (error instanceof RouterError) return error;
+    if (signal.aborted && signal.reason instanceof RouterError) return signal.reason;
+    const reason = error instanceof Error ? error.message : String(error);
+    const cause = error instanceof Error && error.cause instanceof Error
+      ? `: ${error.cause.message}`
+      : "";
+    return new RouterError("upstream_unavailable", `Provider "${this.name}" cannot be reached`, {
+      detail: `${reason}${cause}`,
+      cause: error,
+    });
+  }
+}
+
+/** `OPENAI_API_KEY` for `openai` and `API_KEY`. */
+function variableOf(provider: string, suffix: string): string {
+  return `${provider.toUpperCase().replaceAll("-", "_")}_${suffix}`;
+}
+
+function defaultSettings(provider: Provider): z.ZodType {
+  if (provider.authorize !== undefined || provider.fetch !== undefined) return z.strictObject({});
+  return z.strictObject({
+    apiKey: setting(
+      variableOf(provider.name, "API_KEY"),
+      z.string().optional(),
+      `The key for ${provider.name}`,
+      { secret: true },
+    ),
+  });
+}

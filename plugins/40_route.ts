@@ -1,0 +1,64 @@
+/**
+ * Names the targets of a request: the model it asks for, then its list of fallbacks.
+ *
+ * @module
+ */
+import { definePlugin, RouterError, setting, type Target } from "xrouter/plugin";
+import { z } from "zod";
+
+const whole = (least: number) =>
+  z.coerce.number({ error: "must be a number" }).int({ error: "must be a whole number" })
+    .min(least, { error: `must be at least ${least}` });
+
+export default definePlugin({
+  name: "route",
+  config: z.strictObject({
+    attempts: setting(
+      "XROUTER_ATTEMPTS",
+      whole(1).default(4),
+      "Tries over all targets of a request together",
+    ),
+    retries: setting(
+      "XROUTER_RETRIES",
+      whole(0).default(1),
+      "Further tries of one target, where the error allows it",
+    ),
+    firstByteMs: setting(
+      "XROUTER_FIRST_BYTE_MS",
+      whole(1).default(120_000),
+      "Milliseconds until the first byte of an answer, connecting included",
+    ),
+    idleMs: setting(
+      "XROUTER_IDLE_MS",
+      whole(1).default(60_000),
+      "Milliseconds of silence between two chunks",
+    ),
+    totalMs: setting(
+      "XROUTER_TOTAL_MS",
+      whole(1).default(600_000),
+      "Milliseconds of a whole exchange, all tries together",
+    ),
+  }),
+  setup({ attempts, retries, firstByteMs, idleMs, totalMs }, { catalog }) {
+    const timeouts = { firstByte: firstByteMs, idle: idleMs, total: totalMs };
+    return {
+      async onRoute(x) {
+        const { model, models = [] } = x.body;
+        const names = new Set([model, ...models]);
+        const targets: Target[] = [];
+        let unknown: RouterError | undefined;
+        for (const name of names) {
+          try {
+            targets.push(...await catalog.resolve(name));
+          } catch (error) {
+            // A fallback list may name what this router does not have, as long as one is left.
+            if (!(error instanceof RouterError)) throw error;
+            unknown ??= error;
+          }
+        }
+        if (targets.length === 0) throw unknown!;
+        return { targets, attempts, retries, timeouts };
+      },
+    };
+  },
+});

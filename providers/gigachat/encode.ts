@@ -1,0 +1,160 @@
+// deno-lint-ignore-file camelcase -- the names of the wire
+/**
+ * A request in OpenAI's shape as GigaChat's v1 request. What neither names passes through, so that
+ * GigaChat's own fields (`repetition_penalty`, `update_interval`, `profanity_check` and so on) work.
+ *
+ * @module
+ */
+import type { ChatBody } from "xrouter/provider";
+import { refuse } from "./fault.ts";
+import { FunctionNames } from "./function_names.ts";
+import { encodeFunctions } from "./functions.ts";
+import { encodeMessages } from "./messages.ts";
+
+/** GigaChat takes nothing at or below 0, and answers without chance below a thousandth. */
+const deterministic = 0.0001;
+
+/** Fields whose meaning GigaChat cannot give. They are refused unless they ask for nothing. */
+const impossible: Readonly<Record<string, { asks: (value: unknown) => boolean; cure: string }>> = {
+  n: {
+    asks: (value) => value !== 1,
+    cure: "must be 1: GigaChat gives one answer a request. Send several requests",
+  },
+  stop: {
+    asks: (value) => value !== "" && !(Array.isArray(value) && value.length === 0),
+    cure: "cannot be kept by GigaChat, which has no stop sequences. Leave it out",
+  },
+  logprobs: {
+    asks: (value) => value !== false,
+    cure: "must be false: GigaChat reports no probabilities",
+  },
+  top_logprobs: {
+    asks: (value) => value !== 0,
+    cure: "must be 0: GigaChat reports no probabilities",
+  },
+  frequency_penalty: {
+    asks: (value) => value !== 0,
+    cure:
+      'must be 0: use GigaChat\'s "repetition_penalty", where 1 is neutral and more repeats less',
+  },
+  presence_penalty: {
+    asks: (value) => value !== 0,
+    cure:
+      'must be 0: use GigaChat\'s "repetition_penalty", where 1 is neutral and more repeats less',
+  },
+  logit_bias: {
+    asks: (value) => Object.keys(value as object).length > 0,
+    cure: "must be empty: GigaChat weighs no tokens",
+  },
+  modalities: {
+    asks: (value) => !Array.isArray(value) || value.some((each) => each !== "text"),
+    cure: 'must be ["text"]: GigaChat answers with text',
+  },
+  audio: {
+    asks: () => true,
+    cure: "cannot be kept by GigaChat, which answers with text. Leave it out",
+  },
+  web_search_options: {
+    asks: () => true,
+    cure: "cannot be kept by GigaChat's v1, which does not search the web. Leave it out",
+  },
+};
+
+/** Fields that only steer speed, bills or bookkeeping at OpenAI; the answer means the same without. */
+const needless: ReadonlySet<string> = new Set([
+  "metadata",
+  "models",
+  "parallel_tool_calls",
+  "prediction",
+  "prompt_cache_key",
+  "prompt_cache_retention",
+  "safety_identifier",
+  "seed",
+  "service_tier",
+  "store",
+  "stream_options",
+  "user",
+]);
+
+/** Fields that are written anew. */
+const translated: ReadonlySet<string> = new Set([
+  "function_call",
+  "functions",
+  "max_completion_tokens",
+  "max_tokens",
+  "messages",
+  "reasoning_effort",
+  "response_format",
+  "temperature",
+  "tool_choice",
+  "tools",
+  "top_p",
+]);
+
+/**
+ * Translates a request.
+ *
+ * @throws {RouterError} `invalid_request` naming the field that GigaChat cannot take or keep.
+ */
+export function encode(body: ChatBody): Record<string, unknown> {
+  const encoded: Record<string, unknown> = {};
+  for (const [field, value] of Object.entries(body)) {
+    if (value === null || value === undefined || needless.has(field) || translated.has(field)) {
+      continue;
+    }
+    const limit = Object.hasOwn(impossible, field) ? impossible[field] : undefined;
+    if (limit === undefined) encoded[field] = value;
+    else if (limit.asks(value)) throw refuse(field, limit.cure);
+  }
+  const names = new FunctionNames(body);
+  encoded.messages = encodeMessages(body.messages, names);
+  Object.assign(encoded, encodeFunctions(body, names), encodeSampling(body));
+  const format = encodeFormat(body.response_format);
+  if (format !== undefined) encoded.response_format = format;
+  return encoded;
+}
+
+function encodeSampling(body: ChatBody): Record<string, unknown> {
+  const { temperature, top_p: topP, reasoning_effort: effort } = body;
+  const maxTokens = body.max_completion_tokens ?? body.max_tokens;
+  if (typeof temperature === "number" && temperature < 0) {
+    throw refuse("temperature", "must be 0 or more");
+  }
+  if (typeof topP === "number" && !(topP >= 0 && topP <= 1)) {
+    throw refuse("top_p", "must be between 0 and 1");
+  }
+  return {
+    ...(typeof temperature === "number" && { temperature: temperature || deterministic }),
+    ...(typeof topP === "number" && { top_p: topP }),
+    ...(typeof maxTokens === "number" && { max_tokens: Math.min(maxTokens, 0x7fffffff) }),
+    ...(typeof effort === "string" && effort !== "none" && { reasoning_effort: reasoning(effort) }),
+  };
+}
+
+/** GigaChat knows low, medium and high. */
+function reasoning(effort: string): string {
+  return effort === "minimal" ? "low" : effort === "xhigh" || effort === "max" ? "high" : effort;
+}
+
+/** In OpenAI the schema stands one level deeper. */
+function encodeFormat(format: unknown): Record<string, unknown> | undefined {
+  if (format === undefined || format === null) return undefined;
+  const given = format as {
+    type?: unknown;
+    schema?: unknown;
+    json_schema?: Record<string, unknown>;
+  };
+  if (given.type === "text") return undefined;
+  if (given.type === "json_object") {
+    throw refuse(
+      "response_format.type",
+      'cannot be "json_object" at GigaChat: use "json_schema" with the schema of the answer',
+    );
+  }
+  if (given.type !== "json_schema" || given.schema !== undefined) return { ...given };
+  const { schema, strict } = given.json_schema ?? {};
+  if (typeof schema !== "object" || schema === null) {
+    throw refuse("response_format.json_schema.schema", "must be a JSON Schema, an object");
+  }
+  return { type: "json_schema", schema, ...(typeof strict === "boolean" && { strict }) };
+}

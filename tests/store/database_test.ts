@@ -1,0 +1,190 @@
+import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { createClient } from "@libsql/client";
+import { join } from "node:path";
+import { databaseAlive, openDatabase } from "../../core/store/database.ts";
+import { serveHrana } from "./hrana_server.ts";
+
+async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "xrouter database " });
+  try {
+    await run(folder);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+/** The message that opening ends with; fails when it opens, or when a token is in the error. */
+async function problemOf(url: string, authToken?: string): Promise<string> {
+  const error = await assertRejects(
+    () => openDatabase({ url, ...(authToken === undefined ? {} : { authToken }) }),
+    Error,
+  ) as Error;
+  assert(!Deno.inspect(error, { depth: 10 }).includes("s3cret"), "the token is in the error");
+  assertMatch(error.message, /^DATABASE_URL /);
+  return error.message;
+}
+
+Deno.test("openDatabase makes the folder and holds its pragmas in every parallel call", () =>
+  inFolder(async (folder) => {
+    const client = await openDatabase({ url: `file:${folder}/new/deep/x.db` });
+    const pragma = async (name: string) => {
+      const { rows } = await client.execute(`PRAGMA ${name}`);
+      return rows[0]?.[0];
+    };
+    assertEquals(await pragma("journal_mode"), "wal");
+    assertEquals(await pragma("busy_timeout"), 250);
+    const parallel = await Promise.all(Array.from({ length: 10 }, () => pragma("synchronous")));
+    assertEquals(parallel, Array(10).fill(1));
+    client.close();
+  }));
+
+Deno.test("openDatabase finds its data again, under any file name", () =>
+  inFolder(async (folder) => {
+    const url = `file:${encodeURI(join(folder, "клю чи 100%.db"))}`;
+    const first = await openDatabase({ url });
+    await first.execute("CREATE TABLE kept (text TEXT)");
+    await first.execute({ sql: "INSERT INTO kept VALUES (?)", args: ["ключ 🔑"] });
+    first.close();
+    assert((await Deno.stat(join(folder, "клю чи 100%.db"))).isFile);
+    const second = await openDatabase({ url });
+    assertEquals((await second.execute("SELECT text FROM kept")).rows[0]?.text, "ключ 🔑");
+    second.close();
+  }));
+
+Deno.test("openDatabase explains what is wrong with a file", () =>
+  inFolder(async (folder) => {
+    await Deno.writeTextFile(join(folder, "note.txt"), "Not a database.\n".repeat(500));
+    assertMatch(await problemOf(`file:${folder}`), /cannot be opened.*may write to it/);
+    assertMatch(
+      await problemOf(`file:${folder}/note.txt`),
+      /is not a database.*Name a libSQL file/,
+    );
+    assertMatch(await problemOf(`file:${folder}/note.txt/x.db`), /folder ".*note.txt".*Make the/);
+    assertMatch(await problemOf("file:"), /no path.*Write "file:data\/xrouter.db"/);
+    assertMatch(await problemOf("file:100%.db"), /"%25" for a percent sign/);
+    assertMatch(await problemOf("file://elsewhere/x.db"), /cannot be/);
+    assertEquals(
+      await Deno.readTextFile(join(folder, "note.txt")),
+      "Not a database.\n".repeat(500),
+    );
+  }));
+
+Deno.test("openDatabase explains a URL that names no database, and does not repeat it", async () => {
+  assertMatch(await problemOf("s3cret"), /has no scheme.*Write "file:/);
+  assertMatch(await problemOf(""), /has no scheme/);
+  assertMatch(await problemOf("postgres://me:s3cret@host/x"), /unknown scheme "postgres:".*"file:/);
+});
+
+Deno.test("openDatabase lets several processes open one new file at once", () =>
+  inFolder(async (folder) => {
+    const database = new URL("../../core/store/database.ts", import.meta.url).href;
+    const code = `import { openDatabase } from ${JSON.stringify(database)};
+      while (Date.now() < ${Date.now() + 1_000});
+      const client = await openDatabase({ url: ${JSON.stringify(`file:${folder}/x.db`)} });
+      client.close();`;
+    const runs = Array.from({ length: 4 }, () =>
+      new Deno.Command(Deno.execPath(), {
+        args: ["eval", "--no-check", code],
+        cwd: new URL("../..", import.meta.url),
+      }).output());
+    for (const { success, stderr } of await Promise.all(runs)) {
+      assert(success, new TextDecoder().decode(stderr));
+    }
+  }));
+
+Deno.test("databaseAlive reads the file, and rejects when it is damaged or closed", () =>
+  inFolder(async (folder) => {
+    const client = await openDatabase({ url: `file:${folder}/x.db` });
+    await databaseAlive(client);
+    client.close();
+    await assertRejects(() => databaseAlive(client), Error, "closed");
+
+    await Deno.writeTextFile(`${folder}/x.db`, "Not a database.\n".repeat(500));
+    const damaged = createClient({ url: `file:${folder}/x.db` });
+    await damaged.execute("SELECT 1");
+    await assertRejects(() => databaseAlive(damaged), Error, "not a database");
+    damaged.close();
+  }));
+
+Deno.test("openDatabase speaks to a server under every remote scheme, with the token", () =>
+  inFolder(async (folder) => {
+    await using server = serveHrana(join(folder, "remote.db"), "s3cret");
+    for (
+      const url of [`http://${server.host}`, `ws://${server.host}`, `libsql://${server.host}?tls=0`]
+    ) {
+      const client = await openDatabase({ url, authToken: "s3cret" });
+      await client.execute("CREATE TABLE IF NOT EXISTS kept (n INTEGER)");
+      await client.execute({ sql: "INSERT INTO kept VALUES (?)", args: [7] });
+      client.close();
+    }
+    const client = await openDatabase({ url: `http://${server.host}?authToken=s3cret` });
+    assertEquals((await client.execute("SELECT sum(n) AS n FROM kept")).rows[0]?.n, 21);
+    client.close();
+    assertEquals(new Set(server.authorizations), new Set(["Bearer s3cret"]));
+  }));
+
+Deno.test("openDatabase explains a refused token and an unreachable server", () =>
+  inFolder(async (folder) => {
+    let host: string;
+    {
+      await using server = serveHrana(join(folder, "remote.db"), "right");
+      host = server.host;
+      assertMatch(
+        await problemOf(`http://${host}`, "s3cret"),
+        /refused the auth token. Take a valid/,
+      );
+      assertMatch(await problemOf(`http://${host}?authToken=s3cret`), /refused the auth token/);
+    }
+    const problem = await problemOf(`http://me:s3cret@${host}/?authToken=s3cret`);
+    assertMatch(problem, /cannot be used.*Check host and port/);
+    assert(problem.includes(`"http://${host}/"`), problem);
+  }));
+
+Deno.test("openDatabase hides a token that the server sends back", async () => {
+  await using server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    (request) =>
+      new Response(`bad: ${request.headers.get("authorization")}`, {
+        status: 500,
+        headers: { "content-type": "text/plain" },
+      }),
+  );
+  const problem = await problemOf(`http://127.0.0.1:${server.addr.port}`, "s3cret");
+  assertMatch(problem, /500: bad: Bearer \[token\]/);
+});
+
+Deno.test("openDatabase ends every remote call at its deadline, also within the body", async () => {
+  const timeout = AbortSignal.timeout;
+  for (const answers of [false, true]) {
+    const deadline = new AbortController();
+    const gone = Promise.withResolvers<void>();
+    const expire = () => deadline.abort(new DOMException("Signal timed out.", "TimeoutError"));
+    await using server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, onListen() {} },
+      async () => {
+        if (!answers) {
+          expire();
+          await gone.promise;
+        }
+        return new Response(
+          new ReadableStream({
+            start: (controller) => controller.enqueue(new TextEncoder().encode('{"baton":')),
+            pull: expire,
+            cancel: () => gone.resolve(),
+          }),
+        );
+      },
+    );
+    try {
+      AbortSignal.timeout = (ms) => {
+        assertEquals(ms, 10_000);
+        return deadline.signal;
+      };
+      const problem = await problemOf(`http://127.0.0.1:${server.addr.port}`);
+      assertMatch(problem, /no answer within 10 s/);
+    } finally {
+      AbortSignal.timeout = timeout;
+      gone.resolve();
+    }
+  }
+});

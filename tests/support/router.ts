@@ -1,0 +1,89 @@
+/**
+ * A whole XRouter on a real socket and a real database file, for tests.
+ *
+ * @module
+ */
+import { createLog } from "../../core/log.ts";
+import { Program } from "../../core/program.ts";
+import { KeyStore } from "../../core/store/keys.ts";
+
+/** A running XRouter. */
+export interface TestRouter extends AsyncDisposable {
+  readonly url: string;
+  /** A key that works. */
+  readonly secret: string;
+  readonly keyId: string;
+  readonly program: Program;
+  /** Every log line so far. */
+  readonly log: Record<string, unknown>[];
+  /** Posts a chat request with the key. */
+  chat(body: unknown, init?: RequestInit): Promise<Response>;
+  /** Stops accepting, drains and closes, so that everything is written; the database can be read. */
+  stop(): Promise<void>;
+  /** The rows of usage, once `stop` has been called or they are written otherwise. */
+  usage(): Promise<Record<string, unknown>[]>;
+}
+
+/** Starts XRouter with an own database and the given environment. */
+export async function startRouter(env: Record<string, string> = {}): Promise<TestRouter> {
+  const folder = await Deno.makeTempDir({ prefix: "xrouter-test-" });
+  const url = `file:${folder}/xrouter.db`;
+  const log: Record<string, unknown>[] = [];
+  const program = await Program.open(
+    { DATABASE_URL: url, ...env },
+    createLog((line) => log.push(JSON.parse(line))),
+  );
+  const { key, secret } = await new KeyStore(program.database).create({ name: "test" });
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    program.fetch,
+  );
+  const base = `http://127.0.0.1:${server.addr.port}`;
+  let stopped: Promise<void> | undefined;
+  const stop = () =>
+    stopped ??= (async () => {
+      const closed = server.shutdown();
+      await program.drain();
+      await closed;
+      await program.close();
+    })();
+  return {
+    url: base,
+    secret,
+    keyId: key.id,
+    program,
+    log,
+    chat: (body, init = {}) =>
+      fetch(`${base}/v1/chat/completions`, {
+        method: "POST",
+        body: typeof body === "string" ? body : JSON.stringify(body),
+        ...init,
+        headers: {
+          authorization: `Bearer ${secret}`,
+          "content-type": "application/json",
+          ...init.headers as Record<string, string> | undefined,
+        },
+      }),
+    stop,
+    async usage() {
+      await stop();
+      const { openDatabase } = await import("../../core/store/database.ts");
+      const database = await openDatabase({ url });
+      try {
+        const { rows } = await database.execute("SELECT * FROM usage ORDER BY created_at, rowid");
+        return rows.map((row) => ({ ...row }));
+      } finally {
+        database.close();
+      }
+    },
+    async [Symbol.asyncDispose]() {
+      await stop();
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
+}
+
+/** A question to the model `model`. */
+export function ask(model: string, text = "one two three", rest: object = {}): object {
+  return { model, messages: [{ role: "user", content: text }], ...rest };
+}
