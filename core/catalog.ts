@@ -115,7 +115,7 @@ export class Catalog {
     const second = this.#find(name);
     if (second !== undefined) return second;
     const idle = [...this.providers.values()].find((each) =>
-      each.missing !== undefined && each.models[name] !== undefined
+      each.missing !== undefined && Object.hasOwn(each.models, name)
     );
     throw noRoute(
       idle === undefined
@@ -132,6 +132,18 @@ export class Catalog {
     if (named !== undefined) return this.target(named.name, first.slice(slash + 1)).facts.encoding;
     const owner = this.#configured().find((each) => Object.hasOwn(each.models, first));
     return owner && this.target(owner.name, first).facts.encoding;
+  }
+
+  /**
+   * Whether the configuration names the model: in the provider's own table, in the overrides or in
+   * an alias. Unlike the vendors' lists, this set is settled at start.
+   */
+  isListed({ provider, model }: Target): boolean {
+    const owner = this.providers.get(provider);
+    if (owner === undefined) return false;
+    const id = `${provider}/${model}`;
+    return Object.hasOwn(owner.models, model) || Object.hasOwn(this.#overrides, id) ||
+      this.aliases.values().some((names) => names.includes(id) || names.includes(model));
   }
 
   /** Every model of every configured provider, as far as the vendors answer in time. */

@@ -21,39 +21,63 @@ const shortText = (what: string) =>
   z.string({ error: `must be ${what}` }).min(1, { error: `must be ${what}` })
     .max(256, { error: "must have at most 256 characters" });
 
-const contentPart = z.looseObject(
+/** Zod's copy of a request is thrown away: only its type must know of the other fields. */
+const openObject = z.object as typeof z.looseObject;
+
+/** Stops at the first wrong item: zod's own list would collect an issue for each of five million. */
+function checkItems(item: z.ZodType): (list: unknown, context: z.RefinementCtx) => void {
+  return (list, context) => {
+    if (!Array.isArray(list)) return;
+    for (const [place, value] of list.entries()) {
+      const issue = item.safeParse(value).error?.issues[0];
+      if (issue === undefined) continue;
+      context.addIssue({ code: "custom", message: issue.message, path: [place, ...issue.path] });
+      return;
+    }
+  };
+}
+
+function listOf<Item extends z.ZodType>(item: Item, error: string, least = 0, most = Infinity) {
+  const fits = (list: unknown) =>
+    Array.isArray(list) && list.length >= least && list.length <= most;
+  return z.custom<z.output<Item>[]>(fits, { error }).superRefine(checkItems(item));
+}
+
+function textOrListOf<Item extends z.ZodType>(item: Item, error: string) {
+  const fits = (value: unknown) =>
+    value === null || typeof value === "string" || Array.isArray(value);
+  return z.custom<string | z.output<Item>[] | null>(fits, { error })
+    .superRefine(checkItems(item)).optional();
+}
+
+const contentPart = openObject(
   { type: z.string({ error: 'must name the part\'s type, such as "text"' }) },
   { error: 'must be an object such as {"type":"text","text":"…"}' },
 );
-const content = z.union([z.string(), z.array(contentPart), z.null()], {
-  error: "must be a string, a list of content parts or null",
-});
-const toolCall = z.looseObject(
+const toolCall = openObject(
   { id: z.string({ error: "must be the call's id, a string" }) },
   { error: "must be an object with id, type and function" },
 );
-const message = z.looseObject({
+const message = openObject({
   role: shortText('a role such as "user"'),
-  content: content.optional(),
+  content: textOrListOf(contentPart, "must be a string, a list of content parts or null"),
   name: z.string({ error: "must be a string" }).nullish(),
-  tool_calls: z.array(toolCall, { error: "must be a list of tool calls" }).nullish(),
+  tool_calls: listOf(toolCall, "must be a list of tool calls").nullish(),
   tool_call_id: z.string({ error: "must be a string" }).nullish(),
 }, { error: 'must be an object such as {"role":"user","content":"…"}' });
-const tool = z.looseObject(
+const tool = openObject(
   { type: z.string({ error: 'must name the tool\'s type, such as "function"' }) },
   { error: 'must be an object such as {"type":"function","function":{"name":"…"}}' },
 );
 
 /** The fields that XRouter checks; every other field passes through unchecked. */
-const chatSchema = z.looseObject({
+const chatSchema = openObject({
   model: shortText('a model such as "echo" or "gigachat/GigaChat-2"').optional(),
-  models: z.array(shortText("the name of a model"), { error: "must be a list of model names" })
-    .min(1, { error: "must name at least one model" })
-    .max(32, { error: "must name at most 32 models" }).optional(),
-  messages: z.array(message, { error: "must be a list of messages" })
-    .min(1, { error: "must hold at least one message" }),
+  models: listOf(shortText("the name of a model"), "must be a list of 1 to 32 models", 1, 32)
+    .optional(),
+  messages: listOf(message, "must be a list of at least one message", 1),
   stream: optionalBoolean,
-  stream_options: z.looseObject({ include_usage: optionalBoolean }, {
+  stream_options: openObject({ include_usage: optionalBoolean }, {
     error: 'must be an object such as {"include_usage":true}',
   }).nullish(),
   max_tokens: positiveInteger,
@@ -63,10 +87,11 @@ const chatSchema = z.looseObject({
   presence_penalty: optionalNumber,
   frequency_penalty: optionalNumber,
   n: positiveInteger,
-  stop: z.union([z.string(), z.array(z.string()), z.null()], {
-    error: "must be a string or a list of strings",
-  }).optional(),
-  tools: z.array(tool, { error: "must be a list of tools" }).nullish(),
+  stop: textOrListOf(
+    z.string({ error: "must be a string" }),
+    "must be a string or a list of strings",
+  ),
+  tools: listOf(tool, "must be a list of tools").nullish(),
 }, { error: "must be a JSON object" });
 
 /** A request's body: the checked fields typed, the others as they came. */
@@ -202,7 +227,9 @@ export function textOf(reply: ChatReply): string {
       if (typeof value === "string") text += value;
     }
     for (const call of Array.isArray(part.tool_calls) ? part.tool_calls : []) {
-      text += `${call?.function?.name ?? ""}${call?.function?.arguments ?? ""}`;
+      for (const value of [call?.function?.name, call?.function?.arguments]) {
+        if (typeof value === "string") text += value;
+      }
     }
   }
   return text;

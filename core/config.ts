@@ -143,6 +143,12 @@ export function readEnvironment(folder: string = Deno.cwd()): Record<string, str
   return { ...file as Record<string, string>, ...Deno.env.toObject() };
 }
 
+/** Where the parser stopped. Its own message may quote the file, and with it a secret. */
+function placeIn({ message }: SyntaxError): string {
+  const place = /\(line \d+ column \d+\)/.exec(message)?.[0];
+  return place === undefined ? "" : ` ${place}`;
+}
+
 /**
  * Reads the program's settings and the configuration file that `XROUTER_CONFIG` names.
  *
@@ -170,7 +176,7 @@ export async function readConfig(
       }
     } catch (error) {
       const reason = error instanceof SyntaxError
-        ? `is not valid JSON: ${error.message}`
+        ? `is not valid JSON${placeIn(error)}`
         : "cannot be read. XROUTER_CONFIG must name a JSON file";
       problems.push({ at: path, message: reason });
     }

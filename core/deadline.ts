@@ -5,16 +5,20 @@
  */
 import { RouterError } from "./errors.ts";
 
+/** The longest that a timer can be set for; one that is asked for more fires at once. */
+const longestTimer = 2 ** 31 - 1;
+
 /**
  * Aborts an attempt that takes too long. Arming it for the next chunk costs no timer: the one timer
  * looks at the clock when it fires and goes on if the limit has moved.
  */
 export class Deadline {
   readonly #controller = new AbortController();
-  readonly #end: number;
+  #end: number;
   #due: number;
   #waiting: string;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #fires = Infinity;
 
   /**
    * @param end When the whole exchange must be over, by `performance.now()`.
@@ -44,7 +48,16 @@ export class Deadline {
     if (this.#timer === undefined || this.#due < this.#fires) this.#set();
   }
 
-  #fires = Infinity;
+  /**
+   * Brings the end of the whole forward.
+   *
+   * @param ms Milliseconds from now.
+   */
+  limit(ms: number): void {
+    const now = performance.now();
+    this.#end = Math.min(this.#end, now + ms);
+    this.expect(this.#due - now, this.#waiting);
+  }
 
   #set(): void {
     clearTimeout(this.#timer);
@@ -54,7 +67,7 @@ export class Deadline {
       this.abort(
         new RouterError("timeout", `The provider was too slow: no sign of ${this.#waiting}`),
       );
-    }, Math.max(0, this.#due - performance.now()));
+    }, Math.min(longestTimer, Math.max(0, this.#due - performance.now())));
   }
 
   /** Ends the attempt now. */

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Catalog } from "./catalog.ts";
-import type { ChatBody, WireUsage } from "./chat.ts";
+import type { ChatBody, ChatReply, WireUsage } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
 import { Deadline } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
@@ -54,10 +54,14 @@ const defaultEncoding: Encoding = "o200k_base";
 /** What is running for one exchange, so that it can be ended from outside. */
 interface Flight {
   readonly x: LiveExchange;
-  deadline?: Deadline;
-  relay?: Relay;
+  /** The client has gone. */
   gone: boolean;
+  /** What the running step does when the client goes. */
   onGone?: () => void;
+  /** Ends the running step, for a reason that lies outside. */
+  onStop?: (reason: RouterError) => void;
+  /** Its answer has begun: the relay settles it. */
+  relayed: boolean;
   finished: boolean;
 }
 
@@ -72,6 +76,7 @@ export class Kernel {
   readonly #flights = new Set<Flight>();
   readonly #finishing = new Set<Promise<void>>();
   #idle: (() => void) | undefined;
+  #stopped: RouterError | undefined;
 
   /** @param options The pipeline and its surroundings. */
   constructor(options: KernelOptions) {
@@ -102,33 +107,24 @@ export class Kernel {
   async handle(request: Request, source: Uint8Array | RouterError): Promise<Response> {
     const x = new LiveExchange(request, source);
     x.replyHeaders["x-request-id"] = x.id;
-    const flight: Flight = { x, gone: false, finished: false };
+    const flight: Flight = { x, gone: false, relayed: false, finished: false };
     this.#flights.add(flight);
     const onGone = () => this.#clientGone(flight);
     x.signal.addEventListener("abort", onGone, { once: true });
+    // The client may have left while its body was read.
+    if (x.signal.aborted) onGone();
     try {
       return await this.#answer(flight);
     } catch (thrown) {
-      const error = flight.gone
-        ? new RouterError("aborted", "The client closed the connection", { cause: thrown })
-        : toRouterError(thrown, "kernel");
-      if (error.code === "internal") this.#o.log.error(error.message, { requestId: x.id });
-      const asked = x.attempts.length > 0;
-      void this.#finish(flight, {
-        state: flight.gone ? "aborted" : asked ? "failed" : "refused",
-        status: error.status,
-        error,
-      });
-      return new Response(JSON.stringify(error.body()), {
-        // 499 is a mark for records: it has no client, and Response takes no such status from us.
-        status: error.code === "aborted" ? 503 : error.status,
-        headers: {
-          ...x.replyHeaders,
-          ...this.#attemptHeaders(x),
-          ...error.answerHeaders(),
-          "content-type": "application/json",
-        },
-      });
+      const error = flight.gone ? clientClosed(thrown) : toRouterError(thrown, "kernel");
+      flight.onStop?.(error);
+      // An answer that had begun is settled by its relay, with what it used.
+      if (!flight.relayed) {
+        const failed = x.attempts.length > 0 ? "failed" : "refused";
+        const state = error.code === "aborted" ? "aborted" : failed;
+        void this.#finish(flight, { state, status: error.status, error });
+      }
+      return this.#errorResponse(x, error);
     } finally {
       x.signal.removeEventListener("abort", onGone);
     }
@@ -149,10 +145,8 @@ export class Kernel {
         "unavailable",
         "XRouter is restarting. Send the request again",
       );
-      for (const flight of this.#flights) {
-        if (flight.relay !== undefined) flight.relay.abort(reason);
-        else flight.deadline?.abort(reason);
-      }
+      this.#stopped = reason;
+      for (const flight of this.#flights) flight.onStop?.(reason);
     }, limitMs);
     await idle;
     clearTimeout(timer);
@@ -162,7 +156,13 @@ export class Kernel {
   async #answer(flight: Flight): Promise<Response> {
     const { x } = flight;
     for (const { plugin, run } of this.#onRequest) {
-      const reply = await this.#guard(plugin, "onRequest", () => run(x));
+      let reply: ChatReply | void = undefined;
+      try {
+        const returned = run(x);
+        reply = returned instanceof Promise ? await returned : returned;
+      } catch (error) {
+        this.#failed(plugin, "onRequest", error, x);
+      }
       if (reply) {
         const upstream = Upstream.whole(Chunk.fromJson(reply, true), x.body.stream === true);
         return await this.#relay(flight, upstream, new Deadline(Infinity), undefined, undefined);
@@ -172,7 +172,11 @@ export class Kernel {
     const { model } = x.body;
     let route: Route | undefined;
     for (const { plugin, run } of this.#onRoute) {
-      route = await this.#guard(plugin, "onRoute", () => run(x)) || undefined;
+      try {
+        route = await run(x) || undefined;
+      } catch (error) {
+        this.#failed(plugin, "onRoute", error, x);
+      }
       if (route) break;
     }
     if (route === undefined || route.targets.length === 0) {
@@ -202,7 +206,7 @@ export class Kernel {
       }
       for (let tries = 0; tries <= route.retries && x.attempts.length < route.attempts; tries++) {
         if (tries > 0 && !await this.#pause(flight, failure!, tries, end)) break;
-        if (flight.gone) throw new RouterError("aborted", "The client closed the connection");
+        this.#checkWanted(flight);
         const attempt: Attempt = {
           number: x.attempts.length + 1,
           target,
@@ -211,38 +215,32 @@ export class Kernel {
         };
         x.attempts.push(attempt);
         const deadline = new Deadline(end);
-        flight.deadline = deadline;
+        flight.onStop = (reason) => deadline.abort(reason);
         flight.onGone = () => {
-          if (transport.onAbort === "cancel") {
-            deadline.abort(new RouterError("aborted", "The client closed the connection"));
-          } else deadline.expect(this.#o.drainMs, "an answer to a client that has gone");
+          if (transport.onAbort === "cancel") deadline.abort(clientClosed());
+          else deadline.limit(this.#o.drainMs);
         };
         try {
           for (const { plugin, run } of this.#onAttempt) {
-            await this.#guard(plugin, "onAttempt", () => run(x, attempt));
+            try {
+              await run(x, attempt);
+            } catch (error) {
+              this.#failed(plugin, "onAttempt", error, x);
+            }
           }
+          this.#checkWanted(flight);
           deadline.expect(route.timeouts.firstByte, "the first byte");
           const upstream = await transport.open({
             body: attempt.body,
             headers: attempt.headers,
-            facts: target.facts,
             signal: deadline.signal,
           });
           return { upstream, deadline, attempt };
         } catch (thrown) {
           deadline.stop();
           failure = toRouterError(thrown, `provider "${target.provider}"`);
-          attempt.error = failure;
-          this.#o.log.warn("attempt failed", {
-            requestId: x.id,
-            attempt: attempt.number,
-            provider: target.provider,
-            model: target.model,
-            code: failure.code,
-            error: failure.message,
-            detail: failure.detail,
-          });
-          if (flight.gone || performance.now() >= end) throw failure;
+          this.#attemptFailed(x, attempt, failure);
+          if (flight.gone || this.#stopped || performance.now() >= end) throw failure;
           if (!failure.retry) break;
         }
       }
@@ -251,16 +249,37 @@ export class Kernel {
     throw failure ?? new RouterError("internal", "A route allows no attempt");
   }
 
+  /** @throws {RouterError} when nobody waits for another call to a provider. */
+  #checkWanted(flight: Flight): void {
+    if (flight.gone) throw clientClosed();
+    if (this.#stopped !== undefined) throw this.#stopped;
+  }
+
+  #attemptFailed(x: LiveExchange, attempt: Attempt, error: RouterError): void {
+    attempt.error = error;
+    this.#o.log.warn("attempt failed", {
+      requestId: x.id,
+      attempt: attempt.number,
+      provider: attempt.target.provider,
+      model: attempt.target.model,
+      code: error.code,
+      error: error.message,
+      detail: error.detail,
+    });
+  }
+
   /** Waits before the same target is asked again. @returns Whether it should be. */
   async #pause(flight: Flight, failure: RouterError, tries: number, end: number): Promise<boolean> {
     const wait = retryWait(tries, failure.retryAfterMs);
     if (wait === undefined || performance.now() + wait >= end) return false;
     await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, wait);
-      flight.onGone = () => {
+      const wake = () => {
         clearTimeout(timer);
         resolve();
       };
+      const timer = setTimeout(wake, wait);
+      flight.onGone = wake;
+      flight.onStop = wake;
     });
     return true;
   }
@@ -274,7 +293,20 @@ export class Kernel {
     route: Route | undefined,
   ): Promise<Response> {
     const { x } = flight;
+    flight.onStop = (reason) => deadline.abort(reason);
     const streamed = x.body.stream === true;
+    // Made first: what a plugin set may be no header, and then nothing has begun.
+    const headers = new Headers({
+      ...x.replyHeaders,
+      ...this.#attemptHeaders(x),
+      ...(streamed
+        ? {
+          "content-type": "text/event-stream; charset=utf-8",
+          "cache-control": "no-cache",
+          "x-accel-buffering": "no",
+        }
+        : { "content-type": "application/json" }),
+    });
     const encoding = attempt?.target.facts.encoding ?? defaultEncoding;
     const tally = new Tally(encoding);
     const firstChunkMs = performance.now() - x.startedTick;
@@ -293,28 +325,39 @@ export class Kernel {
       drainMs: this.#o.drainMs,
       keepAliveMs: this.#o.keepAliveMs,
       settle: (end) => {
-        if (end.error !== undefined && attempt !== undefined) attempt.error = end.error;
-        void this.#settle(flight, end, tally, usage, firstChunkMs);
+        if (attempt !== undefined && end.error !== undefined) {
+          this.#attemptFailed(x, attempt, end.error);
+        }
+        const unsent = end.state === "aborted" && (unseen || !streamed);
+        const status = unsent ? 499 : streamed ? 200 : end.error?.status ?? 200;
+        void this.#settle(flight, end, status, tally, usage, firstChunkMs);
       },
     });
-    flight.relay = relay;
+    flight.relayed = true;
     flight.onGone = () => relay.clientGone();
     // The client may have left while the first chunk was awaited.
-    if (flight.gone) relay.clientGone();
-    const body = streamed ? relay.stream() : await relay.whole();
-    return new Response(body, {
-      headers: {
+    const unseen = flight.gone;
+    if (unseen) relay.clientGone();
+    return new Response(streamed ? relay.stream() : await relay.whole(), { headers });
+  }
+
+  /** An answer that is an error. 499 is a mark for records: no client is left to read it. */
+  #errorResponse(x: LiveExchange, error: RouterError): Response {
+    const body = JSON.stringify(error.body());
+    const status = error.code === "aborted" ? 503 : error.status;
+    const own = { "x-request-id": x.id, "content-type": "application/json" };
+    try {
+      const headers = {
         ...x.replyHeaders,
         ...this.#attemptHeaders(x),
-        ...(streamed
-          ? {
-            "content-type": "text/event-stream; charset=utf-8",
-            "cache-control": "no-cache",
-            "x-accel-buffering": "no",
-          }
-          : { "content-type": "application/json" }),
-      },
-    });
+        ...error.answerHeaders(),
+        ...own,
+      };
+      return new Response(body, { status, headers });
+    } catch {
+      // What a plugin set is no header; the error itself still has to arrive.
+      return new Response(body, { status, headers: own });
+    }
   }
 
   #attemptHeaders(x: LiveExchange): Record<string, string> {
@@ -327,19 +370,29 @@ export class Kernel {
 
   async #settle(
     flight: Flight,
-    end: RelayEnd,
+    { state, error }: RelayEnd,
+    status: number,
     tally: Tally,
     usage: () => Usage | Promise<Usage>,
     firstChunkMs: number,
   ): Promise<void> {
-    const counted = usage();
-    const model = tally.model;
+    const { model } = tally;
+    let used: Usage | undefined;
+    try {
+      const counted = usage();
+      used = counted instanceof Promise ? await counted : counted;
+    } catch (error) {
+      this.#o.log.error("usage cannot be counted", {
+        requestId: flight.x.id,
+        error: String(error),
+      });
+    }
     await this.#finish(flight, {
-      state: end.state,
-      status: end.state === "aborted" && flight.x.body.stream !== true ? 499 : 200,
-      ...(end.error !== undefined && { error: end.error }),
+      state,
+      status,
+      ...(error !== undefined && { error }),
       ...(model !== undefined && { servedModel: model }),
-      usage: counted instanceof Promise ? await counted : counted,
+      ...(used !== undefined && { usage: used }),
       firstChunkMs,
     });
   }
@@ -349,6 +402,9 @@ export class Kernel {
     if (flight.finished) return;
     flight.finished = true;
     const { x } = flight;
+    if (end.error?.code === "internal") {
+      this.#o.log.error(end.error.message, { requestId: x.id });
+    }
     const target = x.attempts.at(-1)?.target;
     const outcome: Outcome = {
       ...end,
@@ -402,21 +458,12 @@ export class Kernel {
     flight.onGone?.();
   }
 
-  /** Runs a hook; a crash of a plugin that may be skipped is logged and forgotten. */
-  async #guard<T>(
-    plugin: InstalledPlugin,
-    hook: string,
-    run: () => T,
-  ): Promise<Awaited<T> | undefined> {
-    try {
-      return await run();
-    } catch (error) {
-      if (error instanceof RouterError || plugin.onError === "reject") {
-        throw toRouterError(error, `plugin "${plugin.name}" (${plugin.file}) ${hook}`);
-      }
-      this.#crashed(plugin, hook, error);
-      return undefined;
+  /** A hook threw: a refusal and a crash that matters end the exchange, another crash is logged. */
+  #failed(plugin: InstalledPlugin, hook: string, error: unknown, x: LiveExchange): void {
+    if (error instanceof RouterError || plugin.onError === "reject") {
+      throw toRouterError(error, `plugin "${plugin.name}" (${plugin.file}) ${hook}`);
     }
+    this.#crashed(plugin, hook, error, x);
   }
 
   #showChunk(x: LiveExchange, chunk: Chunk): boolean {
@@ -424,10 +471,7 @@ export class Kernel {
       try {
         if (run(x, chunk) === false) return false;
       } catch (error) {
-        if (error instanceof RouterError || plugin.onError === "reject") {
-          throw toRouterError(error, `plugin "${plugin.name}" (${plugin.file}) onChunk`);
-        }
-        this.#crashed(plugin, "onChunk", error, x);
+        this.#failed(plugin, "onChunk", error, x);
       }
     }
     return true;
@@ -440,6 +484,10 @@ export class Kernel {
       error: error instanceof Error ? error.stack ?? error.message : String(error),
     });
   }
+}
+
+function clientClosed(cause?: unknown): RouterError {
+  return new RouterError("aborted", "The client closed the connection", { cause });
 }
 
 /** The body of one try: the vendor's model id, no list of models, and in a stream its usage. */

@@ -57,6 +57,8 @@ export interface Exchange<Known extends keyof State = never> {
    * @throws {RouterError} `invalid_request` and its kin when the body is wrong.
    */
   readonly body: ChatBody;
+  /** The body if somebody has read it and it was right; for `onFinish`, after whatever happened. */
+  readonly parsedBody: ChatBody | undefined;
   /** Aborted when the client has gone. Pass it to whatever an async hook waits for. */
   readonly signal: AbortSignal;
   /** Headers of the answer, in lower case; a plugin adds its own until the answer begins. */

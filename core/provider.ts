@@ -22,8 +22,6 @@ export interface Wire<Settings = Record<string, unknown>> {
   readonly settings: Settings;
   /** The address in force, without a slash at its end. */
   readonly baseUrl: string;
-  /** What is known of the model that is asked; absent in calls that concern no model. */
-  readonly model?: ModelFacts;
   /**
    * Calls a vendor's address as it is, through the provider's own HTTP client, without signing in.
    * The call has a deadline of its own, not that of a request, because several may wait for it.

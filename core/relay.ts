@@ -62,6 +62,8 @@ export class Relay {
   /** @param options The answer and all that belongs to it. */
   constructor(options: RelayOptions) {
     this.#o = options;
+    // Also a limit that passes while the client reads nothing has to end the answer.
+    options.deadline.signal.addEventListener("abort", () => this.#wake(), { once: true });
   }
 
   /**
@@ -94,6 +96,7 @@ export class Relay {
           () => this.#sendKeepAlive(),
           Math.max(1, this.#o.keepAliveMs / 2),
         );
+        if (this.#gone) this.#wake();
       },
       pull: () => this.#pump(),
       cancel: () => this.clientGone(),
@@ -106,26 +109,27 @@ export class Relay {
     this.#gone = true;
     if (this.#o.onAbort === "cancel") {
       this.#o.deadline.abort(new RouterError("aborted", "The client closed the connection"));
-      void this.#o.upstream.cancel();
+    } else {
+      this.#o.deadline.limit(this.#o.drainMs);
+      this.#wake();
     }
-    if (!this.#pumping) void this.#pump();
   }
 
-  /** Ends the answer from outside, such as at a shutdown. */
-  abort(reason: RouterError): void {
-    this.#o.deadline.abort(reason);
-    void this.#o.upstream.cancel();
-    if (!this.#pumping) void this.#pump();
+  /** Goes on although the client does not ask for more. */
+  #wake(): void {
+    if (this.#controller !== undefined && !this.#pumping) void this.#pump();
   }
 
   /** Reads until there is something to send; after the client has gone, until the end. */
   async #pump(): Promise<void> {
+    const { deadline, upstream, idleMs } = this.#o;
     this.#pumping = true;
     try {
       while (!this.#settled) {
-        this.#o.deadline.expect(this.#gone ? this.#o.drainMs : this.#o.idleMs, "the next chunk");
-        const group = await this.#o.upstream.read();
-        this.#o.deadline.expect(Infinity, "the whole answer");
+        deadline.signal.throwIfAborted();
+        deadline.expect(idleMs, "the next chunk");
+        const group = await upstream.read();
+        deadline.expect(Infinity, "the whole answer");
         if (group === undefined) return await this.#finish();
         const bytes = this.#process(group);
         if (bytes !== undefined && !this.#gone) return this.#send(bytes);
@@ -160,22 +164,22 @@ export class Relay {
   }
 
   async #finish(): Promise<void> {
-    const { signal } = this.#o.deadline;
-    if (signal.aborted) throw signal.reason;
-    if (!this.#o.upstream.done && !this.#o.tally.finished) {
+    const { upstream, tally, usageWanted } = this.#o;
+    if (tally.failed || (!upstream.done && !tally.finished)) {
       throw new RouterError(
         "upstream_unavailable",
         "The provider broke the answer off before it was complete",
       );
     }
-    if (this.#gone) return this.#settle({ state: "aborted" });
-    if (this.#o.usageWanted && !this.#usageSent) {
+    if (usageWanted && !this.#usageSent && !this.#gone) {
       const event = { object: "chat.completion.chunk", choices: [], usage: await this.#o.usage() };
       this.#send(Chunk.fromJson(event, false).bytes);
     }
     this.#send(doneFrame);
     this.#close();
-    this.#settle({ state: "completed" });
+    const state = this.#gone ? "aborted" : "completed";
+    await upstream.finish();
+    this.#settle({ state });
   }
 
   /** An unfinished answer never looks finished: an error frame, and no `[DONE]`. */
@@ -202,6 +206,7 @@ export class Relay {
   }
 
   #close(): void {
+    clearInterval(this.#keepAlive);
     if (!this.#gone) this.#controller!.close();
   }
 

@@ -31,19 +31,20 @@ export async function readBody(request: Request, limit: number): Promise<Uint8Ar
       "The body is compressed. Send it without content-encoding",
     );
   }
-  const tooLarge = new RouterError(
-    "payload_too_large",
-    `The body is longer than ${limit} bytes. Send less, or let the operator raise XROUTER_BODY_LIMIT`,
-  );
+  const tooLarge = () =>
+    new RouterError(
+      "payload_too_large",
+      `The body is longer than ${limit} bytes. Send less, or let the operator raise XROUTER_BODY_LIMIT`,
+    );
   const length = headers.get("content-length");
-  if (Number(length) > limit) return tooLarge;
+  if (Number(length) > limit) return tooLarge();
   try {
     if (length !== null) return await request.bytes();
     const parts: Uint8Array[] = [];
     let read = 0;
     for await (const part of request.body ?? []) {
       read += part.length;
-      if (read > limit) return tooLarge;
+      if (read > limit) return tooLarge();
       parts.push(part);
     }
     return concat(parts);

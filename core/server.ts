@@ -6,6 +6,7 @@
 import { zValidator } from "@hono/zod-validator";
 import { type Context, Hono } from "hono";
 import { cors } from "hono/cors";
+import { getPath } from "hono/utils/url";
 import { z } from "zod";
 import type { Catalog, CatalogModel } from "./catalog.ts";
 import { RouterError, toRouterError } from "./errors.ts";
@@ -69,10 +70,10 @@ export function createServer(options: ServerOptions): (request: Request) => Prom
   });
   app.get("/health", (c) => c.json({ status: "alive" }));
   app.get("/ready", async (c) => {
-    const reasons = await notReady(options);
-    return reasons.length === 0
+    const failed = await notReady(options);
+    return failed.length === 0
       ? c.json({ status: "ready" })
-      : c.json({ status: "not ready", reasons }, 503);
+      : c.json({ status: "not ready", failed }, 503);
   });
   for (const { hooks } of plugins) hooks.routes?.(app);
   app.get("/v1/models", async (c) => {
@@ -109,7 +110,8 @@ async function serve(app: Hono, request: Request, log: Log): Promise<Response> {
   log.info("access", {
     requestId,
     method: request.method,
-    path: new URL(request.url).pathname,
+    // As the routes see it: with a wrong host header the address is no URL.
+    path: getPath(request),
     status: response.status,
     durationMs: Math.round(performance.now() - started),
   });
@@ -138,19 +140,19 @@ function refuseOtherMethods(app: Hono): void {
   }
 }
 
-async function notReady({ plugins, databaseAlive }: ServerOptions): Promise<string[]> {
+/** The names of what cannot work. Why is in the log: anybody may ask, and addresses are no answer. */
+async function notReady({ plugins, databaseAlive, log }: ServerOptions): Promise<string[]> {
   const checks = [
     { name: "database", check: databaseAlive },
     ...plugins.map(({ name, hooks }) => ({ name, check: async () => await hooks.ready?.() })),
   ];
   const results = await Promise.allSettled(checks.map(({ check }) => check()));
-  return results.flatMap((result, i) =>
-    result.status === "fulfilled" ? [] : [
-      `${checks[i]!.name}: ${
-        result.reason instanceof Error ? result.reason.message : result.reason
-      }`,
-    ]
-  );
+  return results.flatMap((result, i) => {
+    if (result.status === "fulfilled") return [];
+    const { name } = checks[i]!;
+    log.warn("not ready", { failed: name, error: String(result.reason) });
+    return [name];
+  });
 }
 
 function describe({ id, provider, facts }: CatalogModel): Record<string, unknown> {

@@ -89,6 +89,21 @@ export function settingsOf(
   return found;
 }
 
+/** A text in which the values of a schema's secret settings are struck out. */
+export function withoutSecrets(
+  text: string,
+  schema: z.ZodType,
+  settings: Readonly<Record<string, unknown>>,
+): string {
+  for (const [field, { secret }] of settingsOf(schema)) {
+    const value = settings[field];
+    if (secret && typeof value === "string" && value !== "") {
+      text = text.replaceAll(value, `[${field}]`);
+    }
+  }
+  return text;
+}
+
 /**
  * Reads a schema's settings from the environment and the configuration file.
  *

@@ -9,6 +9,7 @@
 
 const lf = 10;
 const cr = 13;
+const blank = 32;
 
 /** The most bytes one event may have; a longer one is a broken provider. */
 export const maxEventBytes = 16 * 1024 * 1024;
@@ -84,16 +85,19 @@ export function readEvent(bytes: Uint8Array): EventFields {
   return fields;
 }
 
-/** Whether an event's data begins with `prefix`, without decoding the event. */
+/** Whether an event's data begins with `prefix`, blanks aside, without decoding the event. */
 export function dataStartsWith(event: Uint8Array, prefix: Uint8Array): boolean {
-  // "data:" and an optional space; an event with other fields first is decoded by the caller.
+  // "data:"; an event with other fields first is decoded by the caller.
   if (
     event[0] !== 100 || event[1] !== 97 || event[2] !== 116 || event[3] !== 97 || event[4] !== 58
   ) {
     return false;
   }
-  const from = event[5] === 32 ? 6 : 5;
-  for (let i = 0; i < prefix.length; i++) if (event[from + i] !== prefix[i]) return false;
+  let at = 5;
+  for (let i = 0; i < prefix.length; i++) {
+    while (event[at] === blank) at++;
+    if (event[at++] !== prefix[i]) return false;
+  }
   return true;
 }
 

@@ -21,6 +21,9 @@ const foldBytes = 256 * 1024;
 /** Characters of text that are kept before they are counted. */
 const countChars = 1024 * 1024;
 
+/** More tokens than any exchange has. */
+const maxTokens = 1_000_000_000;
+
 /** Collects what one answer produced. */
 export class Tally {
   readonly #encoding: Encoding;
@@ -57,6 +60,11 @@ export class Tally {
     );
   }
 
+  /** Whether the answer has said that it failed, as some vendors do in a last, regular event. */
+  get failed(): boolean {
+    return this.#lastReplies().some((reply) => Boolean(reply.error) || reply.object === "error");
+  }
+
   /** The model's name in the answer. */
   get model(): string | undefined {
     const model = this.#lastReplies().find((reply) => typeof reply.model === "string")?.model;
@@ -65,15 +73,9 @@ export class Tally {
 
   /** The provider's report, as it stands in the answer. */
   get reported(): WireUsage | undefined {
-    return this.#lastReplies().find((reply) =>
-      typeof reply.usage?.prompt_tokens === "number" &&
-      typeof reply.usage.completion_tokens === "number"
+    return this.#lastReplies().find(({ usage }) =>
+      isCount(usage?.prompt_tokens) && isCount(usage?.completion_tokens)
     )?.usage ?? undefined;
-  }
-
-  /** Whether anything came. */
-  get empty(): boolean {
-    return this.#whole === undefined && this.#events.length === 0;
   }
 
   /**
@@ -84,10 +86,11 @@ export class Tally {
   usage(input: () => number | Promise<number>): Usage | Promise<Usage> {
     const reported = this.reported;
     if (reported !== undefined) {
+      const cached = reported.prompt_tokens_details?.cached_tokens;
       return {
         input: reported.prompt_tokens,
         output: reported.completion_tokens,
-        cached: reported.prompt_tokens_details?.cached_tokens ?? 0,
+        cached: isCount(cached) ? cached : 0,
         estimated: false,
       };
     }
@@ -128,6 +131,11 @@ export class Tally {
     this.#counted = loadTokenizer(this.#encoding)
       .then(async (tokenizer) => await before + tokenizer.count(text));
   }
+}
+
+/** Whether a record can hold it as tokens: a vendor's slip must not make a row unwritable. */
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && value as number >= 0 && value as number <= maxTokens;
 }
 
 function parseEvent(event: Uint8Array): ChatReply | undefined {

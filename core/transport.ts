@@ -10,7 +10,7 @@ import { Chunk } from "./chunk.ts";
 import { RouterError } from "./errors.ts";
 import { faultByStatus } from "./fault.ts";
 import type { Decoder, Provider, Wire } from "./provider.ts";
-import { type Problem, readSettings, setting } from "./settings.ts";
+import { type Problem, readSettings, setting, settingsOf, withoutSecrets } from "./settings.ts";
 import { readWhole, Upstream } from "./upstream.ts";
 
 /** Milliseconds for a provider's side calls, such as signing in. */
@@ -27,8 +27,6 @@ export interface Call {
   readonly body: ChatBody;
   /** Headers beside those that authorize. */
   readonly headers: Readonly<Record<string, string>>;
-  /** What is known of the model. */
-  readonly facts: ModelFacts;
   /** Ends the call; its reason is what the call rejects with. */
   readonly signal: AbortSignal;
 }
@@ -50,12 +48,13 @@ export class Transport {
     this.baseUrl = baseUrl.replace(/\/+$/, "");
     this.missing = provider.missing !== undefined
       ? provider.missing(settings)
-      : provider.authorize !== undefined || "apiKey" in settings === false || settings.apiKey
+      : provider.authorize !== undefined || !settingsOf(this.schema).has("apiKey") ||
+          settings.apiKey
       ? undefined
       : `Set ${variableOf(provider.name, "API_KEY")}`;
     const options = provider.httpClient?.(settings, this.baseUrl);
     this.#client = options && Deno.createHttpClient(options);
-    this.#wire = this.#wireFor(undefined);
+    this.#wire = this.#makeWire();
   }
 
   /**
@@ -97,9 +96,31 @@ export class Transport {
     return this.#provider.models ?? {};
   }
 
+  /** The schema of its settings. */
+  get schema(): z.ZodType {
+    return this.#provider.settings ?? defaultSettings(this.#provider);
+  }
+
+  /** It answers inside this process, without a vendor. */
+  get local(): boolean {
+    return this.#provider.fetch !== undefined;
+  }
+
   /** What to do with a call whose client has gone. */
   get onAbort(): "drain" | "cancel" {
     return this.#provider.onAbort ?? "drain";
+  }
+
+  /**
+   * Calls the vendor's address without signing in; any answer shows that it can be reached.
+   *
+   * @returns The answer's headers.
+   * @throws {TypeError} when name, connection or certificate fails; the signal's reason.
+   */
+  async reach(signal: AbortSignal): Promise<Headers> {
+    const response = await this.#fetch(this.baseUrl, { redirect: "manual", signal });
+    await response.body?.cancel();
+    return response.headers;
   }
 
   /** Ids of the models that the vendor offers now. */
@@ -108,8 +129,8 @@ export class Transport {
     if (this.#provider.fetch !== undefined) return Object.keys(this.models);
     const response = await this.#signedIn(`${this.baseUrl}/models`, { signal });
     if (!response.ok) throw await this.#fault(response);
-    const list = await response.json() as { data?: { id?: unknown }[] };
-    return (Array.isArray(list.data) ? list.data : [])
+    const list = await response.json() as { data?: { id?: unknown }[] } | null;
+    return (Array.isArray(list?.data) ? list.data : [])
       .map((model) => model?.id)
       .filter((id): id is string => typeof id === "string");
   }
@@ -121,8 +142,7 @@ export class Transport {
    * was aborted.
    */
   async open(call: Call): Promise<Upstream> {
-    const wire = this.#wireFor(call.facts);
-    const encoded = await this.#provider.encode?.(call.body, wire) ?? call.body;
+    const encoded = await this.#provider.encode?.(call.body, this.#wire) ?? call.body;
     const stream = call.body.stream === true;
     let response: Response;
     try {
@@ -135,22 +155,23 @@ export class Transport {
         },
         body: JSON.stringify(encoded),
         signal: call.signal,
-      }, wire);
+      });
     } catch (error) {
       throw this.#networkFault(error, call.signal);
     }
+    let upstream: Upstream | undefined;
     try {
       if (!response.ok) throw await this.#fault(response);
       const decoder = this.#provider.decoder?.(call.body);
       const isStream = response.headers.get("content-type")?.startsWith("text/event-stream") ??
         false;
-      const upstream = stream && isStream
-        ? Upstream.stream(response, decoder)
+      upstream = stream && isStream
+        ? Upstream.stream(response, decoder, call.signal)
         : Upstream.whole(await this.#readReply(response, decoder), stream);
       await upstream.begin();
       return upstream;
     } catch (error) {
-      await response.body?.cancel().catch(() => {});
+      await (upstream ?? response.body)?.cancel().catch(() => {});
       throw this.#networkFault(error, call.signal);
     }
   }
@@ -179,19 +200,22 @@ export class Transport {
   }
 
   /** A call with the provider's sign-in; a 401 refreshes the sign-in once. */
-  async #signedIn(url: string, init: RequestInit, wire: Wire = this.#wire): Promise<Response> {
-    const signIn = await this.#authorize(wire);
+  async #signedIn(url: string, init: RequestInit): Promise<Response> {
+    const signIn = await this.#authorize(init.signal);
     const response = await this.#fetch(url, init, signIn);
     if (response.status !== 401 || this.#provider.authorize === undefined) return response;
     await response.body?.cancel();
-    return await this.#fetch(url, init, await this.#authorize(wire, signIn));
+    return await this.#fetch(url, init, await this.#authorize(init.signal, signIn));
   }
 
   #authorize(
-    wire: Wire,
+    signal: AbortSignal | null | undefined,
     rejected?: Readonly<Record<string, string>>,
   ): Record<string, string> | Promise<Record<string, string>> {
-    if (this.#provider.authorize !== undefined) return this.#provider.authorize(wire, rejected);
+    if (this.#provider.authorize !== undefined) {
+      const headers = this.#provider.authorize(this.#wire, rejected);
+      return headers instanceof Promise && signal ? unlessAborted(headers, signal) : headers;
+    }
     const { apiKey } = this.#settings;
     return typeof apiKey === "string" ? { authorization: `Bearer ${apiKey}` } : {};
   }
@@ -202,18 +226,15 @@ export class Transport {
       ...init.headers as Record<string, string> | undefined,
       ...signIn,
     };
+    // A redirect is answered like any refusal: followed, it would carry the credentials elsewhere.
+    const full: RequestInit = { redirect: "manual", ...init, headers };
     if (this.#provider.fetch !== undefined) {
-      return this.#provider.fetch(new Request(url, { ...init, headers }), this.#settings);
+      return this.#provider.fetch(new Request(url, full), this.#settings);
     }
-    return fetch(
-      url,
-      this.#client === undefined
-        ? { ...init, headers }
-        : { ...init, headers, client: this.#client },
-    );
+    return fetch(url, this.#client === undefined ? full : { ...full, client: this.#client });
   }
 
-  #wireFor(model: ModelFacts | undefined): Wire {
+  #makeWire(): Wire {
     const deadline = (init?: RequestInit): RequestInit => ({
       signal: AbortSignal.timeout(sideCallTimeout),
       ...init,
@@ -221,7 +242,6 @@ export class Transport {
     return {
       settings: this.#settings,
       baseUrl: this.baseUrl,
-      ...(model && { model }),
       fetch: (url, init) => this.#fetch(url, deadline(init)),
       send: (path, init) => this.#signedIn(`${this.baseUrl}${path}`, deadline(init)),
     };
@@ -233,8 +253,10 @@ export class Transport {
   }
 
   #faultOf(status: number, body: string, headers: Headers): RouterError {
-    return this.#provider.fault?.(status, body, headers) ??
-      faultByStatus(this.name, status, body, headers);
+    // Some vendors repeat the key that they refuse, and their words reach the log and the client.
+    const said = withoutSecrets(body, this.schema, this.#settings);
+    return this.#provider.fault?.(status, said, headers) ??
+      faultByStatus(this.name, status, said, headers);
   }
 
   /** What a failed connection or a broken body means. */
@@ -252,8 +274,18 @@ export class Transport {
   }
 }
 
+/** What `promise` gives, unless the signal comes first: a sign-in that several wait for goes on. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) return abort();
+    signal.addEventListener("abort", abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}
+
 /** `OPENAI_API_KEY` for `openai` and `API_KEY`. */
-function variableOf(provider: string, suffix: string): string {
+export function variableOf(provider: string, suffix: string): string {
   return `${provider.toUpperCase().replaceAll("-", "_")}_${suffix}`;
 }
 

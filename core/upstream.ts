@@ -6,6 +6,7 @@
 import { type ChatReply, toEvents } from "./chat.ts";
 import { Chunk, parseReply } from "./chunk.ts";
 import { RouterError } from "./errors.ts";
+import { readVendorMessage } from "./fault.ts";
 import type { Decoder } from "./provider.ts";
 import { concat, dataStartsWith, EventCutter, readEvent } from "./sse.ts";
 
@@ -23,15 +24,25 @@ export interface Group {
   readonly raw?: Uint8Array | undefined;
 }
 
+/** Milliseconds that a call gets to end by itself once its answer is complete. */
+const finishMs = 250;
+
 /** The answer to one attempt; it has one reader. */
 export class Upstream {
   readonly #next: () => Promise<Group | undefined>;
+  readonly #finish: () => Promise<void>;
   readonly #cancel: () => Promise<void>;
   #first: Group | undefined;
   #done = false;
+  #fault: RouterError | undefined;
 
-  private constructor(next: () => Promise<Group | undefined>, cancel: () => Promise<void>) {
+  private constructor(
+    next: () => Promise<Group | undefined>,
+    finish: () => Promise<void> = () => Promise.resolve(),
+    cancel: () => Promise<void> = () => Promise.resolve(),
+  ) {
     this.#next = next;
+    this.#finish = finish;
     this.#cancel = cancel;
   }
 
@@ -46,31 +57,55 @@ export class Upstream {
       group = undefined;
       upstream.#done = true;
       return Promise.resolve(next);
-    }, () => Promise.resolve());
+    });
     return upstream;
   }
 
-  /** An answer that is a stream of events. */
-  static stream(response: Response, decoder: Decoder | undefined): Upstream {
+  /**
+   * An answer that is a stream of events.
+   *
+   * @param signal Ends it; reading then rejects with the signal's reason.
+   */
+  static stream(
+    response: Response,
+    decoder: Decoder | undefined,
+    signal: AbortSignal,
+  ): Upstream {
     const reader = response.body!.getReader();
     const cutter = new EventCutter();
     let ended = false;
-    const upstream: Upstream = new Upstream(async () => {
-      while (!ended) {
-        const { value, done } = await reader.read();
-        ended = done;
-        const events = value === undefined ? [] : cutter.push(value);
-        if (done) {
-          const rest = cutter.rest();
-          if (rest !== undefined) events.push(concat([rest, encoder.encode("\n\n")]));
+    const cancel = () => reader.cancel().catch(() => {});
+    // A body that does not heed the signal by itself is ended here.
+    signal.addEventListener("abort", cancel, { once: true });
+    const upstream: Upstream = new Upstream(
+      async () => {
+        while (!ended && !upstream.#done && upstream.#fault === undefined) {
+          try {
+            const { value, done } = await reader.read();
+            signal.throwIfAborted();
+            ended = done;
+            const events = value === undefined ? lastEvent(cutter) : cutter.push(value);
+            const group = upstream.#group(events, decoder, value);
+            if (group.chunks.length > 0) return group;
+          } catch (error) {
+            throw signal.aborted ? signal.reason : unreadable(error);
+          }
         }
-        const group = upstream.#group(events, decoder, value);
-        if (group.chunks.length > 0) return group;
-        if (upstream.#done) ended = true;
-      }
-      reader.releaseLock();
-      return undefined;
-    }, () => reader.cancel().catch(() => {}));
+        if (upstream.#fault !== undefined) throw upstream.#fault;
+        return undefined;
+      },
+      async () => {
+        if (ended) return;
+        const timer = setTimeout(cancel, finishMs);
+        try {
+          while (!(await reader.read()).done);
+        } catch {
+          // The answer is complete: how its connection ends does not matter.
+        }
+        clearTimeout(timer);
+      },
+      cancel,
+    );
     return upstream;
   }
 
@@ -87,6 +122,7 @@ export class Upstream {
    */
   async begin(): Promise<void> {
     this.#first = await this.#next();
+    if (this.#fault !== undefined) throw this.#fault;
     if (this.#first === undefined) {
       throw new RouterError("upstream_unavailable", "The provider's answer is empty");
     }
@@ -95,7 +131,8 @@ export class Upstream {
   /**
    * The next group; `undefined` at the end.
    *
-   * @throws {RouterError} `upstream_unavailable` when the provider sends an error instead.
+   * @throws {RouterError} `upstream_unavailable` when the provider sends an error instead, or when
+   * its answer cannot be read.
    */
   read(): Promise<Group | undefined> {
     if (this.#first === undefined) return this.#next();
@@ -104,11 +141,17 @@ export class Upstream {
     return Promise.resolve(first);
   }
 
-  /** Ends the call to the provider. */
-  async cancel(): Promise<void> {
-    await this.#cancel();
+  /** Lets the call of a complete answer end by itself, so that its connection serves another. */
+  finish(): Promise<void> {
+    return this.#finish();
   }
 
+  /** Ends the call to the provider. */
+  cancel(): Promise<void> {
+    return this.#cancel();
+  }
+
+  /** What is among some events. The terminator, or an error, is noted; what follows is dropped. */
   #group(events: Uint8Array[], decoder: Decoder | undefined, read: Uint8Array | undefined): Group {
     const chunks: Chunk[] = [];
     let length = 0;
@@ -121,13 +164,16 @@ export class Upstream {
         fields === undefined ? dataStartsWith(event, doneMark) : fields.data!.trim() === "[DONE]"
       ) {
         this.#done = true;
-        continue;
+        break;
       }
       if (
         fields === undefined
           ? dataStartsWith(event, errorMark)
-          : fields.data!.startsWith('{"error"')
-      ) throw streamFault((fields ?? readEvent(event)).data ?? "");
+          : fields.name === "error" || /^\{\s*"error"/.test(fields.data!)
+      ) {
+        this.#fault = faultIn((fields ?? readEvent(event)).data!);
+        if (this.#fault !== undefined) break;
+      }
       if (decoder === undefined) {
         chunks.push(Chunk.fromBytes(event, false));
         length += event.length;
@@ -137,16 +183,38 @@ export class Upstream {
         }
       }
     }
-    return { chunks, raw: length === read?.length ? read : undefined };
+    // A read that another one completes is as long as its events by chance alone.
+    const same = length === read?.length && events[0]?.buffer === read.buffer;
+    return { chunks, raw: same ? read : undefined };
   }
 }
 
-/** The error that a provider sends inside a stream that had begun well. */
-function streamFault(data: string): RouterError {
-  const error = (parseReply(data) as { error?: { message?: unknown } } | undefined)?.error;
-  const said = typeof error?.message === "string" ? `: ${error.message.slice(0, 500)}` : "";
+/** The event that a stream ends with when its empty line is missing; half an event is none. */
+function lastEvent(cutter: EventCutter): Uint8Array[] {
+  const rest = cutter.rest();
+  const data = rest && readEvent(rest).data;
+  return data?.trim() === "[DONE]" || (data !== undefined && parseReply(data) !== undefined)
+    ? [concat([rest!, encoder.encode("\n\n")])]
+    : [];
+}
+
+/** The error that a provider sends inside a stream; an empty field `error` is none. */
+function faultIn(data: string): RouterError | undefined {
+  const json = parseReply(data);
+  if (json !== undefined && "error" in json && !json.error) return undefined;
+  const { message } = readVendorMessage(data);
+  const said = message === undefined ? "" : `: ${message}`;
   return new RouterError("upstream_unavailable", `The provider broke the answer off${said}`, {
     detail: data.slice(0, 500),
+  });
+}
+
+/** What cannot be read is the provider's failure: a broken connection, an event without end. */
+function unreadable(error: unknown): RouterError {
+  if (error instanceof RouterError) return error;
+  return new RouterError("upstream_unavailable", "The provider's answer cannot be read", {
+    detail: error instanceof Error ? error.message : String(error),
+    cause: error,
   });
 }
 

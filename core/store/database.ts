@@ -1,5 +1,6 @@
 import { type Client, createClient, LibsqlError } from "@libsql/client";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
+import { FileClient, isBusy } from "./file_client.ts";
 
 /**
  * How long a statement waits for another process's write lock on a file. libSQL waits on the
@@ -21,10 +22,10 @@ const remoteSchemes = new Set(["libsql", "http", "https", "ws", "wss"]);
  * local file, whose folder is made when missing; `libsql:`, `http(s):` and `ws(s):` name a server,
  * which is always spoken to over HTTP, so that every call has a deadline and no socket is held.
  *
- * A file is opened over a single connection: libSQL applies most pragmas to one connection only,
- * and its calls are synchronous, so more connections would add nothing. A held
- * `client.transaction()` therefore locks out every other call of the same client; requests use
- * `execute` and `batch`.
+ * A file is opened over a single connection (see {@link FileClient}): libSQL applies most pragmas
+ * to one connection only, and its calls are synchronous, so more connections would add nothing. A
+ * held `client.transaction()` therefore locks out every other call of the same client; requests
+ * use `execute` and `batch`.
  *
  * @throws Error that names DATABASE_URL and the cure, and holds neither the token nor the query
  */
@@ -59,7 +60,7 @@ export async function retryWhileBusy<Result>(action: () => Promise<Result>): Pro
     try {
       return await action();
     } catch (error) {
-      if (errorCode(error) !== "SQLITE_BUSY" || performance.now() > deadline) throw error;
+      if (!isBusy(error) || performance.now() > deadline) throw error;
       await new Promise((resolve) => setTimeout(resolve, busyPauseMs));
     }
   }
@@ -80,15 +81,19 @@ async function openFile(url: string): Promise<Client> {
 
   let client: Client | undefined;
   try {
-    client = createClient({ url, concurrency: 1, timeout: busyTimeoutMs });
-    const opened = client;
-    await retryWhileBusy(() => opened.execute("PRAGMA journal_mode = WAL"));
-    await opened.execute("PRAGMA synchronous = NORMAL");
-    await databaseAlive(opened);
+    const pragmas = "PRAGMA synchronous = NORMAL";
+    const file = new FileClient(
+      createClient({ url: absolute(url, path), concurrency: 1, timeout: busyTimeoutMs }),
+      pragmas,
+    );
+    client = file;
+    await retryWhileBusy(() => file.execute("PRAGMA journal_mode = WAL"));
+    await file.executeMultiple(pragmas);
+    await databaseAlive(file);
     // A file that may only be read opens without an error. This write is never carried out.
     const write = "BEGIN IMMEDIATE; PRAGMA user_version = 1; ROLLBACK";
-    await retryWhileBusy(() => opened.executeMultiple(write));
-    return opened;
+    await retryWhileBusy(() => file.executeMultiple(write));
+    return file;
   } catch (error) {
     client?.close();
     throw new Error(`DATABASE_URL names "${path}", ${fileProblem(error)}`, { cause: error });
@@ -100,8 +105,12 @@ async function openRemote(url: string, authToken: string | undefined): Promise<C
   try {
     client = createClient({
       url: url.replace(/^ws/i, "http"),
-      fetch: (request: Request) =>
-        fetch(request, { signal: AbortSignal.timeout(remoteDeadlineMs) }),
+      fetch: async (request: Request) => {
+        const answer = await fetch(request, { signal: AbortSignal.timeout(remoteDeadlineMs) });
+        if (answer.ok || authToken === undefined) return answer;
+        // A refusal may repeat the token, and libSQL puts its words into the error's.
+        return new Response((await answer.text()).replaceAll(authToken, "[token]"), answer);
+      },
       ...(authToken === undefined ? {} : { authToken }),
     });
     await databaseAlive(client);
@@ -114,18 +123,24 @@ async function openRemote(url: string, authToken: string | undefined): Promise<C
   }
 }
 
-/** The path in a `file:` URL, read as libSQL reads it. */
+/** The URL with an absolute path, so that a new connection finds the same file in any folder. */
+function absolute(url: string, path: string): string {
+  const query = /[?#].*$/s.exec(url)?.[0] ?? "";
+  return path === ":memory:" ? url : `file:${encodeURIComponent(resolve(path))}${query}`;
+}
+
+/** The path in a `file:` URL: "file:relative", "file:/absolute" or "file:///absolute". */
 function filePath(url: string): string {
   const encoded = url.slice("file:".length).replace(/[?#].*$/s, "");
+  const path = /^(?:\/\/(?:localhost)?(?=\/))?((?!\/\/).+)$/is.exec(encoded)?.[1];
   try {
-    const path = decodeURIComponent(encoded.replace(/^\/\/(localhost)?(?=\/)/i, ""));
-    if (path !== "") return path;
+    if (path !== undefined) return decodeURIComponent(path);
   } catch {
-    // Broken percent encoding is told below, together with the missing path.
+    // Broken percent encoding is told below, together with a missing path and a foreign host.
   }
   throw new Error(
-    `DATABASE_URL names no path that can be read. Write "file:data/xrouter.db", ` +
-      `and "%25" for a percent sign`,
+    "DATABASE_URL names no path that can be read. Write " +
+      '"file:data/xrouter.db" or "file:///var/lib/xrouter.db", and "%25" for a percent sign',
   );
 }
 
@@ -135,7 +150,7 @@ function fileProblem(error: unknown): string {
     return "which is not a database, or a damaged one. " +
       "Name a libSQL file, or a path where no file exists yet";
   }
-  if (code === "SQLITE_BUSY") {
+  if (isBusy(error)) {
     return "which another process keeps locked. Stop that process, then start again";
   }
   return `which cannot be opened: ${messageOf(error)}. ` +

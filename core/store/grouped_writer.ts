@@ -19,7 +19,8 @@ interface Flush {
  * One write runs at a time, in the order of {@link add}. A group that fails is kept and tried again
  * after 100 ms to 5 s, by halves, so that good rows get through and a bad one is found. A row that
  * fails alone is set aside and tried again alone, so it never holds up the others; it stays
- * pending, and each failure is reported, until it is written.
+ * pending, and each failure is reported, until it is written. Pending rows are held in memory,
+ * without a limit.
  */
 export class GroupedWriter<Row> {
   readonly #write: (rows: readonly Row[]) => Promise<void>;
@@ -128,6 +129,7 @@ export class GroupedWriter<Row> {
         reject(error);
       }, deadlineMs);
       this.#onDrained = () => {
+        this.#onDrained = undefined;
         clearTimeout(giveUp);
         resolve();
       };
@@ -210,10 +212,6 @@ export class GroupedWriter<Row> {
     this.#asideFailures = 0;
     this.#settleFlushes("aside", 1);
     this.#wakeAside(0);
-    if (this.#queueFailures === 0) return;
-    // Writing works, so what paused the queue is over or will show again at once.
-    this.#queueFailures = this.#queuePausedUntil = 0;
-    this.#wakeQueue(0);
   }
 
   #asideFailed(): void {

@@ -70,6 +70,7 @@ export class MemoryRateStore implements RateStore {
 
   take(windows: readonly RateWindow[]): RateState[] {
     const now = this.#now();
+    if (this.#counters.size >= this.#sweepAt) this.#sweep(now);
     const counters = windows.map((window) => this.#counter(window, now));
     const used = windows.map((window, i) => usedAt(counters[i]!, now, window.windowMs));
     const admitted = windows.every((window, i) => used[i]! + window.cost <= window.limit);
@@ -81,7 +82,7 @@ export class MemoryRateStore implements RateStore {
       return {
         fits,
         remaining: Math.max(0, Math.floor(left)),
-        resetMs: resetAt(counter, window.windowMs) - now,
+        resetMs: Math.max(0, resetAt(counter, window.windowMs) - now),
         retryAfterMs: fits ? 0 : fitsAt(counter, window) - now,
       };
     });
@@ -91,7 +92,6 @@ export class MemoryRateStore implements RateStore {
     const window = Math.floor(now / windowMs);
     let counter = this.#counters.get(key);
     if (counter === undefined) {
-      if (this.#counters.size >= this.#sweepAt) this.#sweep(now);
       counter = { window, current: 0, previous: 0, windowMs };
       this.#counters.set(key, counter);
     } else if (counter.window !== window) {
@@ -110,9 +110,9 @@ export class MemoryRateStore implements RateStore {
   }
 }
 
-function usedAt(counter: Counter, now: number, windowMs: number): number {
-  const passed = now / windowMs - counter.window;
-  return counter.current + counter.previous * (1 - passed);
+function usedAt({ current, previous, window }: Counter, now: number, windowMs: number): number {
+  // One division of whole numbers: where it matters, at the limit itself, the result is exact.
+  return current + previous * ((window + 1) * windowMs - now) / windowMs;
 }
 
 /** When nothing is counted any more. */
@@ -121,12 +121,14 @@ function resetAt({ current, previous, window }: Counter, windowMs: number): numb
   return (previous > 0 ? window + 1 : window) * windowMs;
 }
 
-/** The first moment at which the cost fits, if nothing else is taken; beyond any limit, a window on. */
+/** The first millisecond at which the cost fits, if nothing else is taken; beyond any limit, a window on. */
 function fitsAt(counter: Counter, { limit, cost, windowMs }: RateWindow): number {
   const { current, previous, window } = counter;
   const room = limit - cost;
   if (room < 0) return (window + 2) * windowMs;
   // In the current window only the previous one's weight shrinks, in the next one the current one's.
-  if (current <= room) return (window + 1 - (room - current) / previous) * windowMs;
-  return (window + 2 - room / current) * windowMs;
+  if (current <= room) {
+    return (window + 1) * windowMs - Math.floor((room - current) * windowMs / previous);
+  }
+  return (window + 2) * windowMs - Math.floor(room * windowMs / current);
 }

@@ -5,8 +5,9 @@
  */
 import { RouterError, type Wire } from "xrouter/provider";
 import { z } from "zod";
+import { withoutSecrets } from "../../core/settings.ts";
 import { oauthFault, oauthUnreachable } from "./fault.ts";
-import type { GigachatSettings } from "./settings.ts";
+import { type GigachatSettings, gigachatSettings } from "./settings.ts";
 
 /** Milliseconds before its end at which a token is renewed. */
 const renewBefore = 60_000;
@@ -108,7 +109,10 @@ async function requestToken(wire: GigachatWire): Promise<Token> {
   } catch (error) {
     throw oauthUnreachable(authUrl, error);
   }
-  if (!response.ok) throw oauthFault(response.status, text, response.headers);
+  if (!response.ok) {
+    const said = withoutSecrets(text, gigachatSettings, wire.settings);
+    throw oauthFault(response.status, said, response.headers);
+  }
   const grant = grantSchema.safeParse(parse(text));
   if (!grant.success) {
     throw new RouterError("upstream_unavailable", "GigaChat's sign-in answered without a token", {

@@ -4,18 +4,23 @@
  *
  * @module
  */
-import { type ChatBody, type ChatReply, type Decoder, RouterError } from "xrouter/provider";
-import type { WireUsage } from "xrouter/provider";
+import {
+  type ChatBody,
+  type ChatReply,
+  type Decoder,
+  RouterError,
+  type WireUsage,
+} from "xrouter/provider";
 import { faultByStatus } from "../../core/fault.ts";
 import { mintCallId } from "./call_id.ts";
 import { fault } from "./fault.ts";
 import { FunctionNames } from "./function_names.ts";
 
 /** GigaChat's reasons that OpenAI's clients know by another name; `error` is thrown instead. */
-const finishReasons: Readonly<Record<string, string>> = {
-  function_call: "tool_calls",
-  blacklist: "content_filter",
-};
+const finishReasons: ReadonlyMap<string, string> = new Map([
+  ["function_call", "tool_calls"],
+  ["blacklist", "content_filter"],
+]);
 
 type Choice = ChatReply["choices"][number];
 type Message = NonNullable<Choice["message"]>;
@@ -81,8 +86,8 @@ export class GigachatDecoder implements Decoder {
   }
 
   /**
-   * An event of a stream. What is no JSON is skipped: the stream's end tells whether words are
-   * missing.
+   * An event of a stream. What is no JSON is skipped; where a stream was cut inside an event, its
+   * end is missing too, and the relay sees that.
    *
    * @throws {RouterError} as {@linkcode GigachatDecoder.whole}.
    */
@@ -107,6 +112,7 @@ export class GigachatDecoder implements Decoder {
     { delta, finish_reason: reason, ...rest }: GigachatReply["choices"][number],
   ): Choice {
     const message = this.#message({ ...(!this.#begun && { role: "assistant" }), ...delta });
+    for (const call of message.tool_calls ?? []) call.index = this.#calls++;
     this.#begun = true;
     if (reason) this.#finished = true;
     return { ...rest, delta: message, finish_reason: this.#finishReason(reason) };
@@ -118,12 +124,11 @@ export class GigachatDecoder implements Decoder {
     const given = call.arguments ?? {};
     const asked = typeof given === "string" ? given : JSON.stringify(given);
     const name = call.name ?? "";
-    if (this.#older) return { ...spoken, function_call: { name, arguments: asked } };
+    const calling = { ...spoken, content: content || null };
+    if (this.#older) return { ...calling, function_call: { name, arguments: asked } };
     return {
-      ...spoken,
-      content: content || null,
+      ...calling,
       tool_calls: [{
-        index: this.#calls++,
         id: mintCallId(rest.functions_state_id),
         type: "function",
         function: { name: new FunctionNames(this.#body).inward(name), arguments: asked },
@@ -141,7 +146,7 @@ export class GigachatDecoder implements Decoder {
       );
     }
     if (reason === "function_call" && this.#older) return reason;
-    return finishReasons[reason] ?? reason;
+    return finishReasons.get(reason) ?? reason;
   }
 }
 
@@ -152,21 +157,24 @@ function isSpoken({ delta, finish_reason: reason }: GigachatReply["choices"][num
 
 /** In GigaChat cached tokens stand beside those of the prompt, in OpenAI they are a part of them. */
 function toWireUsage(usage: GigachatUsage): WireUsage {
-  const { prompt_tokens: fresh = 0, completion_tokens: answer = 0, total_tokens: _, ...others } =
-    usage;
-  const { precached_prompt_tokens: cached = 0, ...rest } = others;
+  const { precached_prompt_tokens: precached, ...rest } = usage;
+  const cached = Number(precached ?? 0);
+  const prompt = Number(usage.prompt_tokens ?? 0) + cached;
+  const completion = Number(usage.completion_tokens ?? 0);
   return {
     ...rest,
-    prompt_tokens: fresh + cached,
-    completion_tokens: answer,
-    total_tokens: fresh + cached + answer,
+    prompt_tokens: prompt,
+    completion_tokens: completion,
+    total_tokens: prompt + completion,
     prompt_tokens_details: { cached_tokens: cached },
   };
 }
 
 function readReply(json: unknown): GigachatReply {
   const reply = json as { choices?: unknown; status?: unknown; message?: unknown };
-  if (Array.isArray(reply?.choices)) return reply as GigachatReply;
+  if (Array.isArray(reply?.choices) && reply.choices.every((choice) => choice !== null)) {
+    return reply as GigachatReply;
+  }
   // After a good beginning GigaChat may still say {"status":500,"message":"…"}.
   if (typeof reply?.status === "number") {
     const text = JSON.stringify(reply);

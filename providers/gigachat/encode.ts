@@ -139,6 +139,9 @@ function reasoning(effort: string): string {
 /** In OpenAI the schema stands one level deeper. */
 function encodeFormat(format: unknown): Record<string, unknown> | undefined {
   if (format === undefined || format === null) return undefined;
+  if (typeof format !== "object") {
+    throw refuse("response_format", 'must be an object such as {"type":"text"}');
+  }
   const given = format as {
     type?: unknown;
     schema?: unknown;

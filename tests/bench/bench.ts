@@ -31,6 +31,10 @@ async function main(args: readonly string[]): Promise<number> {
     console.error(`${error.message}\n${USAGE}`);
     return 2;
   }
+  if (Deno.build.os !== "linux") {
+    console.error("The benchmark reads processor time from /proc: run it on Linux");
+    return 1;
+  }
   const children = new Children();
   const interruption = new AbortController();
   const interrupted = Promise.withResolvers<number>();

@@ -139,8 +139,9 @@ export class LoadGenerator {
     const { status, headers } = await connection.exchange(this.#request(serial, true), (piece) => {
       data.push(...reader.push(piece));
     });
-    if (status !== 200 || !headers.get("content-type")?.startsWith("text/event-stream")) {
-      throw new Error(`The answer is ${status} with type "${headers.get("content-type")}"`);
+    const type = headers.get("content-type") ?? "";
+    if (status !== 200 || !type.startsWith("text/event-stream")) {
+      throw new Error(`The answer is ${status} with type "${type}", not a stream`);
     }
     reader.end();
     checkEvents(data, serial, events);

@@ -63,6 +63,9 @@ export async function measureStreams(
   return { ...cpu, eventsPerSecond: perSecond };
 }
 
+/** Just-in-time compilers need this long at least before their code has settled. */
+const WARM_UP_SECONDS = 3;
+
 /**
  * Gives every gateway its turn in every round, so that whatever else the machine does meets all of
  * them. The turn before the first round warms up and is not counted. A gateway that gave a wrong
@@ -81,18 +84,21 @@ export async function interleave<R>(
     row: { gateway, rounds: [] } as Row<R>,
     load: new LoadGenerator(gateway.endpoint),
   }));
+  const seconds = Math.max(options.seconds, WARM_UP_SECONDS);
+  const warmUp = { ...options, seconds };
   for (let round = 0; round <= options.rounds; round++) {
     for (const { row, load } of turns) {
       signal.throwIfAborted();
       if (row.error !== undefined) continue;
       progress(round, row.gateway.title);
+      const { server } = row.gateway;
       try {
-        const measured = await measure(row.gateway, load, options);
+        const measured = await measure(row.gateway, load, round === 0 ? warmUp : options);
         if (round > 0) row.rounds.push(measured);
-        const { server } = row.gateway;
         if (server !== undefined) row.peakMemory = server.peakMemory();
       } catch (error) {
-        row.error = (error as Error).message;
+        const log = await server?.lastLines() ?? "";
+        row.error = `${(error as Error).message}. ${log}`.trimEnd();
       }
     }
   }

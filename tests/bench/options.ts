@@ -65,7 +65,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     seconds: number("seconds", short.seconds),
     streamSeconds: number("stream-seconds", short.streamSeconds),
     connections: number("connections", 32),
-    rate: number("rate", 200),
+    rate: number("rate", 100),
     streams: number("streams", 100),
     events: number("events", 100),
     eventRate: number("event-rate", 100),

@@ -7,6 +7,13 @@ import { freePort, ServerProcess } from "./server_process.ts";
 const PACKAGE = "@portkey-ai/gateway";
 const VERSION = "1.15.2";
 
+/**
+ * The server library's version that Portkey's own repository locks. With the newest, which a plain
+ * installation brings, it answers every stream with 500
+ * (https://github.com/Portkey-AI/gateway/issues/1389).
+ */
+const SERVER_LIBRARY = "1.13.5";
+
 /** Portkey has no setting for its address and would listen on every interface. */
 const LISTEN_ON_LOOPBACK = `
 import { Server } from "node:net";
@@ -50,17 +57,25 @@ export async function startPortkey(
 /** Installs the package once into the user's cache. @returns Its start script. */
 async function install(children: Children, folder: string): Promise<string> {
   const cache = Deno.env.get("XDG_CACHE_HOME") || join(Deno.env.get("HOME") || folder, ".cache");
-  const prefix = join(cache, "xrouter-bench", `portkey-${VERSION}`);
-  const script = join(prefix, "node_modules", PACKAGE, "build", "start-server.js");
+  const prefix = join(cache, "xrouter-bench", `portkey-${VERSION}-${SERVER_LIBRARY}`);
+  const modules = join(prefix, "node_modules");
   const npm = ["npm", "install", "--prefix", prefix, "--ignore-scripts", "--no-audit", "--no-fund"];
+  const manifest = {
+    private: true,
+    dependencies: { [PACKAGE]: VERSION },
+    overrides: { "@hono/node-server": SERVER_LIBRARY },
+  };
   try {
     await children.run({ command: ["node", "--version"] });
-    const present = await Deno.stat(script).then(() => true, () => false);
-    if (!present) {
-      await children.run({ command: [...npm, `${PACKAGE}@${VERSION}`], wholeEnv: true });
+    // npm writes this file last, so an installation that was cut off is done again.
+    const done = await Deno.stat(join(modules, ".package-lock.json")).then(() => true, () => false);
+    if (!done) {
+      await Deno.mkdir(prefix, { recursive: true });
+      await Deno.writeTextFile(join(prefix, "package.json"), JSON.stringify(manifest));
+      await children.run({ command: npm, wholeEnv: true });
     }
   } catch (error) {
     throw new Unavailable((error as Error).message);
   }
-  return script;
+  return join(modules, PACKAGE, "build", "start-server.js");
 }

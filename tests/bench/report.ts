@@ -18,8 +18,8 @@ export function formatReport(results: Results, options: BenchOptions): string {
   const { rounds, seconds, connections, rate, streams, events, eventRate } = options;
   const processors = navigator.hardwareConcurrency;
   return [
-    `Deno ${Deno.version.deno}, ${processors} processors, medians over ${rounds} rounds. In ` +
-    "parentheses the ratio to the bare pass-through, the median over the rounds pair by pair.",
+    `Deno ${Deno.version.deno}, ${processors} processors, rounds: ${rounds}. Figures are medians; ` +
+    "in parentheses the median ratio to the bare pass-through, round by round.",
     "",
     `## Whole answers: ${connections} connections without a pause for ${seconds} s; ` +
     `latency at ${rate} requests/s`,
@@ -48,6 +48,7 @@ export function formatReport(results: Results, options: BenchOptions): string {
         cell(row.peakMemory, 0, undefined, MEBIBYTE),
       ]),
     ),
+    ...paceRemark(results.streams),
     "",
     "## Targets",
     "",
@@ -58,6 +59,21 @@ export function formatReport(results: Results, options: BenchOptions): string {
     ),
     ...remarks(results),
   ].join("\n");
+}
+
+/** Streams that fall behind hand on several events at a time, which makes an event look cheap. */
+function paceRemark(streams: readonly StreamSummary[]): string[] {
+  const pace = streams[0]?.eventsPerSecond?.value ?? 0;
+  const slow = streams.filter(({ eventsPerSecond }) =>
+    eventsPerSecond !== undefined && eventsPerSecond.value < 0.9 * pace
+  );
+  if (slow.length === 0) return [];
+  const names = slow.map(({ gateway }) => gateway).join(", ");
+  return [
+    "",
+    `Fell behind the upstream's pace: ${names}. Events that wait are handed on together and look ` +
+    "cheaper than they are. Repeat with fewer --streams or on a quieter machine.",
+  ];
 }
 
 function remarks({ whole, streams, absent }: Results): string[] {

@@ -10,11 +10,13 @@ const READY_WITHIN_MS = 30_000;
 export class ServerProcess {
   /** Port on 127.0.0.1. */
   readonly port: number;
-  readonly #child: Deno.ChildProcess;
+  readonly #pid: number;
+  readonly #log: string;
 
-  private constructor(port: number, child: Deno.ChildProcess) {
+  private constructor(port: number, pid: number, log: string) {
     this.port = port;
-    this.#child = child;
+    this.#pid = pid;
+    this.#log = log;
   }
 
   /**
@@ -27,6 +29,7 @@ export class ServerProcess {
     { log, port, probe, ...options }: ChildOptions & { log: string; port: number; probe: string },
   ): Promise<ServerProcess> {
     const child = children.start(options, log);
+    const server = new ServerProcess(port, child.pid, log);
     let ended = false;
     child.status.then(() => ended = true);
     const until = performance.now() + READY_WITHIN_MS;
@@ -34,11 +37,11 @@ export class ServerProcess {
       if (ended || performance.now() > until) {
         const why = ended ? "ended" : "is not ready after 30 seconds";
         await children.stop(child);
-        throw new Error(`The server ${why}. Its last lines: ${tail(await Deno.readTextFile(log))}`);
+        throw new Error(`The server ${why}. ${await server.lastLines()}`);
       }
       await delay(50);
     }
-    return new ServerProcess(port, child);
+    return server;
   }
 
   /**
@@ -63,6 +66,11 @@ export class ServerProcess {
     return Number(kibibytes) * 1024;
   }
 
+  /** How the server's log ends, for a message. */
+  async lastLines(): Promise<string> {
+    return `Its log ends with:\n${tail(await Deno.readTextFile(this.#log))}`;
+  }
+
   #cpuTicks(): number {
     const stat = this.#read("stat");
     // The second field, the program's name, is in parentheses and may hold spaces.
@@ -71,7 +79,11 @@ export class ServerProcess {
   }
 
   #read(file: string): string {
-    return Deno.readTextFileSync(`/proc/${this.#child.pid}/${file}`);
+    try {
+      return Deno.readTextFileSync(`/proc/${this.#pid}/${file}`);
+    } catch (error) {
+      throw new Error("The server has ended", { cause: error });
+    }
   }
 }
 

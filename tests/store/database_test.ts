@@ -3,6 +3,7 @@ import { createClient } from "@libsql/client";
 import { join } from "node:path";
 import { databaseAlive, openDatabase } from "../../core/store/database.ts";
 import { serveHrana } from "./hrana_server.ts";
+import { holdWriteLock } from "./write_lock.ts";
 
 async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "xrouter database " });
@@ -46,7 +47,7 @@ Deno.test("openDatabase finds its data again, under any file name", () =>
     await first.execute({ sql: "INSERT INTO kept VALUES (?)", args: ["ключ 🔑"] });
     first.close();
     assert((await Deno.stat(join(folder, "клю чи 100%.db"))).isFile);
-    const second = await openDatabase({ url });
+    const second = await openDatabase({ url: url.replace("file:", "file://localhost") });
     assertEquals((await second.execute("SELECT text FROM kept")).rows[0]?.text, "ключ 🔑");
     second.close();
   }));
@@ -62,12 +63,29 @@ Deno.test("openDatabase explains what is wrong with a file", () =>
     assertMatch(await problemOf(`file:${folder}/note.txt/x.db`), /folder ".*note.txt".*Make the/);
     assertMatch(await problemOf("file:"), /no path.*Write "file:data\/xrouter.db"/);
     assertMatch(await problemOf("file:100%.db"), /"%25" for a percent sign/);
-    assertMatch(await problemOf("file://elsewhere/x.db"), /cannot be/);
+    assertMatch(await problemOf("file://elsewhere/x.db"), /no path.*"file:\/\/\/var/);
     assertEquals(
       await Deno.readTextFile(join(folder, "note.txt")),
       "Not a database.\n".repeat(500),
     );
   }));
+
+Deno.test({
+  name: "openDatabase explains that a file may only be read",
+  // The superuser may write to any file, and Windows has no such mode for a folder.
+  ignore: Deno.build.os === "windows" || Deno.uid() === 0,
+  fn: () =>
+    inFolder(async (folder) => {
+      const file = `${folder}/x.db`;
+      (await openDatabase({ url: `file:${file}` })).close();
+      await Deno.chmod(file, 0o444);
+      assertMatch(await problemOf(`file:${file}`), /readonly.*may write to it and to its folder/);
+      await Deno.chmod(folder, 0o555);
+      assertMatch(await problemOf(`file:${folder}/new.db`), /cannot be opened.*may write to it/);
+      assertMatch(await problemOf(`file:${folder}/new/x.db`), /folder ".*new" cannot be made/);
+      await Deno.chmod(folder, 0o755);
+    }),
+});
 
 Deno.test("openDatabase explains a URL that names no database, and does not repeat it", async () => {
   assertMatch(await problemOf("s3cret"), /has no scheme.*Write "file:/);
@@ -84,12 +102,35 @@ Deno.test("openDatabase lets several processes open one new file at once", () =>
       client.close();`;
     const runs = Array.from({ length: 4 }, () =>
       new Deno.Command(Deno.execPath(), {
-        args: ["eval", "--no-check", code],
+        args: ["eval", "--no-check", "--no-lock", code],
         cwd: new URL("../..", import.meta.url),
       }).output());
     for (const { success, stderr } of await Promise.all(runs)) {
       assert(success, new TextDecoder().decode(stderr));
     }
+  }));
+
+Deno.test("openDatabase waits for a process that is writing", () =>
+  inFolder(async (folder) => {
+    const lock = await holdWriteLock(`${folder}/x.db`);
+    const realTimeout = setTimeout;
+    const pauses: unknown[] = [];
+    const paused = Promise.withResolvers<void>();
+    const pause = (run: () => void, ms: unknown) => {
+      pauses.push(ms);
+      paused.resolve();
+      return realTimeout(run, 0);
+    };
+    Object.assign(globalThis, { setTimeout: pause });
+    try {
+      const opening = openDatabase({ url: `file:${folder}/x.db` });
+      await paused.promise;
+      await lock.release();
+      (await opening).close();
+    } finally {
+      Object.assign(globalThis, { setTimeout: realTimeout });
+    }
+    assert(pauses.length > 0 && pauses.every((ms) => ms === 100), `${pauses}`);
   }));
 
 Deno.test("databaseAlive reads the file, and rejects when it is damaged or closed", () =>

@@ -1,6 +1,6 @@
 import { setImmediate } from "node:timers";
 
-/** Time that stands still until told: timers run only from {@link FrozenTime.next} and {@link FrozenTime.pass}. */
+/** Time that stands still until told: timers run only within `next` and `pass`. */
 export class FrozenTime implements Disposable {
   #now = 0;
   #lastId = 0;
@@ -37,6 +37,7 @@ export class FrozenTime implements Disposable {
     await settled();
   }
 
+  /** Runs every timer that is due within `ms`, also those that are set on the way. */
   async pass(ms: number): Promise<void> {
     const end = this.#now + ms;
     while ([...this.#timers.values()].some(({ at }) => at <= end)) await this.next();

@@ -5,6 +5,134 @@ import { GroupedWriter } from "../../core/store/grouped_writer.ts";
 import { FrozenTime, settled, watch } from "./frozen_time.ts";
 import { holdWriteLock } from "./write_lock.ts";
 
+Deno.test("GroupedWriter keeps order through an outage, by fewer rows and longer pauses", async () => {
+  using time = new FrozenTime();
+  const tries: [number, number][] = [];
+  const reports: string[] = [];
+  const written: number[] = [];
+  let down = true;
+  const writer = new GroupedWriter<number>({
+    write: (rows) => {
+      tries.push([time.now, rows.length]);
+      if (down) throw new Error("down");
+      written.push(...rows);
+      return Promise.resolve();
+    },
+    onError: (error, pending) => {
+      reports.push(`${(error as Error).message} ${pending}`);
+      throw new Error("A broken reporter");
+    },
+  });
+  for (const row of numbers(0, 500)) writer.add(row);
+  await time.pass(3_100);
+  writer.add(500);
+  const halves = [500, 250, 125, 63, 32, 16, 8, 4, 2];
+  assertEquals(tries.map(([, rows]) => rows), halves);
+  assertEquals(tries.map(([at]) => at), [0, 0, 0, 0, 100, 300, 700, 1_500, 3_100]);
+  assertEquals(reports, Array(9).fill("down 500"));
+  down = false;
+  await time.pass(3_199);
+  assertEquals([writer.failing, writer.pending], [true, 501]);
+  await time.pass(51);
+  assertEquals([writer.failing, writer.pending, written], [false, 0, numbers(0, 501)]);
+  assertEquals(tries.slice(9).map(([, rows]) => rows), [1, 2, 4, 8, 16, 32, 64, 128, 246]);
+  assertEquals(time.timers, 0);
+});
+
+Deno.test("GroupedWriter tries at most every 5 s in a long outage, and then writes all", async () => {
+  using time = new FrozenTime();
+  const tries: number[] = [];
+  const written: number[] = [];
+  let down = true;
+  const writer = new GroupedWriter<number>({
+    write: (rows) => {
+      tries.push(time.now);
+      return down ? Promise.reject(new Error("down")) : Promise.resolve(void written.push(...rows));
+    },
+  });
+  for (const row of numbers(0, 5_000)) writer.add(row);
+  await time.pass(3_600_000);
+  // One try each 5 s for the queue, and one for the rows that are set aside.
+  const lastTenMinutes = tries.filter((at) => at >= 3_000_000).length;
+  assert(lastTenMinutes >= 120 && lastTenMinutes <= 242, `${lastTenMinutes} tries`);
+  down = false;
+  await time.pass(5_050);
+  assertEquals(written.toSorted((a, b) => a - b), numbers(0, 5_000));
+});
+
+Deno.test("GroupedWriter does not try each new row at once while writes fail", async () => {
+  using time = new FrozenTime();
+  let tries = 0;
+  const writer = new GroupedWriter<number>({
+    write: () => Promise.reject(new Error(`down ${++tries}`)),
+    maxRows: 2,
+  });
+  for (const row of numbers(0, 600)) {
+    writer.add(row);
+    await time.pass(100);
+  }
+  assert(tries < 60, `${tries} tries in a minute`);
+  assertEquals(writer.pending, 600);
+  const closed = watch(writer.close(0));
+  await time.pass(0);
+  assertMatch(closed.state, /^rejected: Rows not written within 0 ms: 600/);
+});
+
+Deno.test("GroupedWriter writes the good rows around a bad one and keeps trying it", async () => {
+  for (const bad of [0, 7, 15]) {
+    using time = new FrozenTime();
+    let cured = false;
+    const errors: unknown[] = [];
+    const written: number[] = [];
+    const writer = new GroupedWriter<number>({
+      write: (rows) => {
+        if (rows.includes(bad) && !cured) return Promise.reject(new Error("constraint"));
+        return Promise.resolve(void written.push(...rows));
+      },
+      onError: (error) => errors.push(error),
+    });
+    for (const row of numbers(0, 16)) writer.add(row);
+    await time.pass(10_000);
+    assertEquals(written, numbers(0, 16).filter((row) => row !== bad));
+    assertEquals(writer.pending, 1);
+
+    const before = errors.length;
+    await time.pass(60_000);
+    assert(errors.length - before >= 10, "the bad row is tried and reported again");
+    writer.add(16);
+    writer.add(17);
+    await time.pass(100);
+    assertEquals([written.slice(15), writer.pending], [[16, 17], 1]);
+    cured = true;
+    await time.pass(5_000);
+    assertEquals([written.at(-1), writer.pending, writer.failing, time.timers], [bad, 0, false, 0]);
+
+    cured = false;
+    const earlier = errors.length;
+    writer.add(bad);
+    await time.pass(500);
+    assertEquals(errors.length - earlier, 3, "pauses are short again after a success");
+  }
+});
+
+Deno.test("GroupedWriter gets through when one row in ten is bad", async () => {
+  using time = new FrozenTime();
+  const written: number[] = [];
+  const writer = new GroupedWriter<number>({
+    write: (rows) => {
+      if (rows.some((row) => row % 10 === 3)) return Promise.reject(new Error("constraint"));
+      return Promise.resolve(void written.push(...rows));
+    },
+  });
+  for (const row of numbers(0, 5_000)) writer.add(row);
+  await time.pass(60_000);
+  assertEquals(written, numbers(0, 5_000).filter((row) => row % 10 !== 3));
+  assertEquals(writer.pending, 500);
+  const closed = watch(writer.close(0));
+  await time.pass(0);
+  assertMatch(closed.state, /^rejected: Rows not written within 0 ms: 500: Error: constraint/);
+});
+
 Deno.test("GroupedWriter loses, doubles and blocks nothing, whatever fails", async () => {
   const seed = Number(Deno.env.get("SEED") ?? Math.trunc(Math.random() * 2 ** 31));
   console.log(`seed ${seed}`);
@@ -103,7 +231,9 @@ Deno.test("GroupedWriter loses nothing while another process holds the database"
     assertEquals([writer.failing, writer.pending], [true, 1_200]);
     await lock.release();
     await writer.close();
-    const { rows } = await client.execute("SELECT count(*) AS n FROM numbers");
+    const other = await openDatabase({ url });
+    const { rows } = await other.execute("SELECT count(*) AS n FROM numbers");
+    other.close();
     assertEquals([rows[0]?.n, writer.failing], [1_200, false]);
   }));
 

@@ -104,10 +104,14 @@ Deno.test("KeyStore.revoke takes an id or a name that only one key has", () =>
   }));
 
 Deno.test("KeyStore.revoke revokes nothing when no key or several keys fit", () =>
-  withKeys(async (keys) => {
+  withKeys(async (keys, client) => {
     const first = (await keys.create({ name: "twin" })).key;
     const second = (await keys.create({ name: "twin" })).key;
     const named = (await keys.create({ name: first.id })).key;
+    await client.execute({
+      sql: "UPDATE api_keys SET created_at = 1 WHERE id = ?",
+      args: [named.id],
+    });
     await assertRejects(() => keys.revoke("nobody"), Error, 'No key has the id or name "nobody"');
     await assertRejects(() => keys.revoke("%"), Error, "No key");
     const error = await assertRejects(() => keys.revoke("twin"), Error, '2 keys are named "twin"');

@@ -211,7 +211,7 @@ Deno.test("migrate applies once when four processes start together", () =>
       client.close();`;
     const runs = Array.from({ length: 4 }, () =>
       new Deno.Command(Deno.execPath(), {
-        args: ["eval", "--no-check", code],
+        args: ["eval", "--no-check", "--no-lock", code],
         cwd: new URL("../..", import.meta.url),
       }).output());
     const applied: string[] = [];

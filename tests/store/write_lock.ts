@@ -10,7 +10,7 @@ export interface WriteLock {
 /** Starts a process that holds the write lock of the database `file` until released. */
 export async function holdWriteLock(file: string): Promise<WriteLock> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--no-check", fileURLToPath(import.meta.url), file],
+    args: ["run", "-A", "--no-check", "--no-lock", fileURLToPath(import.meta.url), file],
     stdin: "piped",
     stdout: "piped",
   }).spawn();

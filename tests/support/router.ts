@@ -5,6 +5,7 @@
  */
 import { createLog } from "../../core/log.ts";
 import { Program } from "../../core/program.ts";
+import { openDatabase } from "../../core/store/database.ts";
 import { KeyStore } from "../../core/store/keys.ts";
 
 /** A running XRouter. */
@@ -14,23 +15,33 @@ export interface TestRouter extends AsyncDisposable {
   readonly secret: string;
   readonly keyId: string;
   readonly program: Program;
+  /** The folder of the database file, `xrouter.db`. */
+  readonly folder: string;
+  /** The database, for a second connection to it. */
+  readonly databaseUrl: string;
   /** Every log line so far. */
   readonly log: Record<string, unknown>[];
   /** Posts a chat request with the key. */
   chat(body: unknown, init?: RequestInit): Promise<Response>;
+  /** Asks for a path with the key. */
+  get(path: string): Promise<Response>;
   /** Stops accepting, drains and closes, so that everything is written; the database can be read. */
   stop(): Promise<void>;
   /** The rows of usage, once `stop` has been called or they are written otherwise. */
   usage(): Promise<Record<string, unknown>[]>;
 }
 
-/** Starts XRouter with an own database and the given environment. */
-export async function startRouter(env: Record<string, string> = {}): Promise<TestRouter> {
+/** Starts XRouter with an own database, the given environment and the given configuration file. */
+export async function startRouter(
+  env: Record<string, string> = {},
+  file: object = {},
+): Promise<TestRouter> {
   const folder = await Deno.makeTempDir({ prefix: "xrouter-test-" });
-  const url = `file:${folder}/xrouter.db`;
+  const url = env.DATABASE_URL ?? `file:${folder}/xrouter.db`;
+  await Deno.writeTextFile(`${folder}/xrouter.json`, JSON.stringify(file));
   const log: Record<string, unknown>[] = [];
   const program = await Program.open(
-    { DATABASE_URL: url, ...env },
+    { DATABASE_URL: url, XROUTER_CONFIG: `${folder}/xrouter.json`, ...env },
     createLog((line) => log.push(JSON.parse(line))),
   );
   const { key, secret } = await new KeyStore(program.database).create({ name: "test" });
@@ -52,6 +63,8 @@ export async function startRouter(env: Record<string, string> = {}): Promise<Tes
     secret,
     keyId: key.id,
     program,
+    folder,
+    databaseUrl: url,
     log,
     chat: (body, init = {}) =>
       fetch(`${base}/v1/chat/completions`, {
@@ -64,10 +77,10 @@ export async function startRouter(env: Record<string, string> = {}): Promise<Tes
           ...init.headers as Record<string, string> | undefined,
         },
       }),
+    get: (path) => fetch(`${base}${path}`, { headers: { authorization: `Bearer ${secret}` } }),
     stop,
     async usage() {
       await stop();
-      const { openDatabase } = await import("../../core/store/database.ts");
       const database = await openDatabase({ url });
       try {
         const { rows } = await database.execute("SELECT * FROM usage ORDER BY created_at, rowid");

@@ -1,0 +1,92 @@
+/**
+ * The doctor's look at the database.
+ *
+ * @module
+ */
+import type { Client } from "@libsql/client";
+import type { ProgramSettings } from "../config.ts";
+import { migrationsFolder } from "../program.ts";
+import { openDatabase, retryWhileBusy } from "../store/database.ts";
+import { migrationStatus } from "../store/migrate.ts";
+import type { Check } from "./check.ts";
+import { type Redact, withoutUser } from "./redact.ts";
+import { within } from "./within.ts";
+
+/**
+ * Whether the database answers and can be written, and which migrations it has. A file that does not
+ * exist yet is made, as a start would make it; nothing else is changed.
+ *
+ * @param settings The program's settings.
+ * @param redact Takes the secrets out of what a server says.
+ */
+export async function checkDatabase(
+  { databaseUrl, databaseAuthToken }: ProgramSettings,
+  redact: Redact,
+): Promise<Check[]> {
+  const address = withoutUser(databaseUrl).replace(/[?#].*$/s, "");
+  let database: Client | undefined;
+  try {
+    database = await within(() =>
+      openDatabase({
+        url: databaseUrl,
+        ...(databaseAuthToken !== undefined && { authToken: databaseAuthToken }),
+      })
+    );
+    const opened = database;
+    await within(() => tryWrite(opened, address));
+    return [
+      { status: "ok", name: "database", found: `${address} answers and can be written` },
+      ...await within(() => checkMigrations(opened)),
+    ];
+  } catch (error) {
+    const late = error instanceof DOMException && error.name === "TimeoutError";
+    const text = late
+      ? `${address} does not answer in time. Look whether another process keeps it locked, and whether its server is well`
+      : redact(error instanceof Error ? error.message : String(error));
+    return [failed("database", text)];
+  } finally {
+    database?.close();
+  }
+}
+
+/** Writes something and takes it back. */
+async function tryWrite(database: Client, address: string): Promise<void> {
+  try {
+    await retryWhileBusy(async () => {
+      const transaction = await database.transaction("write");
+      try {
+        await transaction.execute("CREATE TABLE doctor_was_here (id INTEGER)");
+        await transaction.rollback();
+      } finally {
+        transaction.close();
+      }
+    });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(
+      `${address} can be read but not written: ${reason}. Take a token, or a file, that may be written`,
+    );
+  }
+}
+
+async function checkMigrations(database: Client): Promise<Check[]> {
+  const { applied, pending, problems } = await migrationStatus(database, migrationsFolder);
+  if (problems.length > 0) return problems.map((each) => failed("migrations", each));
+  return [
+    pending.length === 0
+      ? { status: "ok", name: "migrations", found: `all ${applied.length} are applied` }
+      : {
+        status: "info",
+        name: "migrations",
+        found: `${applied.length} are applied; the next start applies ${pending.join(", ")}`,
+      },
+  ];
+}
+
+/** The store's messages end with the cure as their last sentence. */
+function failed(name: string, text: string): Check {
+  const end = text.lastIndexOf(". ");
+  return end < 0
+    ? { status: "fail", name, found: text }
+    : { status: "fail", name, found: text.slice(0, end), cure: text.slice(end + 2) };
+}

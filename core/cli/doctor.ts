@@ -1,0 +1,77 @@
+/**
+ * `xrouter doctor`: looks at everything that XRouter needs, and names the cure of what is wrong.
+ *
+ * @module
+ */
+import { ConfigError, readConfig, readEnvironment } from "../config.ts";
+import { assemble, type Assembly, closeProviders } from "../program.ts";
+import type { Problem } from "../settings.ts";
+import { defineCommand, jsonSwitch } from "./arguments.ts";
+import { type Check, formatCheck } from "./check.ts";
+import { checkDatabase } from "./database_check.ts";
+import { checkClock, checkProvider } from "./provider_check.ts";
+import { createRedact } from "./redact.ts";
+
+/** `xrouter doctor`. */
+export const doctor = defineCommand({
+  name: "doctor",
+  about: "Check configuration, database, vendors and clock, and name the cures",
+  arguments: { json: jsonSwitch },
+  help: () => "The exit code is 1 if a check failed; a warning is no failure.",
+  async run({ json }) {
+    const checks: Check[] = [];
+    await examine((found, nameWidth) => {
+      checks.push(...found);
+      if (!json) { for (const each of found) console.log(formatCheck(each, nameWidth)); }
+    });
+    if (json) console.log(JSON.stringify(checks, undefined, 2));
+    return checks.some(({ status }) => status === "fail") ? 1 : 0;
+  },
+});
+
+/** Takes checks as they are done. */
+type Report = (found: readonly Check[], nameWidth: number) => void;
+
+/** Looks at everything at the same time and reports it in an order that is always the same. */
+async function examine(report: Report): Promise<void> {
+  const env = readEnvironment();
+  let problems: readonly Problem[] = [];
+  const remember = (error: unknown) => {
+    if (!(error instanceof ConfigError)) throw error;
+    problems = error.problems;
+    return undefined;
+  };
+  const config = await readConfig(env).catch(remember);
+  const assembly = config && await assemble(env).catch(remember);
+  const providers = [...assembly?.catalog.providers.values() ?? []];
+  const names = providers.map(({ name, missing, local }) =>
+    missing === undefined && !local ? `${name} credentials` : name
+  );
+  const nameWidth = Math.max(...["configuration", ...names].map((name) => name.length));
+
+  report(
+    assembly === undefined
+      ? problems.map(({ at, message }) => ({
+        status: "fail",
+        name: "configuration",
+        found: `${at}: ${message}`,
+      }))
+      : [{ status: "ok", name: "configuration", found: summaryOf(assembly) }],
+    nameWidth,
+  );
+  if (config === undefined) return;
+  const redact = createRedact(assembly ?? { config });
+  const database = checkDatabase(config.settings, redact);
+  const looks = providers.map((each) => checkProvider(each, redact));
+  report(await database, nameWidth);
+  for (const look of looks) report((await look).checks, nameWidth);
+  if (assembly === undefined) return;
+  report([checkClock(await Promise.all(looks))], nameWidth);
+  closeProviders(assembly.catalog);
+}
+
+function summaryOf({ config, plugins, catalog }: Assembly): string {
+  const file = config.env.XROUTER_CONFIG?.trim();
+  return `${plugins.length} plugins, ${catalog.providers.size} providers, ` +
+    (file ? `configuration file ${file}` : "no configuration file");
+}

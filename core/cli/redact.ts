@@ -1,0 +1,57 @@
+/**
+ * Keeps secrets out of what is printed: vendors repeat what they were sent.
+ *
+ * @module
+ */
+import { type Config, programSettings } from "../config.ts";
+import type { Assembly } from "../program.ts";
+import { settingsOf } from "../settings.ts";
+
+/** Shorter values are no secrets; to take them out would only garble the text. */
+const shortest = 4;
+
+/** Takes every secret out of a text. */
+export type Redact = (text: string) => string;
+
+/** An address without the user and password that it may hold. */
+export function withoutUser(text: string): string {
+  return text.replace(/(\w:\/\/)[^/?#\s"]*@/g, "$1");
+}
+
+/**
+ * Makes a function that takes the values of all secret settings out of a text.
+ *
+ * @param assembly What is configured, as far as it could be read.
+ */
+export function createRedact(
+  { config: { env, file }, plugins = [], catalog }: { config: Config } & Partial<Assembly>,
+): Redact {
+  const declared = [
+    { schema: programSettings, section: undefined },
+    ...plugins.map(({ plugin }) => ({ schema: plugin.config, section: file.plugins[plugin.name] })),
+    ...[...catalog?.providers.values() ?? []].map(({ schema, name }) => ({
+      schema,
+      section: file.providers[name],
+    })),
+  ];
+  const secrets = new Map<string, string>();
+  for (const { schema, section } of declared) {
+    if (schema === undefined) continue;
+    for (const [field, { secret, variable }] of settingsOf(schema)) {
+      if (!secret) continue;
+      const values = [variable && env[variable], (section as Record<string, unknown>)?.[field]];
+      for (const value of values) {
+        if (typeof value !== "string") continue;
+        // What follows a scheme, as in `Basic …`, may also be sent by itself.
+        for (const part of [value.trim(), value.trim().split(/\s+/).at(-1)!]) {
+          if (part.length >= shortest) secrets.set(part, field);
+        }
+      }
+    }
+  }
+  const longestFirst = [...secrets].sort(([a], [b]) => b.length - a.length);
+  return (text) => {
+    for (const [secret, field] of longestFirst) text = text.replaceAll(secret, `[${field}]`);
+    return withoutUser(text);
+  };
+}

@@ -1,0 +1,106 @@
+import {
+  type Client,
+  type InArgs,
+  type InStatement,
+  LibsqlError,
+  type Replicated,
+  type ResultSet,
+  type Transaction,
+  type TransactionMode,
+} from "@libsql/client";
+
+/** Whether an error says that another connection holds the lock, so that a retry can succeed. */
+export function isBusy(error: unknown): boolean {
+  return error instanceof LibsqlError && error.code === "SQLITE_BUSY";
+}
+
+/**
+ * A client for one local file that stays sound after SQLITE_BUSY.
+ *
+ * libSQL 0.5 leaves a statement that failed with SQLITE_BUSY in progress until it is garbage
+ * collected. Until then nothing on that connection is committed: `batch` and `commit` fail, and a
+ * single write reports success although it can still be lost (libsql-client-ts issue 352, fixed in
+ * no release yet). So calls run one after another here, and the first that fails in this way
+ * replaces the connection before the next one runs. The calls are synchronous beneath, so taking
+ * turns costs nothing.
+ */
+export class FileClient implements Client {
+  readonly protocol = "file";
+  readonly #client: Client;
+  readonly #pragmas: string;
+  #turn: Promise<unknown> = Promise.resolve();
+
+  /**
+   * @param client one of a `file:` URL with an absolute path, `concurrency: 1`, nothing run on it
+   * @param pragmas SQL that makes a new connection ready; the caller runs it on the first one
+   */
+  constructor(client: Client, pragmas: string) {
+    this.#client = client;
+    this.#pragmas = pragmas;
+  }
+
+  get closed(): boolean {
+    return this.#client.closed;
+  }
+
+  execute(statement: InStatement, args?: InArgs): Promise<ResultSet> {
+    return this.#inTurn(() =>
+      typeof statement === "string"
+        ? this.#client.execute(statement, args)
+        : this.#client.execute(statement)
+    );
+  }
+
+  batch(
+    statements: Array<InStatement | [string, InArgs?]>,
+    mode?: TransactionMode,
+  ): Promise<ResultSet[]> {
+    return this.#inTurn(() => this.#client.batch(statements, mode));
+  }
+
+  migrate(statements: InStatement[]): Promise<ResultSet[]> {
+    return this.#inTurn(() => this.#client.migrate(statements));
+  }
+
+  executeMultiple(sql: string): Promise<void> {
+    return this.#inTurn(() => this.#client.executeMultiple(sql));
+  }
+
+  /**
+   * Opens a transaction; every other call is refused until it ends. "deferred" takes the write lock
+   * at once like "write", so that SQLITE_BUSY comes from here and never from within.
+   */
+  transaction(mode: TransactionMode = "write"): Promise<Transaction> {
+    return this.#inTurn(() => this.#client.transaction(mode === "read" ? "read" : "write"));
+  }
+
+  sync(): Promise<Replicated> {
+    return this.#inTurn(() => this.#client.sync());
+  }
+
+  reconnect(): void {
+    this.#client.reconnect();
+  }
+
+  close(): void {
+    this.#client.close();
+  }
+
+  #inTurn<Result>(call: () => Promise<Result>): Promise<Result> {
+    const result = this.#turn.then(call).catch(async (error) => {
+      if (isBusy(error)) await this.#replaceConnection();
+      throw error;
+    });
+    this.#turn = result.catch(() => {});
+    return result;
+  }
+
+  async #replaceConnection(): Promise<void> {
+    this.#client.reconnect();
+    try {
+      await this.#client.executeMultiple(this.#pragmas);
+    } catch {
+      // The caller gets the first error. A connection without its pragmas is slower, not wrong.
+    }
+  }
+}

@@ -1,0 +1,92 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { defineProvider } from "../../core/provider.ts";
+import { Transport } from "../../core/transport.ts";
+import { startVendor } from "./vendor.ts";
+import { inFolder, xrouter } from "./xrouter.ts";
+
+interface Listed {
+  providers: {
+    name: string;
+    configured: boolean;
+    missing: string | null;
+    baseUrl: string | null;
+    models: Record<string, unknown>[];
+    fault: { found: string; cure: string } | null;
+  }[];
+  aliases: Record<string, string[]>;
+}
+
+const price = { currency: "RUB", input: 10, output: 20.5 };
+
+Deno.test("providers shows what is configured, and the models with their prices", () =>
+  inFolder(async (folder) => {
+    await using vendor = startVendor();
+    await Deno.writeTextFile(
+      `${folder}/xrouter.json`,
+      JSON.stringify({
+        models: { "openai/one": { price, context: 1000 }, "openai/private": { maxOutput: 7 } },
+        aliases: { fast: ["openai/one", "echo/echo"] },
+      }),
+    );
+    const env = {
+      XROUTER_CONFIG: "xrouter.json",
+      OPENAI_BASE_URL: `${vendor.origin}/v1/`,
+      OPENAI_API_KEY: "sk-right",
+    };
+    const [text, live] = await Promise.all([
+      xrouter(folder, ["providers"], env),
+      xrouter(folder, ["providers", "--live", "--json"], env),
+    ]);
+    assertEquals([text.code, text.stderr, live.code, live.stderr], [0, "", 0, ""]);
+    assert(!`${text.stdout}${live.stdout}`.includes("sk-right"), "a secret is shown");
+    assertMatch(text.stdout, /^echo +yes +inside XRouter +-$/m);
+    assertMatch(text.stdout, /^gigachat +no +https:\S+ +Set GIGACHAT_CREDENTIALS to/m);
+    assertMatch(text.stdout, new RegExp(`^openai +yes +${vendor.origin}/v1 +-$`, "m"));
+    assertMatch(text.stdout, /^openai\/one +1000 +- +10 in, 20\.5 out RUB$/m);
+    assertMatch(text.stdout, /^openai\/private +- +7 +not known$/m);
+    assertMatch(text.stdout, /^echo\/echo +- +- +0 in, 0 out RUB$/m);
+    assertMatch(text.stdout, /^fast +openai\/one, echo\/echo$/m);
+    assert(!text.stdout.includes("openai/two"), "the vendor was asked without --live");
+
+    const { providers, aliases } = JSON.parse(live.stdout) as Listed;
+    assertEquals(aliases, { fast: ["openai/one", "echo/echo"] });
+    const [echo, gigachat, openai] = providers;
+    assertEquals([echo!.name, echo!.configured, echo!.baseUrl], ["echo", true, null]);
+    assertEquals([gigachat!.configured, gigachat!.models[0]!.listed], [false, null]);
+    assertEquals(openai, {
+      name: "openai",
+      configured: true,
+      missing: null,
+      baseUrl: `${vendor.origin}/v1`,
+      models: [
+        { id: "one", price, context: 1000, listed: true },
+        { id: "private", maxOutput: 7, listed: false },
+        { id: "two", listed: true },
+      ],
+      fault: null,
+    });
+  }));
+
+Deno.test("providers --live says why a vendor lists nothing, and shows no key", () =>
+  inFolder(async (folder) => {
+    await using vendor = startVendor();
+    const { code, stdout, stderr } = await xrouter(folder, ["providers", "--live"], {
+      OPENAI_BASE_URL: `${vendor.origin}/v1`,
+      OPENAI_API_KEY: "sk-CANARY",
+    });
+    assertEquals([code, stderr], [0, ""]);
+    assertMatch(
+      stdout,
+      /^openai: refuses the credentials \(HTTP 401: Wrong key: Bearer \[apiKey\]\)\n {2}Set OPENAI_API_KEY/m,
+    );
+    assert(!stdout.includes("CANARY"), "a secret is shown");
+  }));
+
+Deno.test("a provider that signs in by a key is not configured without it", () => {
+  const provider = defineProvider({ name: "acme-ai", baseUrl: "https://acme.example/v1" });
+  const missing = (env: Record<string, string>) =>
+    Transport.connect(provider, { env, file: undefined }).transport!.missing;
+  assertEquals(missing({}), "Set ACME_AI_API_KEY");
+  assertEquals(missing({ ACME_AI_API_KEY: " " }), "Set ACME_AI_API_KEY");
+  assertEquals(missing({ ACME_AI_API_KEY: "sk-acme" }), undefined);
+});

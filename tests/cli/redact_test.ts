@@ -1,0 +1,35 @@
+import { assertEquals } from "@std/assert";
+import { createRedact, withoutUser } from "../../core/cli/redact.ts";
+import { readConfig } from "../../core/config.ts";
+import { assemble, closeProviders } from "../../core/program.ts";
+
+Deno.test("createRedact takes out the secrets of program, plugins and providers", async () => {
+  const file = await Deno.makeTempFile({ suffix: ".json" });
+  await Deno.writeTextFile(
+    file,
+    JSON.stringify({ providers: { openai: { apiKey: "from-file" } } }),
+  );
+  const key = btoa("client:secret");
+  const env = {
+    XROUTER_CONFIG: file,
+    DATABASE_AUTH_TOKEN: "token-1",
+    GIGACHAT_CREDENTIALS: `Basic ${key}`,
+  };
+  const assembly = await assemble(env);
+  const redact = createRedact(assembly);
+  assertEquals(
+    redact(`token-1, from-file, ${key}, "Basic ${key}", Basic at https://u:p@host/v1?a=b`),
+    '[databaseAuthToken], [apiKey], [credentials], "[credentials]", Basic at https://host/v1?a=b',
+  );
+  closeProviders(assembly.catalog);
+  const partial = createRedact({ config: await readConfig({ DATABASE_AUTH_TOKEN: "abc" }) });
+  assertEquals(partial("abc"), "abc");
+  await Deno.remove(file);
+});
+
+Deno.test("withoutUser leaves an address that has no user as it is", () => {
+  for (const text of ["https://host/@me", "a@b", "https://host?x=@", "file:data/x.db"]) {
+    assertEquals(withoutUser(text), text);
+  }
+  assertEquals(withoutUser("redis://:pw@h:1 and http://u@[::1]/"), "redis://h:1 and http://[::1]/");
+});

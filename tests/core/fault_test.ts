@@ -1,0 +1,99 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import type { ErrorCode } from "../../core/errors.ts";
+import { faultByStatus, readRetryAfter, readVendorMessage } from "../../core/fault.ts";
+
+const now = Date.parse("2025-01-01T00:00:00Z");
+
+Deno.test("readRetryAfter reads seconds and dates", () => {
+  const read = (value: string) => readRetryAfter(new Headers({ "retry-after": value }), now);
+  assertEquals(read("3"), 3000);
+  assertEquals(read(" 0.5 "), 500);
+  assertEquals(read("0"), 0);
+  assertEquals(read("Wed, 01 Jan 2025 00:00:30 GMT"), 30_000);
+  assertEquals(read("Tue, 31 Dec 2024 23:00:00 GMT"), 0);
+  for (const nonsense of ["", "soon", "-1 day", "1e999"]) assertEquals(read(nonsense), undefined);
+  assertEquals(readRetryAfter(new Headers()), undefined);
+});
+
+Deno.test("readVendorMessage reads every usual shape of an error", () => {
+  const shapes: [body: string, read: { message?: string; code?: string }][] = [
+    ['{"error":{"message":"no","code":"bad"}}', { message: "no", code: "bad" }],
+    ['{"message":"no","code":"bad"}', { message: "no", code: "bad" }],
+    ['{"status":404,"message":"no"}', { message: "no" }],
+    ['{"error":"no"}', { message: "no" }],
+    ['{"error":{"message":7,"code":429}}', {}],
+    ["<html>502</html>", {}],
+    ['"no"', {}],
+    ["null", {}],
+    ["", {}],
+  ];
+  for (const [body, read] of shapes) assertEquals(readVendorMessage(body), read, body);
+  assertEquals(readVendorMessage(`{"message":"${"x".repeat(900)}"}`).message?.length, 500);
+});
+
+/** What a status means: our code, whether the vendor's words reach the client. */
+const meanings: [status: number, code: ErrorCode, said: boolean][] = [
+  [400, "invalid_request", true],
+  [422, "invalid_request", true],
+  [401, "upstream_rejected", false],
+  [402, "upstream_rejected", false],
+  [403, "upstream_rejected", false],
+  [404, "upstream_rejected", true],
+  [408, "upstream_busy", false],
+  [413, "context_length_exceeded", false],
+  [425, "upstream_busy", false],
+  [429, "upstream_busy", false],
+  [418, "upstream_rejected", true],
+  [500, "upstream_unavailable", false],
+  [502, "upstream_unavailable", false],
+  [503, "upstream_unavailable", false],
+  [529, "upstream_unavailable", false],
+];
+
+Deno.test("faultByStatus names every refusal", () => {
+  const body = '{"error":{"message":"the vendor\'s words"}}';
+  for (const [status, code, said] of meanings) {
+    const fault = faultByStatus("vendor", status, body, new Headers());
+    assertEquals(fault.code, code, `HTTP ${status}`);
+    assertEquals(fault.body().error.message.includes("the vendor's words"), said, `HTTP ${status}`);
+    assertStringIncludes(fault.message, '"vendor"');
+    assertStringIncludes(fault.detail!, "the vendor's words");
+  }
+});
+
+Deno.test("faultByStatus tells a vendor's 401 as our 502", () => {
+  const fault = faultByStatus("vendor", 401, "", new Headers());
+  assertEquals([fault.status, fault.retry, fault.fallback], [502, false, true]);
+});
+
+Deno.test("faultByStatus knows too long a prompt, which another model may take", () => {
+  for (
+    const body of [
+      '{"error":{"code":"context_length_exceeded","message":"too long"}}',
+      '{"message":"This model\'s maximum context length is 8192 tokens"}',
+    ]
+  ) {
+    const fault = faultByStatus("vendor", 400, body, new Headers());
+    assertEquals([fault.code, fault.status, fault.fallback], [
+      "context_length_exceeded",
+      400,
+      true,
+    ]);
+  }
+});
+
+Deno.test("faultByStatus knows refused content, which nobody else is asked for", () => {
+  for (const code of ["content_filter", "content_policy_violation"]) {
+    const body = JSON.stringify({ error: { code, message: "not this" } });
+    const fault = faultByStatus("vendor", 400, body, new Headers());
+    assertEquals([fault.code, fault.fallback], ["content_filter", false]);
+  }
+});
+
+Deno.test("faultByStatus hands on how long to wait", () => {
+  for (const status of [429, 503]) {
+    const fault = faultByStatus("vendor", status, "", new Headers({ "retry-after": "2" }));
+    assertEquals([fault.retryAfterMs, fault.retry], [2000, true]);
+    assertEquals(fault.answerHeaders(), { "retry-after": "2" });
+  }
+});

@@ -1,0 +1,188 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import type { Chunk, Hooks } from "../../core/plugin.ts";
+import { inParts, inProcess, startKernel } from "../support/kernel.ts";
+import { seededRandom } from "../support/random.ts";
+import { ask } from "../support/router.ts";
+import { delta, ending, event, Script, startUpstream, wholeAnswer } from "../support/upstream.ts";
+
+const done = "data: [DONE]\n\n";
+const [stop, usage] = ending() as [string, string, string];
+const streaming = { stream: true };
+const withUsage = { stream: true, stream_options: { include_usage: true } };
+
+/** The answer to one streamed request, from a vendor whose reads are `parts`. */
+async function relayed(
+  parts: Iterable<string | Uint8Array>,
+  { hooks = {}, ...rest }: { hooks?: Hooks } & Record<string, unknown> = streaming,
+) {
+  await using kernel = startKernel({
+    providers: [inProcess(() => inParts(parts))],
+    plugins: [{ hooks }],
+  });
+  const response = await kernel.chat(ask("vendor/m", "hi", { ...streaming, ...rest }));
+  const text = await response.text();
+  return { text, outcome: await kernel.ended(), log: kernel.log };
+}
+
+Deno.test("Relay hands a stream on byte for byte, over sockets and any cuts", async () => {
+  const random = seededRandom();
+  const events = [
+    delta("ключ 🦕"),
+    delta("crlf").replaceAll("\n", "\r\n"),
+    `: noted\n${delta("comment")}`,
+    `event: message\nid: 7\n${delta("named")}`,
+    stop,
+  ];
+  const bytes = new TextEncoder().encode(events.join("") + done);
+  await using upstream = startUpstream(async () => {
+    const script = new Script();
+    for (let at = 0; at < bytes.length;) {
+      const size = 1 + random(200);
+      await script.send(bytes.slice(at, at + size));
+      at += size;
+    }
+    await script.close();
+    return script.response();
+  });
+  await using kernel = startKernel({ providers: [{ name: "vendor", baseUrl: upstream.url }] });
+  for (let round = 0; round < 20; round++) {
+    const response = await kernel.chat(ask("vendor/m", "hi", streaming));
+    assertEquals(response.headers.get("content-type"), "text/event-stream; charset=utf-8");
+    assertEquals(await response.bytes(), bytes, `round ${round}`);
+  }
+});
+
+Deno.test("Relay hands several events of one read on in one piece", async () => {
+  const { text } = await relayed([delta("a") + delta("b") + stop + done]);
+  assertEquals(text, delta("a") + delta("b") + stop + done);
+});
+
+Deno.test("Relay lets a plugin read, replace and withhold", async () => {
+  const seen: string[] = [];
+  const { text, outcome } = await relayed([delta("a") + delta("secret"), delta("b"), stop, done], {
+    hooks: {
+      onChunk(_x, chunk: Chunk): void | false {
+        seen.push(chunk.text);
+        if (chunk.text === "secret") return false;
+        if (chunk.text === "b") chunk.replace({ choices: [], said: "B" });
+      },
+    },
+  });
+  assertEquals(seen, ["a", "secret", "b", ""]);
+  assertEquals(text, delta("a") + event({ choices: [], said: "B" }) + stop + done);
+  assertEquals(outcome.state, "completed");
+});
+
+Deno.test("Relay keeps the usage event from a client that did not ask for it", async () => {
+  const { text, outcome } = await relayed([delta("a"), stop, usage, done]);
+  assertEquals(text, delta("a") + stop + done);
+  assertEquals(outcome.usage, { input: 10, output: 5, cached: 0, estimated: false });
+});
+
+Deno.test("Relay hands the usage event on to a client that asked, as it is", async () => {
+  for (const written of [usage, usage.replace('"choices":[]', '"choices": [\n ]')]) {
+    const one = written.replaceAll("\n ", " ");
+    const { text } = await relayed([delta("a"), stop, one, done], withUsage);
+    assertEquals(text, delta("a") + stop + one + done);
+  }
+});
+
+Deno.test("Relay makes a usage event where the vendor has none", async () => {
+  const { text, outcome } = await relayed([delta("one two three"), stop, done], withUsage);
+  assertEquals(outcome.usage?.estimated, true);
+  const { input, output } = outcome.usage!;
+  assertEquals(output, 3);
+  const made = event({
+    object: "chat.completion.chunk",
+    choices: [],
+    usage: {
+      prompt_tokens: input,
+      completion_tokens: output,
+      total_tokens: input + output,
+      prompt_tokens_details: { cached_tokens: 0 },
+    },
+  });
+  assertEquals(text, delta("one two three") + stop + made + done);
+});
+
+Deno.test("Relay repeats a report that came with the last words as an event of its own", async () => {
+  const report = { prompt_tokens: 7, completion_tokens: 2, total_tokens: 9, cost: 0.1 };
+  const last = delta("a", {
+    choices: [{ index: 0, delta: {}, finish_reason: "stop" }],
+    usage: report,
+  });
+  const { text } = await relayed([last, done], withUsage);
+  const made = event({ object: "chat.completion.chunk", choices: [], usage: report });
+  assertEquals(text, last + made + done);
+});
+
+Deno.test("Relay ends an answer that is complete without a terminator", async () => {
+  const { text, outcome } = await relayed([delta("a"), stop]);
+  assertEquals(text, delta("a") + stop + done);
+  assertEquals(outcome.state, "completed");
+});
+
+Deno.test("Relay ends at the terminator of a vendor that keeps the connection open", async () => {
+  for (const parts of [[delta("a"), stop, done], [delta("a") + stop + done]]) {
+    const script = new Script();
+    await using upstream = startUpstream(() => script.response());
+    await using kernel = startKernel({ providers: [{ name: "vendor", baseUrl: upstream.url }] });
+    await script.send(...parts);
+    const response = await kernel.chat(ask("vendor/m", "hi", streaming));
+    assertEquals(await response.text(), delta("a") + stop + done);
+    assertEquals((await kernel.ended()).state, "completed");
+    await upstream.seen[0]!.closed;
+  }
+});
+
+Deno.test("Relay streams a whole answer to a client that asked for a stream", async () => {
+  await using kernel = startKernel({ providers: [inProcess(() => wholeAnswer("Hi."))] });
+  const response = await kernel.chat(ask("vendor/m", "hi", withUsage));
+  const text = await response.text();
+  assertStringIncludes(text, '"delta":{"role":"assistant","content":"Hi."}');
+  assertStringIncludes(text, '"finish_reason":"stop"');
+  assertStringIncludes(text, '"choices":[],"usage":{"prompt_tokens":10');
+  assertEquals(text.endsWith(done), true);
+});
+
+Deno.test("Relay hands a whole answer on byte for byte", async () => {
+  const body = '{ "choices": [{"index":0,"message":{"content":"ключ"}}],\n  "own": 1.50 }';
+  await using kernel = startKernel({
+    providers: [inProcess(() => new Response(body, { headers: { "x-of": "vendor" } }))],
+  });
+  const response = await kernel.chat(ask("vendor/m"));
+  assertEquals(await response.text(), body);
+  assertEquals(response.headers.get("content-type"), "application/json");
+  assertEquals(response.headers.get("x-of"), null);
+});
+
+Deno.test("Relay shows a whole answer to plugins as one chunk", async () => {
+  const hooks: Hooks = {
+    onChunk(_x, chunk) {
+      assertEquals(chunk.whole, true);
+      chunk.replace({ choices: [], said: chunk.text });
+    },
+  };
+  await using kernel = startKernel({
+    plugins: [{ hooks }],
+    providers: [inProcess(() => wholeAnswer("Hi."))],
+  });
+  const response = await kernel.chat(ask("vendor/m"));
+  assertEquals(await response.json(), { choices: [], said: "Hi." });
+  assertEquals((await kernel.ended()).usage?.output, 5);
+});
+
+Deno.test("Relay refuses a whole answer that a plugin withholds", async () => {
+  for (const usage of [{}, { usage: undefined }]) {
+    await using kernel = startKernel({
+      plugins: [{ hooks: { onChunk: () => false } }],
+      providers: [inProcess(() => wholeAnswer("one two three", usage))],
+    });
+    const response = await kernel.chat(ask("vendor/m"));
+    assertEquals([response.status, (await response.json()).error.code], [400, "content_filter"]);
+    const { state, status, error, usage: used } = await kernel.ended();
+    assertEquals([state, status, error?.code], ["failed", 400, "content_filter"]);
+    // The provider was paid for it all the same.
+    assertEquals(used?.output, "usage" in usage ? 3 : 5);
+  }
+});

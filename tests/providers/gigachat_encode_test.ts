@@ -1,0 +1,246 @@
+// deno-lint-ignore-file camelcase -- the names of the wire
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import type { ChatBody } from "../../core/chat.ts";
+import { RouterError } from "../../core/errors.ts";
+import { encode } from "../../providers/gigachat/encode.ts";
+import { startFakeGigachat } from "../support/fake_gigachat.ts";
+import { ask, bodyOf, connectTo, type Question } from "../support/fake_gigachat_call.ts";
+import { differences } from "../support/fake_gigachat_schema.ts";
+
+const weather = {
+  type: "function",
+  function: {
+    name: "weather",
+    description: "Погода в городе",
+    strict: true,
+    parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
+  },
+};
+const time = { type: "function", function: { name: "time" } };
+
+/** The encoded fields as they reach the wire. */
+function encoded(question: Question): Record<string, unknown> {
+  return JSON.parse(JSON.stringify(encode(bodyOf(question))));
+}
+
+function refusal(question: Question): RouterError {
+  const error = assertThrows(() => encode(bodyOf(question)), RouterError);
+  assertEquals(error.code, "invalid_request");
+  assertStringIncludes(error.message, `"${error.param}"`);
+  return error;
+}
+
+Deno.test("encode sends a plain question as it is", () => {
+  const messages: ChatBody["messages"] = [{ role: "user", content: "Привет" }];
+  assertEquals(encoded({ messages, stream: true }), {
+    model: "GigaChat-2",
+    messages,
+    stream: true,
+  });
+});
+
+Deno.test("encode merges system and developer messages into the first", () => {
+  const { messages } = encoded({
+    messages: [
+      { role: "developer", content: "Be brief." },
+      { role: "user", content: "a" },
+      {
+        role: "system",
+        content: [{ type: "text", text: "In" }, { type: "text", text: "Russian." }],
+      },
+      { role: "system", content: "" },
+      { role: "assistant", content: "b" },
+      { role: "user", content: "c" },
+    ],
+  });
+  assertEquals(messages, [
+    { role: "system", content: "Be brief.\n\nIn\nRussian." },
+    { role: "user", content: "a" },
+    { role: "assistant", content: "b" },
+    { role: "user", content: "c" },
+  ]);
+});
+
+Deno.test("encode makes every content a string", () => {
+  const { messages } = encoded({
+    messages: [
+      { role: "user", content: null, name: "Аня" },
+      { role: "assistant", content: null, refusal: "Нет" },
+      { role: "user" },
+      { role: "assistant", content: [{ type: "refusal", refusal: "Нет" }] },
+      { role: "user", content: "half \ud83d pair", attachments: ["file-id"] },
+    ],
+  });
+  assertEquals(messages, [
+    { role: "user", content: "" },
+    { role: "assistant", content: "Нет" },
+    { role: "user", content: "" },
+    { role: "assistant", content: "Нет" },
+    { role: "user", content: "half \ufffd pair", attachments: ["file-id"] },
+  ]);
+});
+
+Deno.test("encode maps sampling and limits", () => {
+  const rest = { model: "GigaChat-2", messages: [{ role: "user", content: "Привет" }] };
+  assertEquals(encoded({ temperature: 0 }), { ...rest, temperature: 0.0001 });
+  assertEquals(encoded({ temperature: 0.7, top_p: 0.5 }), {
+    ...rest,
+    temperature: 0.7,
+    top_p: 0.5,
+  });
+  assertEquals(encoded({ max_tokens: 5, max_completion_tokens: 7 }), { ...rest, max_tokens: 7 });
+  assertEquals(encoded({ max_tokens: 5 }), { ...rest, max_tokens: 5 });
+  assertEquals(encoded({ max_tokens: 1e12 }), { ...rest, max_tokens: 2_147_483_647 });
+  assertEquals(encoded({ temperature: null, top_p: null, max_tokens: null, stop: null }), rest);
+  assertEquals(encoded({ reasoning_effort: "minimal" }), { ...rest, reasoning_effort: "low" });
+  assertEquals(encoded({ reasoning_effort: "none" }), rest);
+});
+
+Deno.test("encode passes GigaChat's own fields and drops what does not change the answer", () => {
+  const own = { repetition_penalty: 1.1, update_interval: 1, profanity_check: false, flags: ["x"] };
+  const { model: _, messages: __, ...rest } = encoded({
+    ...own,
+    stream_options: { include_usage: true },
+    parallel_tool_calls: true,
+    models: ["GigaChat-2"],
+    seed: 1,
+    user: "u",
+    metadata: {},
+    store: true,
+    service_tier: "auto",
+    prompt_cache_key: "k",
+    ...{ n: 1, stop: [], logprobs: false, top_logprobs: 0, logit_bias: {}, modalities: ["text"] },
+    ...{ frequency_penalty: 0, presence_penalty: 0, tools: [], tool_choice: "auto" },
+  });
+  assertEquals(rest, own);
+});
+
+Deno.test("encode carries a schema of the answer", () => {
+  const schema = { type: "object", properties: { a: { type: "string" } }, required: ["a"] };
+  const json = { type: "json_schema", json_schema: { name: "x", schema, strict: true } };
+  const native = { type: "json_schema", schema, strict: true };
+  assertEquals(encoded({ response_format: json }).response_format, native);
+  assertEquals(encoded({ response_format: native }).response_format, native);
+  assertEquals(encoded({ response_format: { type: "text" } }).response_format, undefined);
+  assertEquals(
+    refusal({ response_format: { type: "json_object" } }).param,
+    "response_format.type",
+  );
+  assertEquals(
+    refusal({ response_format: { type: "json_schema", json_schema: { name: "x" } } }).param,
+    "response_format.json_schema.schema",
+  );
+});
+
+const refused: [Question, string][] = [
+  [{ n: 2 }, "n"],
+  [{ stop: "." }, "stop"],
+  [{ stop: ["."] }, "stop"],
+  [{ logprobs: true }, "logprobs"],
+  [{ top_logprobs: 3 }, "top_logprobs"],
+  [{ frequency_penalty: 0.5 }, "frequency_penalty"],
+  [{ presence_penalty: -1 }, "presence_penalty"],
+  [{ logit_bias: { "42": 1 } }, "logit_bias"],
+  [{ modalities: ["text", "audio"] }, "modalities"],
+  [{ audio: { voice: "alloy" } }, "audio"],
+  [{ web_search_options: {} }, "web_search_options"],
+  [{ response_format: "json" }, "response_format"],
+  [{ temperature: -1 }, "temperature"],
+  [{ top_p: 1.5 }, "top_p"],
+  [{ tools: [{ type: "custom", custom: { name: "x" } }] }, "tools[0].type"],
+  [{ tools: [weather, { type: "function" }] }, "tools[1].function.name"],
+  [{ tools: [weather, time], tool_choice: "required" }, "tool_choice"],
+  [{ tools: [weather], tool_choice: { type: "allowed_tools" } }, "tool_choice"],
+  [{ tool_choice: "required" }, "tool_choice"],
+  [
+    { tools: [weather], tool_choice: { type: "function", function: { name: "none" } } },
+    "tool_choice.function.name",
+  ],
+  [{ tools: [weather], functions: [weather.function] }, "functions"],
+  [{ tools: [weather], function_call: "auto" }, "function_call"],
+  [{ messages: [{ role: "critic", content: "a" }] }, "messages[0].role"],
+  [
+    {
+      messages: [
+        { role: "user", content: "a" },
+        {
+          role: "user",
+          content: [
+            { type: "text", text: "what is this?" },
+            { type: "image_url", image_url: { url: "data:image/png;base64," } },
+          ],
+        },
+      ],
+    },
+    "messages[1].content[1]",
+  ],
+  [{ messages: [{ role: "user", content: [{ type: "text" }] }] }, "messages[0].content[0].text"],
+  [{ messages: [{ role: "assistant", audio: { id: "a" } }] }, "messages[0].audio"],
+];
+for (const [question, param] of refused) {
+  Deno.test(`encode refuses ${JSON.stringify(question).slice(0, 70)}`, () => {
+    assertEquals(refusal(question).param, param);
+  });
+}
+
+Deno.test("encode turns tools into functions and the choice among them", () => {
+  const functions = [
+    {
+      name: "weather",
+      description: "Погода в городе",
+      parameters: weather.function.parameters,
+    },
+    { name: "time", parameters: { type: "object", properties: {} } },
+  ];
+  const tools = [weather, time];
+  const named = { type: "function", function: { name: "time" } };
+  for (
+    const [choice, sent] of [
+      [undefined, "auto"],
+      ["auto", "auto"],
+      ["none", "none"],
+      [named, { name: "time" }],
+    ]
+  ) {
+    const body = encoded({ tools, tool_choice: choice, parallel_tool_calls: true });
+    assertEquals(body.functions, functions);
+    assertEquals(body.function_call, sent);
+    assertEquals(
+      [body.tools, body.tool_choice, body.parallel_tool_calls],
+      Array(3).fill(undefined),
+    );
+  }
+  assertEquals(encoded({ tools: [time], tool_choice: "required" }).function_call, { name: "time" });
+});
+
+Deno.test("encode keeps what helps GigaChat's functions and OpenAI has no place for", () => {
+  const few = [{ request: "Погода?", params: { city: "Москва" } }];
+  const tool = { type: "function", function: { name: "w", few_shot_examples: few } };
+  const [sent] = encoded({ tools: [tool] }).functions as Record<string, unknown>[];
+  assertEquals(sent?.few_shot_examples, few);
+});
+
+Deno.test("encode passes the older functions as they are", () => {
+  const functions = [weather.function];
+  const body = encoded({ functions, function_call: { name: "weather", partial_arguments: {} } });
+  assertEquals(body.functions, functions);
+  assertEquals(body.function_call, { name: "weather", partial_arguments: {} });
+  assertEquals(encoded({ functions }).function_call, "auto");
+  assertEquals(encoded({ function_call: "auto" }).function_call, "auto");
+});
+
+Deno.test("what gigachat sends and gets fits the published OpenAPI file", async () => {
+  await using fake = await startFakeGigachat();
+  using connection = connectTo(fake);
+  await ask(connection, {
+    messages: [{ role: "user", content: "a" }, { role: "system", content: "b" }],
+    tools: [weather],
+    tool_choice: "required",
+    temperature: 0,
+    max_completion_tokens: 100,
+  });
+  const [chat] = fake.chats;
+  assertEquals(differences("Chat", chat), []);
+  const other = { ...chat, temperature: 0, max_tokens: "1" };
+  assertEquals(differences("Chat", other).length, 2);
+});

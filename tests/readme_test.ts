@@ -1,0 +1,102 @@
+import { assert, assertEquals, assertLessOrEqual, assertStringIncludes } from "@std/assert";
+import type { z } from "zod";
+import { programSettings } from "../core/config.ts";
+import { loadModules } from "../core/load.ts";
+import { settingsOf } from "../core/settings.ts";
+import { ask, startRouter } from "./support/router.ts";
+import { startUpstream, wholeAnswer } from "./support/upstream.ts";
+
+const root = new URL("..", import.meta.url).pathname;
+const readme = await Deno.readTextFile(`${root}README.md`);
+
+/** The README's table rows, their columns' padding taken out. */
+const rows = new Set(
+  readme.split("\n").filter((line) => line.startsWith("|"))
+    .map((line) => line.replaceAll(/\s+/g, " ")),
+);
+
+/** The first TypeScript block after a heading. */
+function block(heading: string): string {
+  const from = readme.indexOf(heading);
+  assert(from > 0, `README has no heading "${heading}"`);
+  return /```ts\n([\s\S]*?)```/.exec(readme.slice(from))![1]!;
+}
+
+function codeLines(code: string): number {
+  return code.split("\n").filter((line) => line.trim() !== "" && !line.startsWith("//")).length;
+}
+
+Deno.test("README lists every setting with its default and its description", async () => {
+  const schemas: z.ZodType[] = [programSettings];
+  for (const folder of ["plugins", "providers"]) {
+    const { modules } = await loadModules([`${root}${folder}`]);
+    for (const { value } of modules) {
+      const { config, settings } = value as { config?: z.ZodType; settings?: z.ZodType };
+      const schema = config ?? settings;
+      if (schema !== undefined) schemas.push(schema);
+    }
+  }
+  let found = 0;
+  for (
+    const { schema, variable, description } of schemas.flatMap((
+      each,
+    ) => [...settingsOf(each).values()])
+  ) {
+    if (variable === undefined) continue;
+    const standard = schema.safeParse(undefined);
+    const value = standard.success ? standard.data : undefined;
+    const none = value === undefined || (Array.isArray(value) && value.length === 0);
+    const row = `| \`${variable}\` | ${none ? "" : `\`${value}\` `}| ${description} |`;
+    assert(rows.has(row), `README has no row "${row}"`);
+    found++;
+  }
+  assert(found > 15, `only ${found} settings were found`);
+});
+
+Deno.test("README's provider of seven lines answers when it is dropped in", async () => {
+  const code = block("## Add a provider");
+  assertLessOrEqual(codeLines(code), 7);
+  const folder = await Deno.makeTempDir();
+  await Deno.writeTextFile(`${folder}/deepseek.ts`, code);
+  await using vendor = startUpstream(() => wholeAnswer("From afar"));
+  await using router = await startRouter({
+    XROUTER_PROVIDERS_DIR: folder,
+    DEEPSEEK_API_KEY: "vendor-key",
+    DEEPSEEK_BASE_URL: vendor.url,
+  });
+  const response = await router.chat(ask("deepseek/deepseek-chat"));
+  assertEquals(response.status, 200);
+  assertEquals((await response.json()).choices[0].message.content, "From afar");
+  assertEquals(vendor.seen[0]!.headers.get("authorization"), "Bearer vendor-key");
+  assertEquals(vendor.seen[0]!.body.model, "deepseek-chat");
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("README's plugin of twelve lines refuses when it is dropped in", async () => {
+  const code = block("## Add a plugin");
+  assertLessOrEqual(codeLines(code), 12);
+  const folder = await Deno.makeTempDir();
+  // Every day is a weekend here, so that the test does not wait for one.
+  const weekend = code.replace("[0, 6]", "[0, 1, 2, 3, 4, 5, 6]");
+  assert(weekend !== code, "the example has changed: change the test with it");
+  await Deno.writeTextFile(`${folder}/15_office_hours.ts`, weekend);
+  await using router = await startRouter({ XROUTER_PLUGINS_DIR: folder });
+  const response = await router.chat(ask("echo"));
+  assertEquals(response.status, 403);
+  assertStringIncludes((await response.json()).error.message, '"test" rests at weekends');
+  const [row] = await router.usage();
+  assertEquals([row!.state, row!.error_code], ["refused", "forbidden"]);
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("README's configuration file is one that XRouter takes", async () => {
+  const from = readme.indexOf("`XROUTER_CONFIG` names");
+  const json = /```json\n([\s\S]*?)```/.exec(readme.slice(from))![1]!;
+  const file = await Deno.makeTempFile({ suffix: ".json" });
+  await Deno.writeTextFile(file, json);
+  await using router = await startRouter({ XROUTER_CONFIG: file });
+  const response = await router.chat(ask("fast"));
+  assertEquals(response.status, 200);
+  assertEquals(response.headers.get("x-ratelimit-limit-requests"), "300");
+  await Deno.remove(file);
+});

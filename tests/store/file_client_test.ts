@@ -1,0 +1,95 @@
+import type { Client } from "@libsql/client";
+import { assertEquals, assertRejects } from "@std/assert";
+import { openDatabase } from "../../core/store/database.ts";
+import { FileClient } from "../../core/store/file_client.ts";
+import { holdWriteLock } from "./write_lock.ts";
+
+/** Runs a test with a table `numbers`, whose rows are read back over another connection. */
+async function withTable(
+  run: (client: Client, file: string, stored: () => Promise<unknown[]>) => Promise<void>,
+): Promise<void> {
+  const folder = await Deno.makeTempDir({ prefix: "xrouter-file-" });
+  const file = `${folder}/x.db`;
+  const client = await openDatabase({ url: `file:${file}` });
+  const other = await openDatabase({ url: `file:${file}` });
+  try {
+    await client.execute("CREATE TABLE numbers (n INTEGER)");
+    await run(client, file, async () => {
+      const { rows } = await other.execute("SELECT n FROM numbers ORDER BY n");
+      return rows.map(({ n }) => n);
+    });
+  } finally {
+    client.close();
+    other.close();
+    await Deno.remove(folder, { recursive: true });
+  }
+}
+
+const writes: Record<string, (client: Client, n: number) => Promise<unknown>> = {
+  execute: (client, n) => client.execute({ sql: "INSERT INTO numbers VALUES (?)", args: [n] }),
+  returning: (client, n) => client.execute("INSERT INTO numbers VALUES (?) RETURNING n", [n]),
+  batch: (client, n) => client.batch([["INSERT INTO numbers VALUES (?)", [n]]]),
+  executeMultiple: (client, n) => client.executeMultiple(`INSERT INTO numbers VALUES (${n});`),
+  migrate: (client, n) => client.migrate([{ sql: "INSERT INTO numbers VALUES (?)", args: [n] }]),
+  transaction: async (client, n) => {
+    const transaction = await client.transaction("deferred");
+    await transaction.execute({ sql: "INSERT INTO numbers VALUES (?)", args: [n] });
+    await transaction.commit();
+  },
+};
+
+for (const [name, refused] of Object.entries(writes)) {
+  Deno.test(`FileClient commits every write after ${name} met SQLITE_BUSY`, () =>
+    withTable(async (client, file, stored) => {
+      const lock = await holdWriteLock(file);
+      await assertRejects(() => refused(client, 0), Error, "SQLITE_BUSY");
+      await lock.release();
+      const expected: number[] = [];
+      for (const write of Object.values(writes)) {
+        expected.push(expected.length + 1);
+        await write(client, expected.length);
+        assertEquals(await stored(), expected);
+      }
+      assertEquals((await client.execute("PRAGMA synchronous")).rows[0]?.synchronous, 1);
+    }));
+}
+
+Deno.test("FileClient lets calls that wait behind a busy one run on a sound connection", () =>
+  withTable(async (client, file, stored) => {
+    const lock = await holdWriteLock(file);
+    const write = () => writes.execute!(client, 9).then(() => "written", (error) => error.code);
+    const read = () => client.execute("SELECT 1").then(() => "read", (error) => error.code);
+    const outcomes = await Promise.all([write(), read(), write(), read(), write(), read()]);
+    assertEquals(outcomes, ["SQLITE_BUSY", "read", "SQLITE_BUSY", "read", "SQLITE_BUSY", "read"]);
+    await lock.release();
+    await Promise.all(Object.values(writes).slice(0, 4).map((write, n) => write(client, n)));
+    assertEquals(await stored(), [0, 1, 2, 3]);
+  }));
+
+Deno.test("FileClient finds its file again after the process has changed its folder", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "xrouter-file-" });
+  const before = Deno.cwd();
+  try {
+    Deno.chdir(folder);
+    const client = await openDatabase({ url: "file:data/x.db" });
+    await client.execute("CREATE TABLE numbers (n INTEGER)");
+    Deno.chdir(before);
+    client.reconnect();
+    assertEquals((await client.execute("SELECT * FROM numbers")).rows, []);
+    client.close();
+    assertEquals(client.closed, true);
+    await assertRejects(() => client.execute("SELECT 1"), Error, "closed");
+  } finally {
+    Deno.chdir(before);
+    await Deno.remove(folder, { recursive: true });
+  }
+});
+
+Deno.test("openDatabase returns a FileClient for a file, also for one in memory", async () => {
+  const client = await openDatabase({ url: "file::memory:" });
+  await client.executeMultiple("CREATE TABLE kept (n INTEGER); INSERT INTO kept VALUES (1);");
+  assertEquals((await client.execute("SELECT n FROM kept")).rows[0]?.n, 1);
+  assertEquals((await client.execute("PRAGMA journal_mode")).rows[0]?.journal_mode, "memory");
+  assertEquals(client instanceof FileClient, true);
+  client.close();
+});

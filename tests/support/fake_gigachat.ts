@@ -1,0 +1,241 @@
+/**
+ * A GigaChat of our own: OAuth, models and chat completions over TLS, as strict as the real one.
+ *
+ * Written from the published OpenAPI file and from recorded traffic. What it refuses stands in
+ * `fake_gigachat_rules.ts`, what its answers look like in `fake_gigachat_answer.ts`, its sign-in in
+ * `fake_gigachat_oauth.ts`, its faults in `fake_gigachat_fault.ts`.
+ *
+ * @example
+ * ```ts ignore
+ * await using fake = await startFakeGigachat();
+ * fake.reply = () => ({ content: "Привет!" });
+ * fake.failNext("chat", { status: 429 });
+ * const { transport } = Transport.connect(gigachat, { env: fake.env, file: {} });
+ * ```
+ */
+import {
+  defaultReply,
+  type FakeReply,
+  modelList,
+  realHabits,
+  realModels,
+  streamBytes,
+  type StreamEnd,
+  streamEvents,
+  type StreamHabits,
+  tokensOf,
+  wholeAnswer,
+} from "./fake_gigachat_answer.ts";
+import { type FakeFault, faultResponse, forbidden, refuse } from "./fake_gigachat_fault.ts";
+import { type FakeAccount, FakeOauth } from "./fake_gigachat_oauth.ts";
+import { checkChat, type FakeChat } from "./fake_gigachat_rules.ts";
+
+export type { FakeReply } from "./fake_gigachat_answer.ts";
+export type { FakeFault } from "./fake_gigachat_fault.ts";
+export type { FakeChat } from "./fake_gigachat_rules.ts";
+
+const fixtures = `${import.meta.dirname}/../fixtures/gigachat`;
+
+/** One request as the fake saw it. */
+export interface FakeRequest {
+  readonly method: string;
+  readonly path: string;
+  readonly headers: Headers;
+  /** Parsed JSON, or the text of a form. */
+  readonly body: unknown;
+  /** The answer's status; 0 while there is none. */
+  status: number;
+  /** How the answer ended: `sent` to its last byte, `broken` by the fake, or by the client. */
+  readonly end: Promise<StreamEnd>;
+}
+
+type Place = "oauth" | "models" | "chat";
+
+/** Starts a fake on 127.0.0.1. Close it after the transports that use it. */
+export function startFakeGigachat(options: Partial<FakeAccount> = {}): Promise<FakeGigachat> {
+  return FakeGigachat.start(options);
+}
+
+/** A running fake. Its public fields may be changed at any time. */
+export class FakeGigachat implements AsyncDisposable {
+  /** What the model says. */
+  reply: (chat: FakeChat) => FakeReply | Promise<FakeReply> = defaultReply;
+  /** How streams look. */
+  habits: StreamHabits = { ...realHabits };
+  /** How many chats may run at once; GigaChat gives a personal key 1 and a company's 10. */
+  streams = Infinity;
+  /** What `/v1/models` lists; a chat with another id is a 404. */
+  models = [...realModels];
+  /** Every request that came, oldest first. */
+  readonly requests: FakeRequest[] = [];
+  readonly #oauth: FakeOauth;
+  readonly #faults: Record<Place, FakeFault[]> = { oauth: [], models: [], chat: [] };
+  readonly #stop = new AbortController();
+  readonly #server: Deno.HttpServer<Deno.NetAddr>;
+  #running = 0;
+
+  private constructor(account: FakeAccount, cert: string, key: string) {
+    this.#oauth = new FakeOauth(account);
+    this.#server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, cert, key, signal: this.#stop.signal, onListen() {} },
+      (request) => this.#serve(request),
+    );
+  }
+
+  static async start(options: Partial<FakeAccount>): Promise<FakeGigachat> {
+    const account: FakeAccount = {
+      credentials: btoa("fake-client:fake-secret"),
+      scope: "GIGACHAT_API_PERS",
+      tokenLifetimeMs: 30 * 60_000,
+      tokenShape: "milliseconds",
+      ...options,
+    };
+    const [cert, key] = await Promise.all([
+      Deno.readTextFile(`${fixtures}/test_server.pem`),
+      Deno.readTextFile(`${fixtures}/test_server_key.pem`),
+    ]);
+    return new FakeGigachat(account, cert, key);
+  }
+
+  /** The port it listens on. */
+  get port(): number {
+    return this.#server.addr.port;
+  }
+
+  /** The environment variables that lead XRouter here. */
+  get env(): Record<string, string> {
+    const origin = `https://127.0.0.1:${this.port}`;
+    return {
+      GIGACHAT_CREDENTIALS: this.account.credentials,
+      GIGACHAT_SCOPE: this.account.scope,
+      GIGACHAT_AUTH_URL: `${origin}/api/v2/oauth`,
+      GIGACHAT_BASE_URL: `${origin}/v1`,
+      GIGACHAT_CA_BUNDLE_FILE: `${fixtures}/test_ca.pem`,
+    };
+  }
+
+  /** Key, scope and tokens, all of them changeable. */
+  get account(): FakeAccount {
+    return this.#oauth.account;
+  }
+
+  /** How many tokens were issued. */
+  get tokensIssued(): number {
+    return this.#oauth.issued;
+  }
+
+  /** Lets every token end now, so that the next call with one is a 401. */
+  expireTokens(): void {
+    this.#oauth.expireTokens();
+  }
+
+  /** The requests to a path, such as `/v1/chat/completions`. */
+  requestsTo(path: string): FakeRequest[] {
+    return this.requests.filter((request) => request.path === path);
+  }
+
+  /** The bodies of the chats, oldest first. */
+  get chats(): FakeChat[] {
+    return this.requestsTo("/v1/chat/completions").map(({ body }) => body as FakeChat);
+  }
+
+  /** Answers the next calls of a kind with these faults, one each. */
+  failNext(place: Place, ...faults: FakeFault[]): void {
+    this.#faults[place].push(...faults);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort();
+    await this.#server.finished;
+  }
+
+  async #serve(request: Request): Promise<Response> {
+    const { pathname: path } = new URL(request.url);
+    const text = await request.text();
+    const { promise: end, resolve } = Promise.withResolvers<StreamEnd>();
+    const record = {
+      method: request.method,
+      path,
+      headers: new Headers(request.headers),
+      end,
+      status: 0,
+    };
+    const body = parse(text);
+    this.requests.push(Object.assign(record, { body }));
+    request.signal.addEventListener("abort", () => resolve("aborted"));
+    const response = await this.#route(request, path, text, resolve);
+    record.status = response.status;
+    if (!isStream(response)) resolve("sent");
+    return response;
+  }
+
+  async #route(
+    request: Request,
+    path: string,
+    text: string,
+    ended: (how: StreamEnd) => void,
+  ): Promise<Response> {
+    const place = places[`${request.method} ${path}`];
+    const fault = place && this.#faults[place].shift();
+    if (fault !== undefined) return await faultResponse(fault, request.signal);
+    if (place === undefined) return forbidden();
+    if (place === "oauth") return this.#oauth.answer(request, text);
+    const refusal = this.#oauth.refusal(request.headers);
+    if (refusal !== undefined) return refuse(401, refusal);
+    if (place === "models") return Response.json(modelList(this.models));
+    if (this.#running >= this.streams) return refuse(429, "Too many requests");
+    this.#running++;
+    let streaming = false;
+    try {
+      const response = await this.#chat(parse(text), request.headers, (how) => {
+        this.#running--;
+        ended(how);
+      });
+      streaming = isStream(response);
+      return response;
+    } finally {
+      if (!streaming) this.#running--;
+    }
+  }
+
+  async #chat(
+    body: unknown,
+    requestHeaders: Headers,
+    ended: (how: StreamEnd) => void,
+  ): Promise<Response> {
+    const refusal = checkChat(body);
+    if (refusal !== undefined) return refuse(refusal.status, refusal.message);
+    const chat = body as FakeChat;
+    if (!this.models.includes(chat.model)) return refuse(404, "No such model");
+    const reply = await this.reply(chat);
+    const head = {
+      model: `${chat.model}:2.0.28.2`,
+      promptTokens: tokensOf(JSON.stringify([chat.messages, chat.functions ?? []])),
+    };
+    const headers = {
+      "x-request-id": crypto.randomUUID(),
+      "x-session-id": requestHeaders.get("x-session-id") ?? crypto.randomUUID(),
+    };
+    if (chat.stream !== true) return Response.json(await wholeAnswer(reply, head), { headers });
+    const bytes = streamBytes(streamEvents(reply, head), { ...this.habits }, ended);
+    return new Response(bytes, { headers: { ...headers, "content-type": "text/event-stream" } });
+  }
+}
+
+const places: Readonly<Record<string, Place>> = {
+  "POST /api/v2/oauth": "oauth",
+  "GET /v1/models": "models",
+  "POST /v1/chat/completions": "chat",
+};
+
+function isStream(response: Response): boolean {
+  return response.headers.get("content-type") === "text/event-stream";
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}

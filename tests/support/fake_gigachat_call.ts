@@ -1,0 +1,74 @@
+/** Calls the fake GigaChat through the provider, as the kernel does. */
+import gigachat from "../../providers/gigachat/mod.ts";
+import type { ChatBody, ChatReply } from "../../core/chat.ts";
+import { Transport } from "../../core/transport.ts";
+import type { Upstream } from "../../core/upstream.ts";
+import type { FakeGigachat } from "./fake_gigachat.ts";
+
+/** A transport that closes at the end of its block. */
+export interface Connection extends Disposable {
+  readonly transport: Transport;
+}
+
+/** Connects the provider to a fake; `env` overrides what the fake would have it set. */
+export function connectTo(fake: FakeGigachat, env: Record<string, string> = {}): Connection {
+  const connected = Transport.connect(gigachat, { env: { ...fake.env, ...env }, file: {} });
+  const { transport } = connected;
+  if (transport === undefined) throw new Error(JSON.stringify(connected.problems));
+  return { transport, [Symbol.dispose]: () => transport.close() };
+}
+
+/** A request in OpenAI's shape, with a model and a question unless it brings its own. */
+export type Question = Partial<ChatBody>;
+
+/** Opens a call. */
+export function open(
+  { transport }: Connection,
+  question: Question = {},
+  signal: AbortSignal = new AbortController().signal,
+): Promise<Upstream> {
+  const body = bodyOf(question);
+  return transport.open({ body, headers: {}, signal });
+}
+
+/** Asks and waits for the whole answer. */
+export async function ask(connection: Connection, question: Question = {}): Promise<ChatReply> {
+  return (await readAll(await open(connection, question)))[0]!;
+}
+
+/** Asks for a stream and reads it to its end. */
+export async function askStream(
+  connection: Connection,
+  question: Question = {},
+): Promise<ChatReply[]> {
+  return await readAll(await open(connection, { ...question, stream: true }));
+}
+
+/** Every reply of an answer; one that breaks off is cancelled, as the relay does it. */
+export async function readAll(upstream: Upstream): Promise<ChatReply[]> {
+  const replies: ChatReply[] = [];
+  try {
+    for (let group = await upstream.read(); group; group = await upstream.read()) {
+      for (const chunk of group.chunks) replies.push(chunk.json!);
+    }
+    await upstream.finish();
+  } catch (error) {
+    await upstream.cancel();
+    throw error;
+  }
+  return replies;
+}
+
+/** The body that a question stands for. */
+export function bodyOf(question: Question): ChatBody {
+  return {
+    model: "GigaChat-2",
+    messages: [{ role: "user", content: "Привет" }],
+    ...question,
+  };
+}
+
+/** The text of a streamed answer. */
+export function textOf(replies: readonly ChatReply[]): string {
+  return replies.map((reply) => reply.choices[0]?.delta?.content ?? "").join("");
+}
