@@ -96,24 +96,34 @@ export class Catalog {
   }
 
   /**
-   * Finds what a client names: an alias, `provider/model`, or an id that one provider lists.
+   * Finds what a client names: aliases, `provider/model`, or ids that one provider lists.
    *
-   * @returns The targets, the first to be tried first; more than one only for an alias.
-   * @throws {RouterError} `no_route` when nobody has it, when several have it, or when its provider
-   * is not configured; the message says what to write or to set.
+   * @param names The first choice first. What cannot be found is passed over, as long as something
+   * is left.
+   * @returns The targets, the first to be tried first, each once.
+   * @throws {RouterError} `no_route` when nothing is left: nobody has the first name, several have
+   * it, or its provider is not configured; the message says what to write or to set.
    */
-  async resolve(name: string): Promise<Target[]> {
-    const alias = this.aliases.get(name);
-    if (alias === undefined) return [await this.#resolve(name)];
-    return await Promise.all(alias.map((each) => this.#resolve(each)));
+  async resolve(names: readonly string[]): Promise<Target[]> {
+    const targets = new Map<string, Target>();
+    let failure: unknown;
+    for (const name of names.flatMap((each) => this.aliases.get(each) ?? [each])) {
+      try {
+        const target = this.#find(name) ?? await this.#resolve(name);
+        targets.set(`${target.provider}/${target.model}`, target);
+      } catch (error) {
+        failure ??= error;
+      }
+    }
+    if (targets.size === 0) throw failure;
+    return [...targets.values()];
   }
 
+  /** Looks again after the vendors have been asked. */
   async #resolve(name: string): Promise<Target> {
+    await this.#refresh(listPause);
     const found = this.#find(name);
     if (found !== undefined) return found;
-    await this.#refresh(listPause);
-    const second = this.#find(name);
-    if (second !== undefined) return second;
     const idle = [...this.providers.values()].find((each) =>
       each.missing !== undefined && Object.hasOwn(each.models, name)
     );

@@ -94,6 +94,8 @@ const chatSchema = openObject({
   tools: listOf(tool, "must be a list of tools").nullish(),
 }, { error: "must be a JSON object" });
 
+const decoder = new TextDecoder("utf-8", { fatal: true });
+
 /** A request's body: the checked fields typed, the others as they came. */
 export type ChatBody = z.infer<typeof chatSchema> & { model: string };
 
@@ -149,7 +151,7 @@ export interface ChatReply {
 export function parseChatBody(bytes: Uint8Array): ChatBody {
   let json: unknown;
   try {
-    json = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(bytes));
+    json = JSON.parse(decoder.decode(bytes));
   } catch (error) {
     const reason = error instanceof SyntaxError ? "JSON" : "UTF-8";
     throw new RouterError(

@@ -9,8 +9,8 @@ import type { Attempt, Exchange, State } from "./plugin.ts";
 
 /** The exchange that hooks see, with what only the kernel needs. */
 export class LiveExchange implements Exchange {
-  readonly id: string = crypto.randomUUID();
   readonly startedAt: number = Date.now();
+  readonly id: string = timeOrderedId(this.startedAt);
   /** When it began, by `performance.now()`. */
   readonly startedTick: number = performance.now();
   readonly headers: Headers;
@@ -51,4 +51,10 @@ export class LiveExchange implements Exchange {
   get parsedBody(): ChatBody | undefined {
     return this.#body instanceof Error ? undefined : this.#body;
   }
+}
+
+/** A UUID of version 7 (RFC 9562): ids in order of time keep an index of them quick to extend. */
+function timeOrderedId(now: number): string {
+  const time = now.toString(16).padStart(12, "0");
+  return `${time.slice(0, 8)}-${time.slice(8)}-7${crypto.randomUUID().slice(15)}`;
 }

@@ -47,7 +47,34 @@ const exposedHeaders = [
 
 /** Makes the server's one handler. */
 export function createServer(options: ServerOptions): (request: Request) => Promise<Response> {
-  const { kernel, plugins, catalog, log, corsOrigins } = options;
+  const chat = createChatApp(options);
+  const other = createOtherApp(options);
+  return async (request) =>
+    request.method === "POST" && getPath(request) === chatPath
+      ? await chat.fetch(request)
+      : await serve(other, request, options.log);
+}
+
+/** Chat requests pass the six moments; no plugin's middleware stands in their way. */
+function createChatApp({ kernel, bodyLimit, corsOrigins }: ServerOptions): Hono {
+  const app = new Hono();
+  allowOrigins(app, corsOrigins);
+  app.post(chatPath, async (c) => {
+    const request = c.req.raw;
+    return await kernel.handle(request, await readBody(request, bodyLimit));
+  });
+  return app;
+}
+
+function allowOrigins(app: Hono, corsOrigins: readonly string[]): void {
+  if (corsOrigins.length === 0) return;
+  const origin = corsOrigins.includes("*") ? "*" : [...corsOrigins];
+  app.use(cors({ origin, exposeHeaders: exposedHeaders, maxAge: 600 }));
+}
+
+/** Everything but chat, with what the plugins add. */
+function createOtherApp(options: ServerOptions): Hono {
+  const { plugins, catalog, log } = options;
   const app = new Hono();
   app.onError((thrown) => errorResponse(toRouterError(thrown, "route"), log));
   app.notFound((c) =>
@@ -59,15 +86,7 @@ export function createServer(options: ServerOptions): (request: Request) => Prom
       log,
     )
   );
-  if (corsOrigins.length > 0) {
-    const origin = corsOrigins.includes("*") ? "*" : [...corsOrigins];
-    app.use(cors({ origin, exposeHeaders: exposedHeaders, maxAge: 600 }));
-  }
-  // Before the plugins' routes: chat passes the six moments, and not their middleware.
-  app.post(chatPath, async (c) => {
-    const request = c.req.raw;
-    return await kernel.handle(request, await readBody(request, options.bodyLimit));
-  });
+  allowOrigins(app, options.corsOrigins);
   app.get("/health", (c) => c.json({ status: "alive" }));
   app.get("/ready", async (c) => {
     const failed = await notReady(options);
@@ -91,20 +110,18 @@ export function createServer(options: ServerOptions): (request: Request) => Prom
   });
   app.get("/v1/models/:id{.+}", zValidator("param", modelId, refuse), async (c) => {
     const { id } = c.req.valid("param");
-    const [target] = await catalog.resolve(id);
+    const [target] = await catalog.resolve([id]);
     const answer = describe({ id, ...target! });
     return c.json(catalog.aliases.has(id) ? { ...answer, owned_by: "xrouter" } : answer);
   });
   refuseOtherMethods(app);
-  return (request) => serve(app, request, log);
+  return app;
 }
 
-/** Answers one request; what is no chat request gets its id and its access line here. */
+/** Answers a request with its id and its access line; for chat the kernel does both. */
 async function serve(app: Hono, request: Request, log: Log): Promise<Response> {
   const started = performance.now();
   const response = await app.fetch(request);
-  // The kernel's answers have both: it writes the line when the last byte has left.
-  if (response.headers.has("x-request-id")) return response;
   const requestId = crypto.randomUUID();
   response.headers.set("x-request-id", requestId);
   log.info("access", {
@@ -120,7 +137,7 @@ async function serve(app: Hono, request: Request, log: Log): Promise<Response> {
 
 /** A path that exists answers 405 to the methods that it does not have. */
 function refuseOtherMethods(app: Hono): void {
-  const methods = new Map<string, Set<string>>();
+  const methods = new Map<string, Set<string>>([[chatPath, new Set(["POST"])]]);
   for (const { method, path } of app.routes) {
     if (method === "ALL") continue;
     methods.set(path, (methods.get(path) ?? new Set()).add(method));

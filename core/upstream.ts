@@ -14,6 +14,7 @@ import { concat, dataStartsWith, EventCutter, readEvent } from "./sse.ts";
 const maxReplyBytes = 64 * 1024 * 1024;
 
 const encoder = new TextEncoder();
+const decoder = new TextDecoder();
 const doneMark = encoder.encode("[DONE]");
 const errorMark = encoder.encode('{"error"');
 
@@ -231,7 +232,7 @@ export async function readWhole(
   const bytes = length <= limit && !response.headers.has("content-encoding")
     ? await response.bytes()
     : await readUpTo(response, limit);
-  return { bytes, json: parseReply(new TextDecoder().decode(bytes)) };
+  return { bytes, json: parseReply(decoder.decode(bytes)) };
 }
 
 async function readUpTo(response: Response, limit: number): Promise<Uint8Array> {

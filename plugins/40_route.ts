@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { definePlugin, RouterError, setting, type Target } from "xrouter/plugin";
+import { definePlugin, setting } from "xrouter/plugin";
 import { z } from "zod";
 
 const whole = (least: number) =>
@@ -44,19 +44,7 @@ export default definePlugin({
     return {
       async onRoute(x) {
         const { model, models = [] } = x.body;
-        const names = new Set([model, ...models]);
-        const targets: Target[] = [];
-        let unknown: RouterError | undefined;
-        for (const name of names) {
-          try {
-            targets.push(...await catalog.resolve(name));
-          } catch (error) {
-            // A fallback list may name what this router does not have, as long as one is left.
-            if (!(error instanceof RouterError)) throw error;
-            unknown ??= error;
-          }
-        }
-        if (targets.length === 0) throw unknown!;
+        const targets = await catalog.resolve([model, ...models]);
         return { targets, attempts, retries, timeouts };
       },
     };

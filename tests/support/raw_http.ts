@@ -14,8 +14,7 @@ export interface RawAnswer {
 }
 
 /**
- * Sends bytes as they are and reads until the server closes the connection: end the head with
- * `connection: close`.
+ * Sends bytes as they are, reads one answer, or until the server hangs up, and hangs up.
  *
  * @param url Where the server listens.
  * @param parts What to send, each in a write of its own; a function is awaited at its place.
@@ -26,7 +25,7 @@ export async function sendRaw(
 ): Promise<RawAnswer> {
   const { hostname, port } = new URL(url);
   const connection = await Deno.connect({ hostname, port: Number(port) });
-  const answer = readAll(connection);
+  const answer = readText(connection);
   const encoder = new TextEncoder();
   try {
     for (const part of parts) {
@@ -47,18 +46,25 @@ async function writeAll(connection: Deno.Conn, bytes: Uint8Array): Promise<void>
   for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
 }
 
-async function readAll(connection: Deno.Conn): Promise<string> {
+async function readText(connection: Deno.Conn): Promise<string> {
   const decoder = new TextDecoder();
   const buffer = new Uint8Array(64 * 1024);
   let text = "";
   try {
-    for (let read; (read = await connection.read(buffer)) !== null;) {
+    for (let read; !isComplete(text) && (read = await connection.read(buffer)) !== null;) {
       text += decoder.decode(buffer.subarray(0, read), { stream: true });
     }
   } catch {
     // A reset ends the answer as well as a close does.
   }
   return text;
+}
+
+function isComplete(text: string): boolean {
+  const { head, body } = readAnswer(text);
+  const length = /^content-length: (\d+)/im.exec(head)?.[1];
+  if (length !== undefined) return new TextEncoder().encode(body).length >= Number(length);
+  return /^transfer-encoding: chunked/im.test(head) && body.endsWith("0\r\n\r\n");
 }
 
 function readAnswer(text: string): RawAnswer {

@@ -83,7 +83,7 @@ export async function startRouter(
       await stop();
       const database = await openDatabase({ url });
       try {
-        const { rows } = await database.execute("SELECT * FROM usage ORDER BY created_at, rowid");
+        const { rows } = await database.execute("SELECT * FROM usage ORDER BY request_id");
         return rows.map((row) => ({ ...row }));
       } finally {
         database.close();
