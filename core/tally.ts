@@ -28,8 +28,10 @@ const maxTokens = 1_000_000_000;
 export class Tally {
   readonly #encoding: Encoding;
   #whole: ChatReply | undefined;
-  #events: Uint8Array[] = [];
-  #bytes = 0;
+  /** Copies of the events, end to end: a kept event would keep the whole buffer of its read. */
+  #bytes = new Uint8Array(0);
+  /** Where each event ends in `#bytes`. */
+  #ends: number[] = [];
   #text = "";
   #counted = Promise.resolve(0);
   #last: ChatReply[] | undefined;
@@ -45,12 +47,14 @@ export class Tally {
       this.#whole = chunk.json;
       return;
     }
-    this.#events.push(chunk.bytes);
-    this.#bytes += chunk.bytes.length;
+    const { bytes } = chunk;
+    const start = this.#ends.at(-1) ?? 0;
+    const end = start + bytes.length;
+    if (end > this.#bytes.length) this.#grow(end);
+    this.#bytes.set(bytes, start);
+    this.#ends.push(end);
     this.#last = undefined;
-    if (this.#bytes > foldBytes) {
-      this.#fold(this.#events.splice(0, this.#events.length - reportDepth));
-    }
+    if (end > foldBytes) this.#fold(this.#ends.length - reportDepth);
   }
 
   /** Whether the answer has said why it ended. */
@@ -99,7 +103,7 @@ export class Tally {
 
   async #estimate(input: () => number | Promise<number>): Promise<Usage> {
     if (this.#whole !== undefined) this.#text = textOf(this.#whole);
-    this.#fold(this.#events.splice(0));
+    this.#fold(this.#ends.length);
     this.#count();
     return { input: await input(), output: await this.#counted, cached: 0, estimated: true };
   }
@@ -107,19 +111,35 @@ export class Tally {
   /** The last replies, the newest first. */
   #lastReplies(): ChatReply[] {
     if (this.#whole !== undefined) return [this.#whole];
-    this.#last ??= this.#events.slice(-reportDepth).reverse().map(parseEvent)
-      .filter((reply) => reply !== undefined);
+    this.#last ??= this.#ends.slice(-reportDepth)
+      .map((_end, i, last) => this.#parse(this.#ends.length - last.length + i))
+      .reverse().filter((reply) => reply !== undefined);
     return this.#last;
   }
 
-  #fold(events: readonly Uint8Array[]): void {
-    // What has been folded is gone from the events, but the last replies stay readable.
+  #parse(event: number): ChatReply | undefined {
+    const { data } = readEvent(this.#bytes.subarray(this.#ends[event - 1] ?? 0, this.#ends[event]));
+    return data === undefined ? undefined : parseReply(data);
+  }
+
+  #grow(needed: number): void {
+    const larger = new Uint8Array(Math.max(4096, 2 * this.#bytes.length, needed));
+    larger.set(this.#bytes);
+    this.#bytes = larger;
+  }
+
+  /** Takes the text out of the first events and forgets them. */
+  #fold(events: number): void {
+    if (events <= 0) return;
+    // The last replies stay readable.
     this.#last ??= this.#lastReplies();
-    for (const event of events) {
-      this.#bytes -= event.length;
-      const reply = parseEvent(event);
+    for (let event = 0; event < events; event++) {
+      const reply = this.#parse(event);
       if (reply !== undefined) this.#text += textOf(reply);
     }
+    const cut = this.#ends[events - 1]!;
+    this.#bytes.copyWithin(0, cut, this.#ends.at(-1));
+    this.#ends = this.#ends.slice(events).map((end) => end - cut);
     if (this.#text.length > countChars) this.#count();
   }
 
@@ -136,9 +156,4 @@ export class Tally {
 /** Whether a record can hold it as tokens: a vendor's slip must not make a row unwritable. */
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && value as number >= 0 && value as number <= maxTokens;
-}
-
-function parseEvent(event: Uint8Array): ChatReply | undefined {
-  const { data } = readEvent(event);
-  return data === undefined ? undefined : parseReply(data);
 }

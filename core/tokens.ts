@@ -1,3 +1,8 @@
+import {
+  CL100K_TOKEN_SPLIT_REGEX,
+  O200K_TOKEN_SPLIT_REGEX,
+} from "gpt-tokenizer/encodingParams/constants";
+
 /** The byte-pair encodings whose tokens can be counted, by their OpenAI names. */
 export const encodings = ["o200k_base", "cl100k_base"] as const;
 
@@ -62,9 +67,15 @@ export function cutRuns(text: string): string[] {
   return parts;
 }
 
-const modules = {
-  "o200k_base": () => import("gpt-tokenizer/encoding/o200k_base"),
-  "cl100k_base": () => import("gpt-tokenizer/encoding/cl100k_base"),
+const sources = {
+  "o200k_base": {
+    pattern: O200K_TOKEN_SPLIT_REGEX,
+    load: () => import("gpt-tokenizer/encoding/o200k_base"),
+  },
+  "cl100k_base": {
+    pattern: CL100K_TOKEN_SPLIT_REGEX,
+    load: () => import("gpt-tokenizer/encoding/cl100k_base"),
+  },
 };
 
 const tokenizers = new Map<Encoding, Promise<Tokenizer>>();
@@ -76,17 +87,32 @@ export function loadTokenizer(encoding: Encoding): Promise<Tokenizer> {
   return tokenizer;
 }
 
+/** Counted pieces that a tokenizer remembers, enough for a few long chats and 20 MB at worst. */
+const remembered = 16_384;
+
 async function load(encoding: Encoding): Promise<Tokenizer> {
-  const { countTokens, setMergeCacheSize } = await modules[encoding]();
-  // A full cache of the default 100,000 words makes every new word up to ten times slower, because it
-  // walks over the words it evicted, and can hold a gigabyte. This one, 100 MB at worst.
-  setMergeCacheSize(8_192);
+  const { pattern, load } = sources[encoding];
+  const { countTokens, setMergeCacheSize } = await load();
+  // gpt-tokenizer's own cache takes time in proportion to its size for each hit, and each new piece
+  // once it is full: over a minute for a megabyte of "a!" after 100,000 words.
+  setMergeCacheSize(0);
   const asText = { disallowedSpecial: new Set<string>() };
+  const counts = new Map<string, number>();
+
+  function learn(piece: string): number {
+    const tokens = countTokens(piece, asText);
+    if (counts.size === remembered) counts.clear();
+    counts.set(piece, tokens);
+    return tokens;
+  }
+
   return {
     encoding,
     count(text) {
       let tokens = 0;
-      for (const part of cutRuns(text)) tokens += countTokens(part, asText);
+      for (const part of cutRuns(text)) {
+        for (const [piece] of part.matchAll(pattern)) tokens += counts.get(piece) ?? learn(piece);
+      }
       return tokens;
     },
   };

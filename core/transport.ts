@@ -71,8 +71,10 @@ export class Transport {
     const variable = variableOf(provider.name, "BASE_URL");
     const address = (sources.env[variable] ?? "").trim() || provider.baseUrl;
     const problems: Problem[] = [];
-    if (!URL.canParse(address)) {
+    if (!/^https?:$/.test(URL.parse(address)?.protocol ?? "")) {
       problems.push({ at: variable, message: "must be a URL such as https://api.example.com/v1" });
+    } else if (new URL(address).username !== "" || new URL(address).password !== "") {
+      problems.push({ at: variable, message: "must not hold a user or a password" });
     }
     const read = readSettings(provider.settings ?? defaultSettings(provider), {
       ...sources,
