@@ -1,24 +1,24 @@
 /**
- * The time limits of one attempt, on one timer.
+ * The time limits of attempts: all of them on one timer.
  *
  * @module
  */
 import { RouterError } from "./errors.ts";
 
-/** The longest that a timer can be set for; one that is asked for more fires at once. */
-const longestTimer = 2 ** 31 - 1;
+/** Milliseconds between two looks at the clock, and so the most that a limit is late. */
+const tickMs = 20;
 
-/**
- * Aborts an attempt that takes too long. Arming it for the next chunk costs no timer: the one timer
- * looks at the clock when it fires and goes on if the limit has moved.
- */
+/** The deadlines that run. A timer for each of them would be garbage that outlives its request. */
+const running = new Set<Deadline>();
+
+let ticker: ReturnType<typeof setTimeout> | undefined;
+
+/** Aborts an attempt that takes too long. To move its limit, with each chunk say, costs nothing. */
 export class Deadline {
   readonly #controller = new AbortController();
   #end: number;
   #due: number;
   #waiting: string;
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #fires = Infinity;
 
   /**
    * @param end When the whole exchange must be over, by `performance.now()`.
@@ -44,8 +44,8 @@ export class Deadline {
     const due = performance.now() + ms;
     this.#due = Math.min(due, this.#end);
     this.#waiting = due < this.#end ? waiting : "the whole answer";
-    // A timer that would fire too late is set anew; one that fires early sets itself anew.
-    if (this.#timer === undefined || this.#due < this.#fires) this.#set();
+    running.add(this);
+    ticker ??= setTimeout(tick, tickMs);
   }
 
   /**
@@ -59,15 +59,12 @@ export class Deadline {
     this.expect(this.#due - now, this.#waiting);
   }
 
-  #set(): void {
-    clearTimeout(this.#timer);
-    this.#fires = this.#due;
-    this.#timer = setTimeout(() => {
-      if (performance.now() < this.#due - 1) return this.#set();
-      this.abort(
-        new RouterError("timeout", `The provider was too slow: no sign of ${this.#waiting}`),
-      );
-    }, Math.min(longestTimer, Math.max(0, this.#due - performance.now())));
+  /** Ends the attempt if its limit has passed. */
+  check(now: number): void {
+    if (now < this.#due) return;
+    this.abort(
+      new RouterError("timeout", `The provider was too slow: no sign of ${this.#waiting}`),
+    );
   }
 
   /** Ends the attempt now. */
@@ -76,10 +73,16 @@ export class Deadline {
     this.#controller.abort(reason);
   }
 
-  /** Stops the timer; the attempt is over. */
+  /** The attempt is over. */
   stop(): void {
-    clearTimeout(this.#timer);
-    this.#timer = undefined;
-    this.#fires = Infinity;
+    if (!running.delete(this) || running.size > 0) return;
+    clearTimeout(ticker);
+    ticker = undefined;
   }
+}
+
+function tick(): void {
+  const now = performance.now();
+  ticker = setTimeout(tick, tickMs);
+  for (const deadline of running) deadline.check(now);
 }

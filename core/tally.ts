@@ -150,6 +150,8 @@ export class Tally {
     const before = this.#counted;
     this.#counted = loadTokenizer(this.#encoding)
       .then(async (tokenizer) => await before + tokenizer.count(text));
+    // A failure is told to whoever asks for the usage, not to the process.
+    this.#counted.catch(() => {});
   }
 }
 

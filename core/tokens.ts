@@ -70,11 +70,11 @@ export function cutRuns(text: string): string[] {
 const sources = {
   "o200k_base": {
     pattern: O200K_TOKEN_SPLIT_REGEX,
-    load: () => import("gpt-tokenizer/encoding/o200k_base"),
+    module: () => import("gpt-tokenizer/encoding/o200k_base"),
   },
   "cl100k_base": {
     pattern: CL100K_TOKEN_SPLIT_REGEX,
-    load: () => import("gpt-tokenizer/encoding/cl100k_base"),
+    module: () => import("gpt-tokenizer/encoding/cl100k_base"),
   },
 };
 
@@ -91,31 +91,64 @@ export function loadTokenizer(encoding: Encoding): Promise<Tokenizer> {
 const remembered = 16_384;
 
 async function load(encoding: Encoding): Promise<Tokenizer> {
-  const { pattern, load } = sources[encoding];
-  const { countTokens, setMergeCacheSize } = await load();
+  const { pattern, module } = sources[encoding];
+  const { countTokens, setMergeCacheSize } = await module();
   // gpt-tokenizer's own cache takes time in proportion to its size for each hit, and each new piece
   // once it is full: over a minute for a megabyte of "a!" after 100,000 words.
   setMergeCacheSize(0);
-  const asText = { disallowedSpecial: new Set<string>() };
   const counts = new Map<string, number>();
 
   function learn(piece: string): number {
-    const tokens = countTokens(piece, asText);
+    // No piece holds a whole special token, so that none is refused.
+    const tokens = countTokens(piece);
     if (counts.size === remembered) counts.clear();
     counts.set(piece, tokens);
     return tokens;
   }
 
+  const texts = new TextCounts();
   return {
     encoding,
     count(text) {
-      let tokens = 0;
+      let tokens = texts.get(text);
+      if (tokens !== undefined) return tokens;
+      tokens = 0;
       for (const part of cutRuns(text)) {
-        for (const [piece] of part.matchAll(pattern)) tokens += counts.get(piece) ?? learn(piece);
+        // Not matchAll: its match objects cost more than the counting of what they hold.
+        for (const piece of part.match(pattern) ?? []) {
+          tokens += counts.get(piece) ?? learn(piece);
+        }
       }
+      texts.set(text, tokens);
       return tokens;
     },
   };
+}
+
+/** Texts that were counted last: a chat sends its system prompt and its history with every turn. */
+class TextCounts {
+  /** UTF-16 units of all texts together: 8 MB at worst. */
+  static readonly #capacity = 4 * 1024 * 1024;
+  /** A longer text is not worth its room. */
+  static readonly #longest = 64 * 1024;
+
+  readonly #counts = new Map<string, number>();
+  #units = 0;
+
+  get(text: string): number | undefined {
+    return this.#counts.get(text);
+  }
+
+  set(text: string, tokens: number): void {
+    if (text.length > TextCounts.#longest) return;
+    this.#counts.set(text, tokens);
+    this.#units += text.length;
+    for (const [oldest] of this.#counts) {
+      if (this.#units <= TextCounts.#capacity) break;
+      this.#counts.delete(oldest);
+      this.#units -= oldest.length;
+    }
+  }
 }
 
 // OpenAI's cookbook, "How to count tokens with tiktoken".

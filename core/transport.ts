@@ -168,7 +168,7 @@ export class Transport {
       const isStream = response.headers.get("content-type")?.startsWith("text/event-stream") ??
         false;
       upstream = stream && isStream
-        ? Upstream.stream(response, decoder, call.signal)
+        ? Upstream.stream(response, { decoder, signal: call.signal, redact: this.#redact })
         : Upstream.whole(await this.#readReply(response, decoder), stream);
       await upstream.begin();
       return upstream;
@@ -254,9 +254,11 @@ export class Transport {
     return this.#faultOf(response.status, new TextDecoder().decode(bytes), response.headers);
   }
 
+  /** Some vendors repeat the key that they refuse, and their words reach the log and the client. */
+  readonly #redact = (text: string): string => withoutSecrets(text, this.schema, this.#settings);
+
   #faultOf(status: number, body: string, headers: Headers): RouterError {
-    // Some vendors repeat the key that they refuse, and their words reach the log and the client.
-    const said = withoutSecrets(body, this.schema, this.#settings);
+    const said = this.#redact(body);
     return this.#provider.fault?.(status, said, headers) ??
       faultByStatus(this.name, status, said, headers);
   }

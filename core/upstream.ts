@@ -25,6 +25,16 @@ export interface Group {
   readonly raw?: Uint8Array | undefined;
 }
 
+/** How an answer's stream is to be read. */
+export interface StreamOptions {
+  /** Turns each event into OpenAI's; without it the bytes pass as they are. */
+  decoder?: Decoder | undefined;
+  /** Ends the answer; reading then rejects with the signal's reason. */
+  signal: AbortSignal;
+  /** Strikes out of a vendor's words what the client must not read. */
+  redact: (text: string) => string;
+}
+
 /** Milliseconds that a call gets to end by itself once its answer is complete. */
 const finishMs = 250;
 
@@ -62,16 +72,9 @@ export class Upstream {
     return upstream;
   }
 
-  /**
-   * An answer that is a stream of events.
-   *
-   * @param signal Ends it; reading then rejects with the signal's reason.
-   */
-  static stream(
-    response: Response,
-    decoder: Decoder | undefined,
-    signal: AbortSignal,
-  ): Upstream {
+  /** An answer that is a stream of events. */
+  static stream(response: Response, options: StreamOptions): Upstream {
+    const { signal } = options;
     const reader = response.body!.getReader();
     const cutter = new EventCutter();
     let ended = false;
@@ -86,7 +89,7 @@ export class Upstream {
             signal.throwIfAborted();
             ended = done;
             const events = value === undefined ? lastEvent(cutter) : cutter.push(value);
-            const group = upstream.#group(events, decoder, value);
+            const group = upstream.#group(events, options, value);
             if (group.chunks.length > 0) return group;
           } catch (error) {
             throw signal.aborted ? signal.reason : unreadable(error);
@@ -153,7 +156,11 @@ export class Upstream {
   }
 
   /** What is among some events. The terminator, or an error, is noted; what follows is dropped. */
-  #group(events: Uint8Array[], decoder: Decoder | undefined, read: Uint8Array | undefined): Group {
+  #group(
+    events: Uint8Array[],
+    { decoder, redact }: StreamOptions,
+    read: Uint8Array | undefined,
+  ): Group {
     const chunks: Chunk[] = [];
     let length = 0;
     for (const event of events) {
@@ -172,7 +179,7 @@ export class Upstream {
           ? dataStartsWith(event, errorMark)
           : fields.name === "error" || /^\{\s*"error"/.test(fields.data!)
       ) {
-        this.#fault = faultIn((fields ?? readEvent(event)).data!);
+        this.#fault = faultIn(redact((fields ?? readEvent(event)).data!));
         if (this.#fault !== undefined) break;
       }
       if (decoder === undefined) {

@@ -61,7 +61,7 @@ async function compose(body: ChatBody): Promise<Answer> {
   const tokenizer = await loadTokenizer("o200k_base");
   const call = toolCall(body);
   let words = call === undefined ? wordsOf(lastText(body)) : [];
-  if (body.model === "echo-long") {
+  if (body.model === "echo-long" && call === undefined) {
     words = Array.from({ length: longWords }, (_, i) => words[i % words.length]!);
   }
   const limit = body.max_completion_tokens ?? body.max_tokens ?? Infinity;
@@ -125,7 +125,7 @@ function toolCall(body: ChatBody) {
     : typeof choice === "object"
     ? choice?.function?.name
     : undefined;
-  return name === undefined ? undefined : {
+  return typeof name !== "string" ? undefined : {
     id: `call_${crypto.randomUUID()}`,
     type: "function",
     function: { name, arguments: JSON.stringify({ text: lastText(body) }) },

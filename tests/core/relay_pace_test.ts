@@ -154,7 +154,7 @@ Deno.test("Relay reads the provider at the client's pace", async () => {
       }, { highWaterMark: 0 }),
       { headers },
     ), { onAbort: "cancel" });
-  await using kernel = startKernel({ providers: [vendor] });
+  await using kernel = startKernel({ providers: [vendor], keepAliveMs: 2 });
   // Without a socket there is no buffer on the way that would hide what is read ahead.
   const request = new Request("http://xrouter.test/", { method: "POST" });
   const body = encoder.encode(JSON.stringify(ask("vendor/m", "hi", streaming)));

@@ -11,6 +11,7 @@ import { delta, event } from "../support/upstream.ts";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 const never = new AbortController().signal;
+const redact = (text: string) => text.replaceAll("my-key", "[key]");
 
 const translate = {
   event: (data: string): ChatReply[] => data === "skip" ? [] : [{ choices: [], said: data }],
@@ -28,7 +29,7 @@ async function relayed(upstream: Upstream): Promise<string> {
 }
 
 function stream(...parts: (string | Uint8Array)[]): Upstream {
-  return Upstream.stream(inParts(parts), undefined, never);
+  return Upstream.stream(inParts(parts), { signal: never, redact });
 }
 
 /** A body that the test feeds, and that tells when it is cancelled. */
@@ -124,7 +125,7 @@ Deno.test("Upstream takes a last event without its empty line, if it is a whole 
 
 Deno.test("Upstream has each event translated by the provider's decoder", async () => {
   const parts = ["event: x\ndata: one\n\ndata: skip\n\ndata: two\n\n", "data: [DONE]\n\n"];
-  const upstream = Upstream.stream(inParts(parts), translate, never);
+  const upstream = Upstream.stream(inParts(parts), { decoder: translate, signal: never, redact });
   const said = (text: string) => event({ choices: [], said: text });
   assertEquals(await relayed(upstream), said("one") + said("two"));
   assertEquals(upstream.done, true);
@@ -132,7 +133,7 @@ Deno.test("Upstream has each event translated by the provider's decoder", async 
 
 Deno.test("Upstream ends at the terminator, whatever the vendor does then", async () => {
   const { response, send, cancelled } = fed();
-  const upstream = Upstream.stream(response, undefined, never);
+  const upstream = Upstream.stream(response, { signal: never, redact });
   send(delta("a") + "data: [DONE]\n\n");
   assertEquals(await relayed(upstream), delta("a"));
   await upstream.finish();
@@ -172,6 +173,13 @@ Deno.test("Upstream hands out what came before an error", async () => {
   ]);
 });
 
+Deno.test("Upstream strikes secrets out of an error", async () => {
+  const upstream = stream(event({ error: { message: "wrong key: my-key" } }));
+  const error = await assertRejects(() => upstream.read(), RouterError);
+  assertEquals(error.message, "The provider broke the answer off: wrong key: [key]");
+  assertEquals(error.detail, '{"error":{"message":"wrong key: [key]"}}');
+});
+
 Deno.test("Upstream does not mistake a field that is empty for an error", async () => {
   const fine = event({ error: null, choices: [{ index: 0, delta: { content: "a" } }] });
   assertEquals(await relayed(stream(fine)), fine);
@@ -191,7 +199,11 @@ Deno.test("Upstream says that the provider failed when its body cannot be read",
   };
   const causes = ["connection reset", "longer than 16777216 bytes", "not what I know"];
   for (const [i, body] of bodies.entries()) {
-    const upstream = Upstream.stream(new Response(body()), crash, never);
+    const upstream = Upstream.stream(new Response(body()), {
+      decoder: crash,
+      signal: never,
+      redact,
+    });
     const error = await assertRejects(() => upstream.read(), RouterError);
     assertEquals(error.code, "upstream_unavailable");
     assertEquals(error.detail?.includes(causes[i]!), true, error.detail);
@@ -201,7 +213,7 @@ Deno.test("Upstream says that the provider failed when its body cannot be read",
 Deno.test("Upstream ends with the signal's reason, also in a body that does not heed it", async () => {
   const { response, send, cancelled } = fed();
   const attempt = new AbortController();
-  const upstream = Upstream.stream(response, undefined, attempt.signal);
+  const upstream = Upstream.stream(response, { signal: attempt.signal, redact });
   send(delta("a") + "data: unfin");
   await upstream.read();
   const silent = upstream.read();

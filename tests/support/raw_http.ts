@@ -61,7 +61,8 @@ async function readText(connection: Deno.Conn): Promise<string> {
 }
 
 function isComplete(text: string): boolean {
-  const { head, body } = readAnswer(text);
+  const { status, head, body } = readAnswer(text);
+  if (status === 204) return true;
   const length = /^content-length: (\d+)/im.exec(head)?.[1];
   if (length !== undefined) return new TextEncoder().encode(body).length >= Number(length);
   return /^transfer-encoding: chunked/im.test(head) && body.endsWith("0\r\n\r\n");
