@@ -168,9 +168,9 @@ export async function readConfig(
         problems.push(
           ...parsed.error.issues.map((issue) => ({
             at: path,
-            message: `${
-              issue.path.length > 0 ? `"${issue.path.join(".")}": ` : ""
-            }${issue.message}`,
+            message: `${issue.path.length > 0 ? `"${issue.path.join(".")}": ` : ""}${
+              issue.code === "invalid_key" ? issue.issues[0]!.message : issue.message
+            }`,
           })),
         );
       }

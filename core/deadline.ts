@@ -4,18 +4,16 @@
  * @module
  */
 import { RouterError } from "./errors.ts";
+import { startTicking, stopTicking, type Ticking } from "./ticker.ts";
 
-/** Milliseconds between two looks at the clock, and so the most that a limit is late. */
-const tickMs = 20;
-
-/** The deadlines that run. A timer for each of them would be garbage that outlives its request. */
-const running = new Set<Deadline>();
-
-let ticker: ReturnType<typeof setTimeout> | undefined;
-
-/** Aborts an attempt that takes too long. To move its limit, with each chunk say, costs nothing. */
-export class Deadline {
+/**
+ * Aborts an attempt that takes too long, up to a tick late. To move its limit, with each chunk say,
+ * costs nothing.
+ */
+export class Deadline implements Ticking {
   readonly #controller = new AbortController();
+  /** Called once the signal has fired: for the one who holds the deadline, at less than an event. */
+  onAbort?: () => void;
   #end: number;
   #due: number;
   #waiting: string;
@@ -44,8 +42,7 @@ export class Deadline {
     const due = performance.now() + ms;
     this.#due = Math.min(due, this.#end);
     this.#waiting = due < this.#end ? waiting : "the whole answer";
-    running.add(this);
-    ticker ??= setTimeout(tick, tickMs);
+    startTicking(this);
   }
 
   /**
@@ -60,7 +57,7 @@ export class Deadline {
   }
 
   /** Ends the attempt if its limit has passed. */
-  check(now: number): void {
+  tick(now: number): void {
     if (now < this.#due) return;
     this.abort(
       new RouterError("timeout", `The provider was too slow: no sign of ${this.#waiting}`),
@@ -70,19 +67,13 @@ export class Deadline {
   /** Ends the attempt now. */
   abort(reason: RouterError): void {
     this.stop();
+    if (this.signal.aborted) return;
     this.#controller.abort(reason);
+    this.onAbort?.();
   }
 
   /** The attempt is over. */
   stop(): void {
-    if (!running.delete(this) || running.size > 0) return;
-    clearTimeout(ticker);
-    ticker = undefined;
+    stopTicking(this);
   }
-}
-
-function tick(): void {
-  const now = performance.now();
-  ticker = setTimeout(tick, tickMs);
-  for (const deadline of running) deadline.check(now);
 }

@@ -105,14 +105,10 @@ export class Kernel {
    * @param source Its body, or why there is none.
    */
   async handle(request: Request, source: Uint8Array | RouterError): Promise<Response> {
-    const x = new LiveExchange(request, source);
+    const x = new LiveExchange(request, source, () => this.#clientGone(flight));
     x.replyHeaders["x-request-id"] = x.id;
     const flight: Flight = { x, gone: false, relayed: false, finished: false };
     this.#flights.add(flight);
-    const onGone = () => this.#clientGone(flight);
-    x.signal.addEventListener("abort", onGone, { once: true });
-    // The client may have left while its body was read.
-    if (x.signal.aborted) onGone();
     try {
       return await this.#answer(flight);
     } catch (thrown) {
@@ -126,7 +122,7 @@ export class Kernel {
       }
       return this.#errorResponse(x, error);
     } finally {
-      x.signal.removeEventListener("abort", onGone);
+      x.answered();
     }
   }
 
@@ -257,6 +253,8 @@ export class Kernel {
 
   #attemptFailed(x: LiveExchange, attempt: Attempt, error: RouterError): void {
     attempt.error = error;
+    // A client that leaves is no fault of the provider's.
+    if (error.code === "aborted") return;
     this.#o.log.warn("attempt failed", {
       requestId: x.id,
       attempt: attempt.number,

@@ -17,12 +17,12 @@ export interface LoadedModule {
   readonly value: unknown;
 }
 
-const moduleFile = /\.(ts|js|mjs)$/;
+const moduleFile = /(?<!\.d)\.(ts|js|mjs)$/;
 const testFile = /_test\.(ts|js|mjs)$/;
 
 /**
  * Imports every module of some folders. A module is a file that ends in `.ts`, `.js` or `.mjs`, or a
- * folder with a `mod` file. What begins with `_` or `.`, or ends in `_test`, is left alone.
+ * folder with a `mod` file. What begins with `_` or `.`, or ends in `_test` or `.d`, is left alone.
  *
  * @param folders The folders in turn; one that does not exist is a problem.
  * @returns The modules by file name, numbers first, and every problem at once.

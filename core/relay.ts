@@ -63,7 +63,7 @@ export class Relay {
   constructor(options: RelayOptions) {
     this.#o = options;
     // Also a limit that passes while the client reads nothing has to end the answer.
-    options.deadline.signal.addEventListener("abort", () => this.#wake(), { once: true });
+    options.deadline.onAbort = () => this.#wake();
   }
 
   /**

@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- the names of the wire
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Attempt, ChatReply, Exchange, Hooks, Outcome } from "../../core/plugin.ts";
 import { RouterError } from "../../core/errors.ts";

@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- the names of the wire
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Hooks, Outcome } from "../../core/plugin.ts";
 import { inParts, inProcess, startKernel, type TestKernel } from "../support/kernel.ts";

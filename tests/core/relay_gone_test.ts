@@ -107,6 +107,8 @@ Deno.test("Relay cancels a silent answer at once when the client leaves", async 
   assertEquals([state, status, error?.code], ["aborted", 200, "aborted"]);
   assertEquals([usage?.output, usage?.estimated], [3, true]);
   assertEquals(servedModel, "vendor-model-0613");
+  // Nobody has to look at a client that leaves.
+  assertEquals(kernel.log.map(({ level }) => level), ["info"]);
 });
 
 Deno.test("Relay reads an answer on when the client leaves, to learn its usage", async () => {

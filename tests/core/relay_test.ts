@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- the names of the wire
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { Chunk, Hooks } from "../../core/plugin.ts";
 import { inParts, inProcess, startKernel } from "../support/kernel.ts";

@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- the names of the wire
 import { assertAlmostEquals, assertEquals, assertStrictEquals } from "@std/assert";
 import type { WireUsage } from "../../core/chat.ts";
 import { Chunk } from "../../core/chunk.ts";

@@ -1,3 +1,4 @@
+// deno-lint-ignore-file camelcase -- the names of the wire
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import type { ChatReply } from "../../core/chat.ts";
 import { Chunk } from "../../core/chunk.ts";

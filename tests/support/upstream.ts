@@ -22,22 +22,24 @@ export interface TestUpstream extends AsyncDisposable {
   readonly url: string;
   /** The chat requests so far. */
   readonly seen: Seen[];
+  /** Waits for the next chat request. */
+  nextChat(): Promise<Seen>;
   /** The environment that points the provider `openai` here. */
   readonly env: Record<string, string>;
 }
 
-/** Answers chat requests with `answer`, and `/models` with one model, `vendor-model`. */
+/** Answers chat requests with `answer`, and `/models` with `list`: one model, `vendor-model`. */
 export function startUpstream(
   answer: (seen: Seen, number: number) => Response | Promise<Response>,
+  list: () => Response | Promise<Response> = () => modelList("vendor-model"),
 ): TestUpstream {
   const seen: Seen[] = [];
+  let next = Promise.withResolvers<Seen>();
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
     async (request) => {
       const { pathname } = new URL(request.url);
-      if (pathname === "/v1/models") {
-        return Response.json({ object: "list", data: [{ id: "vendor-model", object: "model" }] });
-      }
+      if (pathname === "/v1/models") return await list();
       const closed = Promise.withResolvers<void>();
       request.signal.addEventListener("abort", () => closed.resolve(), { once: true });
       const text = await request.text();
@@ -49,6 +51,8 @@ export function startUpstream(
         closed: closed.promise,
       };
       seen.push(entry);
+      next.resolve(entry);
+      next = Promise.withResolvers();
       return await answer(entry, seen.length);
     },
   );
@@ -56,9 +60,15 @@ export function startUpstream(
   return {
     url,
     seen,
+    nextChat: () => next.promise,
     env: { OPENAI_BASE_URL: url, OPENAI_API_KEY: "vendor-secret" },
     [Symbol.asyncDispose]: () => server.shutdown(),
   };
+}
+
+/** A vendor's list of models. */
+export function modelList(...ids: string[]): Response {
+  return Response.json({ object: "list", data: ids.map((id) => ({ id, object: "model" })) });
 }
 
 /** A whole answer with usage. */

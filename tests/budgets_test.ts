@@ -1,0 +1,173 @@
+/** What XRouter may cost, as counts: they hold on any machine, however busy. */
+import { assertEquals, assertLess, assertLessOrEqual } from "@std/assert";
+import { Kernel } from "../core/kernel.ts";
+import { createLog } from "../core/log.ts";
+import { installPlugins } from "../core/pipeline.ts";
+import type { Hooks } from "../core/plugin.ts";
+import { assemble, closeProviders, migrationsFolder } from "../core/program.ts";
+import { openDatabase } from "../core/store/database.ts";
+import { migrate } from "../core/store/migrate.ts";
+import { ask, startRouter } from "./support/router.ts";
+import { delta, ending, startUpstream, streamed } from "./support/upstream.ts";
+
+/** Lines of `core/` without its command line. A tenth above what there was when this was written. */
+const coreLines = 6_000;
+
+async function linesOf(folder: URL): Promise<number> {
+  let lines = 0;
+  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+    if (isDirectory) {
+      if (name !== "cli" && name !== "decisions") {
+        lines += await linesOf(new URL(`${name}/`, folder));
+      }
+    } else if (name.endsWith(".ts")) {
+      lines += (await Deno.readTextFile(new URL(name, folder))).split("\n").length - 1;
+    }
+  }
+  return lines;
+}
+
+Deno.test("budgets: core stays small enough to be read", async () => {
+  assertLessOrEqual(await linesOf(new URL("../core/", import.meta.url)), coreLines);
+});
+
+/** Runs one streamed exchange through the plugins as they ship. @returns Calls by hook. */
+async function callsOf(words: number): Promise<Partial<Record<keyof Hooks, number>>> {
+  const { plugins, catalog } = await assemble({});
+  const database = await openDatabase({ url: "file::memory:" });
+  await migrate(database, migrationsFolder);
+  const log = createLog(() => {});
+  const installed = await installPlugins(
+    // Who asks is known here, and not counted.
+    plugins.filter(({ plugin }) => plugin.name !== "auth"),
+    () => ({ catalog, database, log, currency: "RUB" }),
+  );
+  const calls: Partial<Record<keyof Hooks, number>> = {};
+  const counted = installed.map((plugin) => ({
+    ...plugin,
+    hooks: Object.fromEntries(
+      Object.entries(plugin.hooks).map(([name, run]) => [name, (...args: unknown[]) => {
+        calls[name as keyof Hooks] = (calls[name as keyof Hooks] ?? 0) + 1;
+        return Reflect.apply(run, plugin.hooks, args);
+      }]),
+    ) as Hooks,
+  }));
+  const caller = { id: "key_1", name: "test" } as never;
+  const auth: Hooks = { onRequest: ({ state }) => void (state.caller = caller) };
+  const kernel = new Kernel({
+    plugins: [{ name: "auth", file: "auth.ts", onError: "reject", hooks: auth }, ...counted],
+    catalog,
+    log,
+    drainMs: 1_000,
+    keepAliveMs: 10_000,
+  });
+  const text = Array.from({ length: words }, () => "word").join(" ");
+  const body = JSON.stringify(ask("echo", text, { stream: true }));
+  const response = await kernel.handle(
+    new Request("http://xrouter.test/", { method: "POST" }),
+    new TextEncoder().encode(body),
+  );
+  await response.text();
+  await kernel.drain(1_000);
+  for (const { hooks } of installed) await hooks.dispose?.();
+  closeProviders(catalog);
+  database.close();
+  return calls;
+}
+
+Deno.test("budgets: an exchange costs a few calls of hooks, and a chunk none", async () => {
+  const short = await callsOf(1);
+  const { onRequest = 0, onRoute = 0, onAttempt = 0, onChunk = 0, onFinish = 0 } = short;
+  assertEquals([onRoute, onAttempt, onChunk], [1, 0, 0]);
+  assertLessOrEqual(onRequest, 4);
+  assertLessOrEqual(onFinish, 4);
+  // As many words as one likes cost no call more.
+  assertEquals(await callsOf(500), short);
+});
+
+/** Counts what a function of an object is called with, until it is disposed. */
+function spy<Name extends string>(
+  // deno-lint-ignore no-explicit-any
+  object: Record<Name, (...args: any[]) => any>,
+  name: Name,
+): { calls: unknown[][] } & Disposable {
+  const real = object[name];
+  const calls: unknown[][] = [];
+  object[name] = (...args: unknown[]) => {
+    calls.push(args);
+    return Reflect.apply(real, object, args);
+  };
+  return { calls, [Symbol.dispose]: () => void (object[name] = real) };
+}
+
+Deno.test("budgets: nobody parses or prints a chunk that nobody reads", async () => {
+  const words = Array.from({ length: 500 }, (_, i) => delta(`word${i} `));
+  const events = [...words, ...ending()];
+  await using upstream = startUpstream(() => streamed(...events));
+  await using router = await startRouter(upstream.env);
+  using parse = spy(JSON as never, "parse");
+  using stringify = spy(JSON as never, "stringify");
+  const response = await router.chat(ask("openai/m", "hi", { stream: true }));
+  const text = await response.text();
+  await router.stop();
+  assertEquals(text, events.filter((event) => !event.includes("usage")).join(""));
+  const parsed = parse.calls.map(([value]) => String(value))
+    .filter((value) => value.includes("chat.completion.chunk"));
+  // The last ones, which may hold the usage.
+  assertLessOrEqual(parsed.length, 6);
+  const printed = stringify.calls.filter(([value]) =>
+    (value as { object?: string } | undefined)?.object === "chat.completion.chunk"
+  );
+  assertEquals(printed.length, 0);
+});
+
+Deno.test("budgets: requests cost no query of their own", async () => {
+  const requests = 50;
+  await using router = await startRouter();
+  // Time that stands still: no key grows old, so that it is looked up again.
+  const realNow = performance.now;
+  const now = performance.now();
+  performance.now = () => now;
+  try {
+    using execute = spy(router.program.database as never, "execute");
+    using batch = spy(router.program.database as never, "batch");
+    for (let i = 0; i < requests; i++) {
+      const response = await router.chat(ask("echo"));
+      assertEquals(response.status, 200);
+      await response.body?.cancel();
+    }
+    const reads = execute.calls.filter(([query]) => /SELECT/.test(JSON.stringify(query)));
+    assertEquals(reads.length, 1);
+    // Rows are written in groups, after the answers.
+    assertLess(execute.calls.length + batch.calls.length, requests / 2);
+  } finally {
+    performance.now = realNow;
+  }
+  assertEquals((await router.usage()).length, requests);
+});
+
+Deno.test("budgets: no answer waits for the database once its key is known", async () => {
+  await using router = await startRouter();
+  const { database } = router.program;
+  await (await router.chat(ask("echo"))).body?.cancel();
+  const realNow = performance.now;
+  const now = performance.now();
+  performance.now = () => now;
+  const real = database.execute;
+  const released = Promise.withResolvers<void>();
+  database.execute = (async (...args: Parameters<typeof real>) => {
+    await released.promise;
+    return await Reflect.apply(real, database, args);
+  }) as typeof real;
+  try {
+    for (const stream of [false, true]) {
+      const response = await router.chat(ask("echo", "hi", { stream }));
+      assertEquals([response.status, (await response.text()).length > 0], [200, true]);
+    }
+  } finally {
+    performance.now = realNow;
+    released.resolve();
+    database.execute = real;
+  }
+  assertEquals((await router.usage()).length, 3);
+});

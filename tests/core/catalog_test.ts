@@ -1,0 +1,199 @@
+import { assertEquals, assertRejects } from "@std/assert";
+import { Catalog, type ModelFacts } from "../../core/catalog.ts";
+import { RouterError } from "../../core/errors.ts";
+import type { Provider } from "../../core/provider.ts";
+import { Transport } from "../../core/transport.ts";
+
+const price = { currency: "RUB", input: 1, output: 2 };
+
+/** A provider whose vendor lists some models; `asked` counts how often it was asked. */
+function listing(name: string, list: () => string[], rest: Partial<Provider> = {}) {
+  const provider = {
+    name,
+    baseUrl: `https://${name}.invalid/v1`,
+    asked: 0,
+    // deno-lint-ignore require-await
+    async listModels() {
+      counted.asked++;
+      return list();
+    },
+    ...rest,
+  };
+  const counted = provider;
+  return counted;
+}
+
+function catalogOf(
+  providers: readonly (Provider & { asked?: number })[],
+  overrides?: Record<string, ModelFacts>,
+  aliases?: Record<string, string[]>,
+): Catalog {
+  const transports = providers.map(({ asked: _asked, ...provider }) => {
+    const env = provider.name === "idle" ? {} : {
+      [`${provider.name.toUpperCase()}_API_KEY`]: "secret",
+    };
+    return Transport.connect(provider, { env, file: {} }).transport!;
+  });
+  return new Catalog(transports, overrides, aliases);
+}
+
+async function refusal(catalog: Catalog, ...names: string[]): Promise<string> {
+  const error = await assertRejects(() => catalog.resolve(names), RouterError);
+  assertEquals([error.code, error.param], ["no_route", "model"]);
+  return error.message;
+}
+
+/** Lets `ms` pass on the clock of `performance.now`. */
+function skipTime(): { pass: (ms: number) => void } & Disposable {
+  const real = performance.now;
+  let skipped = 0;
+  performance.now = () => real.call(performance) + skipped;
+  return { pass: (ms) => skipped += ms, [Symbol.dispose]: () => void (performance.now = real) };
+}
+
+Deno.test("Catalog finds provider/model without asking anybody, also what is not listed", async () => {
+  const alpha = listing("alpha", () => ["one"]);
+  const catalog = catalogOf([alpha]);
+  assertEquals(await catalog.resolve(["alpha/any/thing"]), [
+    { provider: "alpha", model: "any/thing", facts: {} },
+  ]);
+  assertEquals(alpha.asked, 0);
+});
+
+Deno.test("Catalog finds a model by the name that one provider knows", async () => {
+  const alpha = listing("alpha", () => ["one", "org/two"], { models: { known: { context: 9 } } });
+  const beta = listing("beta", () => ["three"]);
+  const catalog = catalogOf([alpha, beta]);
+  const names = ["known", "three", "org/two"];
+  assertEquals(
+    (await catalog.resolve(names)).map(({ provider, model }) => `${provider}:${model}`),
+    [
+      "alpha:known",
+      "beta:three",
+      "alpha:org/two",
+    ],
+  );
+});
+
+Deno.test("Catalog asks for an unknown model at most once a minute", async () => {
+  using time = skipTime();
+  let list: string[] = [];
+  const alpha = listing("alpha", () => list);
+  const catalog = catalogOf([alpha]);
+  for (let i = 0; i < 3; i++) await refusal(catalog, "new");
+  assertEquals(alpha.asked, 1);
+  list = ["new"];
+  time.pass(61_000);
+  assertEquals((await catalog.resolve(["new"])).length, 1);
+  assertEquals(alpha.asked, 2);
+});
+
+Deno.test("Catalog asks once for many requests at the same time", async () => {
+  const alpha = listing("alpha", () => ["one"]);
+  const catalog = catalogOf([alpha]);
+  await Promise.all(Array.from({ length: 20 }, () => catalog.resolve(["one"])));
+  assertEquals(alpha.asked, 1);
+});
+
+Deno.test("Catalog keeps the last list of a vendor that fails", async () => {
+  using time = skipTime();
+  let broken = false;
+  const alpha = listing("alpha", () => {
+    if (broken) throw new Error("down");
+    return ["one"];
+  });
+  const beta = listing("beta", () => ["two"]);
+  const catalog = catalogOf([alpha, beta]);
+  const ids = async () => (await catalog.models()).map(({ id }) => id);
+  assertEquals(await ids(), ["alpha/one", "beta/two"]);
+  broken = true;
+  time.pass(11 * 60_000);
+  assertEquals(await ids(), ["alpha/one", "beta/two"]);
+  assertEquals(await ids(), ["alpha/one", "beta/two"]);
+  assertEquals([alpha.asked, beta.asked], [2, 2]);
+});
+
+Deno.test("Catalog says what to write for a name that several have", async () => {
+  const catalog = catalogOf([listing("alpha", () => ["one"]), listing("beta", () => ["one"])]);
+  await catalog.models();
+  assertEquals(
+    await refusal(catalog, "one"),
+    'Several providers have the model "one". Write "alpha/one" or "beta/one"',
+  );
+});
+
+Deno.test("Catalog says what to set for a provider that is not configured", async () => {
+  const idle: Provider = { name: "idle", baseUrl: "https://x.invalid", models: { lazy: {} } };
+  const catalog = catalogOf([idle]);
+  assertEquals(
+    await refusal(catalog, "idle/lazy"),
+    'The provider "idle" is not configured. Set IDLE_API_KEY',
+  );
+  assertEquals(
+    await refusal(catalog, "lazy"),
+    'The model "lazy" belongs to the provider "idle", which is not configured. Set IDLE_API_KEY',
+  );
+  assertEquals(await catalog.models(), []);
+});
+
+Deno.test("Catalog takes no property of an object for a model", async () => {
+  const catalog = catalogOf([listing("alpha", () => [], { models: {} })]);
+  for (const name of ["constructor", "__proto__", "toString", "hasOwnProperty"]) {
+    await refusal(catalog, name);
+    assertEquals((await catalog.resolve([`alpha/${name}`]))[0]?.facts, {}, name);
+  }
+});
+
+Deno.test("Catalog passes over names that cannot be found, as long as one is left", async () => {
+  const catalog = catalogOf([listing("alpha", () => ["one"])]);
+  const models = async (...names: string[]) =>
+    (await catalog.resolve(names)).map(({ model }) => model);
+  assertEquals(await models("nowhere", "alpha/two", "one", "alpha/one", "alpha/two"), [
+    "two",
+    "one",
+  ]);
+  assertEquals((await refusal(catalog, "first", "second")).includes('"first"'), true);
+});
+
+Deno.test("Catalog follows an alias to one model or to several", async () => {
+  const catalog = catalogOf([listing("alpha", () => [])], {}, {
+    fast: ["alpha/small"],
+    best: ["alpha/large", "gone", "alpha/small"],
+  });
+  const models = async (name: string) => (await catalog.resolve([name])).map(({ model }) => model);
+  assertEquals(await models("fast"), ["small"]);
+  assertEquals(await models("best"), ["large", "small"]);
+});
+
+Deno.test("Catalog knows of a model what the configuration says, then what the provider says", () => {
+  const alpha = listing("alpha", () => [], {
+    models: { one: { context: 8, maxOutput: 4, encoding: "cl100k_base" } },
+  });
+  const catalog = catalogOf([alpha], { "alpha/one": { context: 16, price } }, {
+    alias: ["alpha/one"],
+  });
+  assertEquals(catalog.target("alpha", "one").facts, {
+    context: 16,
+    maxOutput: 4,
+    encoding: "cl100k_base",
+    price,
+  });
+  const encodings = ["one", "alpha/one", "alias", "other", "alpha/other", "beta/one", "/", ""]
+    .map((name) => catalog.encodingOf(name));
+  assertEquals(encodings.slice(0, 3), ["cl100k_base", "cl100k_base", "cl100k_base"]);
+  assertEquals(encodings.slice(3).every((encoding) => encoding === undefined), true);
+});
+
+Deno.test("Catalog tells what its configuration names", () => {
+  const alpha = listing("alpha", () => ["listed"], { models: { own: {} } });
+  const catalog = catalogOf([alpha], { "alpha/priced": { price } }, { best: ["alpha/aliased"] });
+  const named = (model: string) => catalog.isListed({ provider: "alpha", model, facts: {} });
+  assertEquals(["own", "priced", "aliased", "listed", "constructor"].map(named), [
+    true,
+    true,
+    true,
+    false,
+    false,
+  ]);
+  assertEquals(catalog.isListed({ provider: "beta", model: "own", facts: {} }), false);
+});

@@ -1,0 +1,78 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { loadModules } from "../../core/load.ts";
+import { dropIn } from "../support/drop_in.ts";
+
+const named = (name: string) => `export default ${JSON.stringify(name)};`;
+
+Deno.test("loadModules takes modules and folders, by number and then by name", async () => {
+  await using own = await dropIn({
+    "100_last.ts": named("last"),
+    "20_second.js": named("second"),
+    "9_first.mjs": named("first"),
+    "30_folder/mod.ts": named("folder"),
+    "30_folder/part.ts": "throw new Error('a part is imported by its folder alone')",
+  });
+  await using outside = await dropIn({
+    "20_outside.ts": named("outside"),
+    "plain.ts": named("plain"),
+    "alone.ts": named("alone"),
+  });
+  const { modules, problems } = await loadModules([own.path, outside.path]);
+  assertEquals(problems, []);
+  assertEquals(modules.filter(({ file }) => /^\d/.test(file)), [
+    { file: "9_first.mjs", path: `${own.path}/9_first.mjs`, value: "first" },
+    { file: "20_outside.ts", path: `${outside.path}/20_outside.ts`, value: "outside" },
+    { file: "20_second.js", path: `${own.path}/20_second.js`, value: "second" },
+    { file: "30_folder/mod.ts", path: `${own.path}/30_folder/mod.ts`, value: "folder" },
+    { file: "100_last.ts", path: `${own.path}/100_last.ts`, value: "last" },
+  ]);
+  const others = modules.filter(({ file }) => !/^\d/.test(file));
+  assertEquals(others.map(({ value }) => value), ["alone", "plain"]);
+});
+
+Deno.test("loadModules leaves alone what is no module of its own", async () => {
+  const trap = "throw new Error('loaded')";
+  await using folder = await dropIn({
+    "_template.ts": trap,
+    "_parts/mod.ts": trap,
+    ".hidden.ts": trap,
+    "10_auth_test.ts": trap,
+    "types.d.ts": trap,
+    "README.md": trap,
+    "data.json": trap,
+    "empty/part.ts": trap,
+    "10_auth.ts.bak": trap,
+  });
+  assertEquals(await loadModules([folder.path]), { modules: [], problems: [] });
+});
+
+Deno.test("loadModules tells all that is wrong at once, each with its file", async () => {
+  await using folder = await dropIn({
+    "10_fine.ts": named("fine"),
+    "20_crash.ts": "throw new Error('not today')",
+    "30_grammar.ts": "export default {",
+    "40_nothing.ts": "export const plugin = 1;",
+    "50_import.ts": 'import "./missing.ts"; export default 1;',
+  });
+  const missing = `${folder.path}/nowhere`;
+  const { modules, problems } = await loadModules([missing, folder.path]);
+  assertEquals(modules.map(({ value }) => value), ["fine"]);
+  const told = new Map(problems.map(({ at, message }) => [at.replace(folder.path, ""), message]));
+  assertEquals(told.size, 5);
+  assertEquals(told.get("/nowhere"), "cannot be read as a folder. Create it or correct its name");
+  assertEquals(told.get("/20_crash.ts"), "cannot be loaded: not today");
+  assertMatch(told.get("/30_grammar.ts")!, /^cannot be loaded: .*30_grammar\.ts/s);
+  assertEquals(
+    told.get("/40_nothing.ts"),
+    "has no default export. Export what it defines by default",
+  );
+  assertMatch(told.get("/50_import.ts")!, /^cannot be loaded: .*missing\.ts/s);
+});
+
+Deno.test("loadModules takes a file for no folder", async () => {
+  await using folder = await dropIn({ "file.ts": named("file") });
+  const { problems } = await loadModules([`${folder.path}/file.ts`]);
+  assertEquals(problems.map(({ message }) => message), [
+    "cannot be read as a folder. Create it or correct its name",
+  ]);
+});

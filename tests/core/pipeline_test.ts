@@ -1,0 +1,230 @@
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { z } from "zod";
+import { Catalog } from "../../core/catalog.ts";
+import { assemble } from "../../core/program.ts";
+import { ConfigError } from "../../core/config.ts";
+import type { LoadedModule } from "../../core/load.ts";
+import { createLog } from "../../core/log.ts";
+import { checkPlugins, disposePlugins, installPlugins } from "../../core/pipeline.ts";
+import type { Host } from "../../core/plugin.ts";
+import { setting } from "../../core/settings.ts";
+import { dropIn } from "../support/drop_in.ts";
+
+const setup = () => ({});
+
+/** Modules as a folder `p` has them. */
+function modules(files: Record<string, unknown>): LoadedModule[] {
+  return Object.entries(files).map(([file, value]) => ({ file, path: `p/${file}`, value }));
+}
+
+/** What is wrong with some files, as `file: message`. */
+function problemsOf(files: Record<string, unknown>, sections = {}, env = {}): string[] {
+  return checkPlugins(modules(files), env, sections).problems
+    .map(({ at, message }) => `${at}: ${message}`);
+}
+
+const auth = { name: "auth", provides: ["caller"], setup };
+const limit = { name: "rate-limit", requires: ["caller"], setup };
+
+Deno.test("checkPlugins takes plugins whose order fits", () => {
+  const { plugins, problems } = checkPlugins(
+    modules({
+      "10_auth.ts": auth,
+      "20_rate_limit.ts": limit,
+      "20_own/mod.ts": { name: "own", setup },
+    }),
+    {},
+    {},
+  );
+  assertEquals(problems, []);
+  assertEquals(plugins.map(({ plugin, file, config }) => [plugin.name, file, config]), [
+    ["auth", "p/10_auth.ts", {}],
+    ["rate-limit", "p/20_rate_limit.ts", {}],
+    ["own", "p/20_own/mod.ts", {}],
+  ]);
+});
+
+Deno.test("checkPlugins says who runs too early, and the cure", () => {
+  assertEquals(problemsOf({ "10_rate_limit.ts": limit, "20_auth.ts": auth }), [
+    'p/10_rate_limit.ts: plugin "rate-limit" needs state.caller, but "auth", which provides it, ' +
+    "runs later. Give it a higher number than p/20_auth.ts",
+  ]);
+});
+
+Deno.test("checkPlugins says what nobody provides", () => {
+  assertEquals(problemsOf({ "10_rate_limit.ts": limit }), [
+    'p/10_rate_limit.ts: plugin "rate-limit" needs state.caller, but no plugin provides it. ' +
+    "Add one that does",
+  ]);
+});
+
+Deno.test("checkPlugins does not take a plugin's own word for what it needs", () => {
+  const selfish = { name: "selfish", requires: ["caller"], provides: ["caller"], setup };
+  assertEquals(problemsOf({ "10_selfish.ts": selfish }).length, 1);
+});
+
+Deno.test("checkPlugins tells all that is wrong at once", () => {
+  const config = z.strictObject({
+    perMinute: setting("LIMIT", z.coerce.number().default(1), "Requests a minute"),
+    key: setting("KEY", z.string().min(9).default("long enough"), "A key", { secret: true }),
+  });
+  const problems = problemsOf(
+    {
+      "auth.ts": auth,
+      "20_twin.ts": { ...auth },
+      "30_words.ts": { name: "words", provides: ["calller"], setup },
+      "31_name.ts": { name: "My Plugin", setup },
+      "32_none.ts": null,
+      "33_keys.ts": { name: "keys", setup, onRequest: setup },
+      "34_setup.ts": { name: "no-setup" },
+      "35_error.ts": { name: "on-error", onError: "ignore", setup },
+      "36_config.ts": { name: "config", config: { perMinute: 1 }, setup },
+      "40_settings.ts": { name: "settings", config, setup },
+    },
+    { settings: { perHour: 7 } },
+    { LIMIT: "many", KEY: "canary" },
+  );
+  const about = (file: string) => problems.filter((line) => line.startsWith(`p/${file}: `));
+  assertEquals(about("auth.ts"), [
+    "p/auth.ts: has no number. Its number is its place in the pipeline: " +
+    'rename it to "45_auth.ts", say',
+  ]);
+  assertEquals(about("20_twin.ts"), [
+    'p/20_twin.ts: plugin "auth" is already defined by p/auth.ts. Rename one of them',
+  ]);
+  assertStringIncludes(about("30_words.ts")[0]!, '"provides.0": ');
+  assertStringIncludes(about("30_words.ts")[0]!, '"caller"|"inputTokens"');
+  assertEquals(about("31_name.ts"), [
+    'p/31_name.ts: "name": must be lower-case words with dashes',
+  ]);
+  assertEquals(about("32_none.ts").length, 1);
+  assertStringIncludes(about("33_keys.ts")[0]!, '"onRequest"');
+  assertStringIncludes(about("34_setup.ts")[0]!, '"setup": ');
+  assertStringIncludes(about("35_error.ts")[0]!, '"reject"|"skip"');
+  assertEquals(about("36_config.ts"), ['p/36_config.ts: "config": must be a zod schema']);
+  const settings = problems.filter((line) => !line.startsWith("p/"));
+  assertEquals(settings.length, 3);
+  assertStringIncludes(settings.join("\n"), "LIMIT: ");
+  assertStringIncludes(settings.join("\n"), "KEY: has the wrong form. It sets: A key");
+  assertStringIncludes(
+    settings.join("\n"),
+    'plugins["settings"]: unknown setting "perHour". Known settings: "perMinute", "key"',
+  );
+  assertEquals(problems.join("\n").includes("canary"), false);
+  assertEquals(problems.length, 12);
+});
+
+const host = (log: string[] = []) => (plugin: string): Host => ({
+  catalog: new Catalog([]),
+  database: {} as Host["database"],
+  log: createLog((line) => log.push(line), { plugin }),
+  currency: "RUB",
+});
+
+/** Plugins that note what happens to them. */
+function noting(calls: string[], names: readonly string[], rest: Record<string, object> = {}) {
+  const files = Object.fromEntries(names.map((name, i) => [`${i + 10}_${name}.ts`, {
+    name,
+    setup(_config: unknown, { log }: Host) {
+      calls.push(`setup ${name}`);
+      log.info("set up");
+      return {
+        dispose: () => void calls.push(`dispose ${name}`),
+        ...rest[name],
+      };
+    },
+  }]));
+  return checkPlugins(modules(files), {}, {}).plugins;
+}
+
+Deno.test("installPlugins sets plugins up in order, disposePlugins closes them in reverse", async () => {
+  const calls: string[] = [];
+  const log: string[] = [];
+  const crash = {
+    dispose() {
+      throw new Error("stuck");
+    },
+  };
+  const plugins = noting(calls, ["a", "b", "c"], { b: crash });
+  const installed = await installPlugins(plugins, host(log));
+  assertEquals(installed.map(({ name, file, onError }) => [name, file, onError]), [
+    ["a", "p/10_a.ts", "reject"],
+    ["b", "p/11_b.ts", "reject"],
+    ["c", "p/12_c.ts", "reject"],
+  ]);
+  const failed: string[] = [];
+  await disposePlugins(installed, ({ name }, error) => failed.push(`${name}: ${error}`));
+  assertEquals(calls, ["setup a", "setup b", "setup c", "dispose c", "dispose a"]);
+  assertEquals(failed, ["b: Error: stuck"]);
+  assertEquals(log.map((line) => JSON.parse(line).plugin), ["a", "b", "c"]);
+});
+
+Deno.test("installPlugins closes what is set up when a later setup fails", async () => {
+  const calls: string[] = [];
+  const plugins = noting(calls, ["a", "b"]);
+  const broken = checkPlugins(
+    modules({
+      "90_broken.ts": { name: "broken", setup: () => Promise.reject(new Error("no disk")) },
+    }),
+    {},
+    {},
+  ).plugins;
+  const error = await assertRejects(() => installPlugins([...plugins, ...broken], host()), Error);
+  assertEquals(error.message, 'plugin "broken" (p/90_broken.ts) cannot be set up: no disk');
+  assertEquals(calls, ["setup a", "setup b", "dispose b", "dispose a"]);
+});
+
+Deno.test("installPlugins refuses hooks that do not exist, and names them", async () => {
+  for (
+    const [hooks, said] of [
+      [{ onRequests: setup, onchunk: setup }, '"onRequests", "onchunk"'],
+      [{ onRequest: 7 }, '"onRequest": '],
+      [undefined, "must return hooks"],
+    ] as const
+  ) {
+    const { plugins } = checkPlugins(
+      modules({ "10_odd.ts": { name: "odd", setup: () => hooks } }),
+      {},
+      {},
+    );
+    const error = await assertRejects(() => installPlugins(plugins, host()), Error);
+    assertStringIncludes(error.message, 'setup of plugin "odd" (p/10_odd.ts) must return hooks: ');
+    assertStringIncludes(error.message, said);
+  }
+});
+
+Deno.test("assemble tells every problem of every folder and setting at once", async () => {
+  await using plugins = await dropIn({
+    "05_early.js": 'export default { name: "early", requires: ["caller"], setup: () => ({}) };',
+    "06_broken.js": "export default {",
+    "unnumbered.js": 'export default { name: "unnumbered", setup: () => ({}) };',
+  });
+  await using providers = await dropIn({
+    "twin.js": 'export default { name: "openai", baseUrl: "https://x.invalid" };',
+    "odd.js": 'export default { name: "odd", baseUrl: "x.invalid", colour: "red" };',
+  });
+  const error = await assertRejects(
+    () =>
+      assemble({
+        XROUTER_PLUGINS_DIR: plugins.path,
+        XROUTER_PROVIDERS_DIR: providers.path,
+        API_RATE_LIMIT: "0",
+        OPENAI_BASE_URL: "nowhere",
+      }),
+    ConfigError,
+  );
+  const lines = error.message.split("\n");
+  assertEquals(lines[0], "XRouter cannot start:");
+  for (
+    const said of [
+      `${plugins.path}/05_early.js: plugin "early" needs state.caller, but "auth", which provides it, runs later.`,
+      `${plugins.path}/06_broken.js: cannot be loaded: `,
+      `${plugins.path}/unnumbered.js: has no number.`,
+      `${providers.path}/twin.js: provider "openai" is already defined by `,
+      `${providers.path}/odd.js: "baseUrl": must be a URL`,
+      'Unrecognized key: "colour"',
+      "API_RATE_LIMIT: must be above 0",
+      "OPENAI_BASE_URL: must be a URL",
+    ]
+  ) assertStringIncludes(error.message, said);
+});

@@ -1,0 +1,58 @@
+import { assertEquals } from "@std/assert";
+import { costOf, priceSchema, toMillionths } from "../../core/price.ts";
+import { seededRandom } from "../support/random.ts";
+
+const price = { currency: "RUB", input: 65, output: 260, cached: 6.5 };
+
+Deno.test("costOf counts each kind of token at its price", () => {
+  assertEquals(costOf({ input: 100, output: 0, cached: 0 }, price), 6500);
+  assertEquals(costOf({ input: 0, output: 10, cached: 0 }, price), 2600);
+  assertEquals(costOf({ input: 100, output: 10, cached: 40 }, price), 60 * 65 + 40 * 6.5 + 2600);
+});
+
+Deno.test("costOf takes cached tokens at the full price where no other is known", () => {
+  const { cached: _cached, ...full } = price;
+  assertEquals(costOf({ input: 100, output: 0, cached: 40 }, full), 6500);
+});
+
+Deno.test("costOf counts no more cached tokens than there are", () => {
+  assertEquals(costOf({ input: 10, output: 0, cached: 1000 }, price), 65);
+});
+
+Deno.test("costOf is a whole number, rounded once", () => {
+  // 3 × 0.15 + 3 × 0.15 = 0.9; rounded one by one it would be 0.
+  assertEquals(
+    costOf({ input: 3, output: 3, cached: 0 }, {
+      currency: "USD",
+      input: 0.15,
+      output: 0.15,
+    }),
+    1,
+  );
+  const random = seededRandom();
+  for (let i = 0; i < 1000; i++) {
+    const input = random(1_000_000);
+    const usage = { input, output: random(100_000), cached: random(input + 1) };
+    const cost = costOf(usage, { ...price, input: random(1e6) / 1000 });
+    assertEquals(Number.isSafeInteger(cost) && cost >= 0, true, JSON.stringify(usage));
+  }
+});
+
+Deno.test("toMillionths writes a price as whole millionths", () => {
+  assertEquals([65, 0.1, 0.15, 1.1, 0].map(toMillionths), [65e6, 100_000, 150_000, 1_100_000, 0]);
+});
+
+Deno.test("priceSchema takes prices in a currency, and nothing below nothing", () => {
+  assertEquals(priceSchema.safeParse(price).success, true);
+  for (
+    const wrong of [
+      { ...price, currency: "rub" },
+      { ...price, currency: "RUBLES" },
+      { ...price, input: -1 },
+      { ...price, output: "65" },
+      { ...price, input: Infinity },
+      { ...price, perMonth: 1 },
+      { currency: "RUB", input: 1 },
+    ]
+  ) assertEquals(priceSchema.safeParse(wrong).success, false, JSON.stringify(wrong));
+});

@@ -1,0 +1,90 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { z } from "zod";
+import {
+  commaList,
+  readSettings,
+  setting,
+  settingsOf,
+  withoutSecrets,
+} from "../../core/settings.ts";
+
+const schema = z.strictObject({
+  perMinute: setting("LIMIT", z.coerce.number().positive().default(100), "Requests a minute"),
+  key: setting("KEY", z.string().min(5).optional(), "The key", { secret: true }),
+  hosts: setting("HOSTS", commaList.default([]), "Where to ask"),
+  words: z.array(z.string()).optional(),
+});
+
+function read(env: Record<string, string>, file?: unknown) {
+  return readSettings(schema, { env, file, at: "section" });
+}
+
+Deno.test("readSettings prefers the environment, then the file, then the default", () => {
+  assertEquals(read({}, {}).value, { perMinute: 100, hosts: [] });
+  assertEquals(read({}, { perMinute: 7 }).value?.perMinute, 7);
+  assertEquals(read({ LIMIT: "8" }, { perMinute: 7 }).value?.perMinute, 8);
+  assertEquals(read({ LIMIT: " 8 " }).value?.perMinute, 8);
+});
+
+Deno.test("readSettings takes an empty variable for one that is not set", () => {
+  assertEquals(read({ LIMIT: "", KEY: "  " }, { perMinute: 7 }).value, {
+    perMinute: 7,
+    hosts: [],
+  });
+});
+
+Deno.test("readSettings reads a list from either place", () => {
+  assertEquals(read({ HOSTS: "a, b,,c " }).value?.hosts, ["a", "b", "c"]);
+  assertEquals(read({}, { hosts: ["a", "b"] }).value?.hosts, ["a", "b"]);
+});
+
+Deno.test("readSettings tells all problems at once, each with its place and purpose", () => {
+  const { problems } = read(
+    { LIMIT: "many", KEY: "abc" },
+    { words: ["fine", 7], hosts: 7, colour: "red" },
+  );
+  const told = problems.map(({ at, message }) => `${at}: ${message}`);
+  const about = (at: string) => told.filter((line) => line.startsWith(`${at}: `));
+  assertEquals(told.length, 5);
+  assertStringIncludes(about("LIMIT")[0]!, "It sets: Requests a minute");
+  assertEquals(about("KEY"), ["KEY: has the wrong form. It sets: The key"]);
+  assertEquals(about("section.words.1").length, 1);
+  assertStringIncludes(about("section.hosts")[0]!, "It sets: Where to ask");
+  assertEquals(about("section"), [
+    'section: unknown setting "colour". Known settings: "perMinute", "key", "hosts", "words"',
+  ]);
+});
+
+Deno.test("readSettings never tells a secret's value", () => {
+  for (const source of [read({ KEY: "abc" }), read({}, { key: "abc" }), read({}, { key: 123 })]) {
+    assertEquals(source.problems.length, 1);
+    assertEquals(/abc|123/.test(JSON.stringify(source.problems)), false);
+  }
+});
+
+Deno.test("readSettings refuses a section that is no object", () => {
+  for (const section of [null, 7, "text", [1]]) {
+    assertEquals(read({}, section).problems, [
+      { at: "section", message: "must be an object with one field a setting" },
+    ]);
+  }
+});
+
+Deno.test("settingsOf lists what a schema declares", () => {
+  const found = settingsOf(schema);
+  assertEquals([...found.keys()], ["perMinute", "key", "hosts", "words"]);
+  assertEquals(found.get("key")?.variable, "KEY");
+  assertEquals(found.get("key")?.secret, true);
+  assertEquals(found.get("words")?.variable, undefined);
+  assertEquals(settingsOf(z.string()).size, 0);
+});
+
+Deno.test("withoutSecrets strikes out every place where a secret stands", () => {
+  const settings = { perMinute: 5, key: "canary" };
+  assertEquals(
+    withoutSecrets("5 canary, Bearer canary", schema, settings),
+    "5 [key], Bearer [key]",
+  );
+  assertEquals(withoutSecrets("nothing", schema, { key: "" }), "nothing");
+  assertEquals(withoutSecrets("nothing", schema, {}), "nothing");
+});

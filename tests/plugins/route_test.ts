@@ -1,0 +1,178 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { HeldClock } from "../support/clock.ts";
+import { ask, startRouter, type TestRouter } from "../support/router.ts";
+import { modelList, startUpstream, wholeAnswer } from "../support/upstream.ts";
+
+/** Who answered which model, or with what words the request was refused. */
+async function routed(router: TestRouter, body: object): Promise<string> {
+  const response = await router.chat(body);
+  const { error, model } = await response.json();
+  if (error === undefined) return `${response.headers.get("x-xrouter-provider")}: ${model}`;
+  return `${response.status} ${error.code} ${error.param}: ${error.message}`;
+}
+
+/** A vendor that says which model it was asked for, and fails where the name says so. */
+function startVendor(list?: () => Response) {
+  return startUpstream(
+    ({ body: { model } }) =>
+      /fail/.test(model)
+        ? Response.json({ error: { message: "ill" } }, { status: 500 })
+        : wholeAnswer("Hello.", { model }),
+    list,
+  );
+}
+
+Deno.test("route finds vendor/model, a bare id of the table, and one of the vendor's own list", async () => {
+  await using vendor = startVendor();
+  await using router = await startRouter(vendor.env);
+  const cases = {
+    "echo/echo": "echo: echo",
+    "echo": "echo: echo",
+    "openai/vendor-model": "openai: vendor-model",
+    "vendor-model": "openai: vendor-model",
+    "openai/not-listed": "openai: not-listed",
+    "openai/with/slash": "openai: with/slash",
+    "openai/echo": "openai: echo",
+    "openai/openai/x": "openai: openai/x",
+  };
+  for (const [name, expected] of Object.entries(cases)) {
+    assertEquals(await routed(router, ask(name)), expected);
+  }
+});
+
+Deno.test("route knows aliases, of one model and of several in turn", async () => {
+  await using vendor = startVendor();
+  await using router = await startRouter({ ...vendor.env, XROUTER_RETRIES: "0" }, {
+    aliases: { fast: "openai/small", best: ["openai/fail", "echo"], "vendor/like": ["echo"] },
+  });
+  assertEquals(await routed(router, ask("fast")), "openai: small");
+  assertEquals(await routed(router, ask("vendor/like")), "echo: echo");
+  const response = await router.chat(ask("best"));
+  assertEquals((await response.json()).choices[0].message.content, "one two three");
+  assertEquals(response.headers.get("x-xrouter-attempts"), "2");
+  const rows = await router.usage();
+  assertEquals(rows.map(({ model_asked: asked }) => asked), ["fast", "vendor/like", "best"]);
+});
+
+Deno.test("route tries model and then models, and passes over what it does not have", async () => {
+  await using vendor = startVendor();
+  await using router = await startRouter({ ...vendor.env, XROUTER_RETRIES: "0" });
+  const among = (rest: object) => routed(router, { ...ask("x"), model: undefined, ...rest });
+  assertEquals(await among({ models: ["openai/fail", "openai/b"] }), "openai: b");
+  assertEquals(await among({ model: "openai/fail", models: ["nothing", "echo"] }), "echo: echo");
+  assertEquals(await among({ model: "nothing", models: ["nowhere", "openai/b"] }), "openai: b");
+  assertEquals(await among({ model: "openai/a", models: ["openai/b"] }), "openai: a");
+  assertStringIncludes(
+    await among({ models: ["nothing", "nowhere"] }),
+    '404 no_route model: No provider has the model "nothing"',
+  );
+  assertStringIncludes(
+    await among({ models: ["openai/fail1", "openai/fail2"] }),
+    "502 upstream_unavailable",
+  );
+  // A vendor is not told of the other choices.
+  for (const { body } of vendor.seen) assertEquals("models" in body, false);
+});
+
+Deno.test("route ends after the configured number of tries", async () => {
+  await using vendor = startVendor();
+  await using router = await startRouter({
+    ...vendor.env,
+    XROUTER_ATTEMPTS: "3",
+    XROUTER_RETRIES: "0",
+  });
+  const models = Array.from({ length: 6 }, (_, i) => `openai/fail${i}`);
+  const response = await router.chat({ ...ask("openai/fail"), models });
+  await response.body?.cancel();
+  assertEquals([response.status, vendor.seen.length], [502, 3]);
+});
+
+Deno.test("route refuses what nobody has, saying what to write or to set", async () => {
+  await using router = await startRouter();
+  const names = ["gpt-4o", "nobody/model", "echo/", "/echo", "/", "ECHO", "echo "];
+  for (const name of names) {
+    const said = await routed(router, ask(name));
+    assertStringIncludes(said, `404 no_route model: No provider has the model "${name}"`);
+    assertStringIncludes(said, "GET /v1/models");
+  }
+  const said = await routed(router, ask("openai/gpt-4o"));
+  assertStringIncludes(said, '404 no_route model: The provider "openai" is not configured');
+  assertStringIncludes(said, "Set OPENAI_API_KEY");
+  const listed = await routed(router, ask("GigaChat-2"));
+  assertStringIncludes(listed, "Set GIGACHAT_CREDENTIALS");
+});
+
+Deno.test("route asks which provider is meant when several have a model", async () => {
+  await using vendor = startVendor(() => modelList("echo", "vendor-model"));
+  await using router = await startRouter(vendor.env);
+  // What the vendor lists is known once it was asked for.
+  await (await router.get("/v1/models")).body?.cancel();
+  assertEquals(
+    await routed(router, ask("echo")),
+    '404 no_route model: Several providers have the model "echo". ' +
+      'Write "echo/echo" or "openai/echo"',
+  );
+  assertEquals(await routed(router, ask("echo/echo")), "echo: echo");
+});
+
+Deno.test("a vendor's list is asked for once, however many want it, and again after a minute", async () => {
+  using clock = new HeldClock();
+  let lists = 0;
+  let list = () => new Response("ill", { status: 500 });
+  await using vendor = startVendor(() => {
+    lists++;
+    return list();
+  });
+  await using router = await startRouter({ ...vendor.env, API_RATE_LIMIT: "1000" });
+  const askMany = () =>
+    Promise.all(Array.from({ length: 20 }, () => routed(router, ask("new-model"))));
+  for (const said of await askMany()) assertStringIncludes(said, "404 no_route");
+  assertEquals(lists, 1);
+  list = () => modelList("new-model");
+  assertStringIncludes((await askMany())[0]!, "404 no_route");
+  assertEquals(lists, 1);
+  clock.pass(60_000);
+  for (const said of await askMany()) assertEquals(said, "openai: new-model");
+  assertEquals(lists, 2);
+});
+
+Deno.test("a vendor's list of any shape is as good as none", async () => {
+  for (
+    const body of ["", "null", "5", "[]", '{"data":5}', '{"data":[null,5,{"id":5},{}]}', "<html>"]
+  ) {
+    await using vendor = startVendor(() => new Response(body));
+    await using router = await startRouter(vendor.env);
+    assertStringIncludes(await routed(router, ask("vendor-model")), "404 no_route");
+    const response = await router.get("/v1/models");
+    const ids = (await response.json()).data.map(({ id }: { id: string }) => id);
+    assertEquals(ids.filter((id: string) => id.startsWith("openai")), [], body);
+  }
+});
+
+Deno.test("the configuration file wins over what a provider says of its models", async () => {
+  await using vendor = startVendor();
+  await using router = await startRouter(vendor.env, {
+    models: {
+      "openai/vendor-model": { price: { currency: "RUB", input: 65, output: 130 }, context: 1000 },
+      "echo/echo": { price: { currency: "RUB", input: 1, output: 2, cached: 0 }, maxOutput: 5 },
+    },
+  });
+  const { data } = await (await router.get("/v1/models")).json();
+  const shown = (id: string) => {
+    const { price, context_length: context, max_output_tokens: maxOutput } = data
+      .find((model: { id: string }) => model.id === id);
+    return { price, context, maxOutput };
+  };
+  assertEquals(shown("openai/vendor-model"), {
+    price: { currency: "RUB", input: 65, output: 130 },
+    context: 1000,
+    maxOutput: undefined,
+  });
+  assertEquals(shown("echo/echo").price, { currency: "RUB", input: 1, output: 2, cached: 0 });
+  assertEquals(shown("echo/echo").maxOutput, 5);
+  assertEquals(shown("echo/echo-slow").price, { currency: "RUB", input: 0, output: 0 });
+  await routed(router, ask("vendor-model"));
+  const [row] = await router.usage();
+  // 10 tokens in, 4 of them cached at the same price, 5 out.
+  assertEquals([row!.cost, row!.price_input], [10 * 65 + 5 * 130, 65_000_000]);
+});

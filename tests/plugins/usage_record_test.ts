@@ -1,0 +1,214 @@
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { holdWriteLock } from "../store/write_lock.ts";
+import { readWholeStream } from "../support/event_stream.ts";
+import { ask, startRouter } from "../support/router.ts";
+import { watchStatements } from "../support/statements.ts";
+import {
+  delta,
+  ending,
+  event,
+  Script,
+  startUpstream,
+  streamed,
+  wholeAnswer,
+} from "../support/upstream.ts";
+
+const price = { currency: "RUB", input: 65, output: 130, cached: 6.5 };
+const priced = { models: { "openai/vendor-model": { price } } };
+
+Deno.test("usage-record writes what was asked, served, used and charged, from the vendor's report", async () => {
+  await using vendor = startUpstream(() => wholeAnswer());
+  await using router = await startRouter(vendor.env, {
+    ...priced,
+    aliases: { fast: "vendor-model" },
+  });
+  const before = Date.now();
+  const response = await router.chat(ask("fast"));
+  await response.text();
+  const [row, ...others] = await router.usage();
+  assertEquals(others, []);
+  const { created_at: created, duration_ms: duration, first_token_ms: firstToken, ...rest } = row!;
+  assert(created as number >= before && created as number <= Date.now());
+  assert(firstToken as number >= 0 && duration as number >= (firstToken as number));
+  assertEquals(rest, {
+    "request_id": response.headers.get("x-request-id"),
+    "key_id": router.keyId,
+    provider: "openai",
+    "model_asked": "fast",
+    "model_served": "vendor-model-0613",
+    stream: 0,
+    "input_tokens": 10,
+    "output_tokens": 5,
+    "cached_tokens": 4,
+    estimated: 0,
+    cost: 6 * 65 + 4 * 6.5 + 5 * 130,
+    currency: "RUB",
+    "price_input": 65_000_000,
+    "price_output": 130_000_000,
+    "price_cached": 6_500_000,
+    state: "completed",
+    status: 200,
+    "error_code": null,
+    attempts: 1,
+  });
+});
+
+Deno.test("usage-record counts a stream without a report itself, and marks it estimated", async () => {
+  const [stop] = ending();
+  await using vendor = startUpstream(() =>
+    streamed(delta("one two three"), stop!, "data: [DONE]\n\n")
+  );
+  await using router = await startRouter(vendor.env, priced);
+  await readWholeStream(await router.chat(ask("vendor-model", "one two three", { stream: true })));
+  const [row] = await router.usage();
+  assertEquals([row!.stream, row!.estimated, row!.state], [1, 1, "completed"]);
+  assertEquals([row!.input_tokens, row!.output_tokens, row!.cached_tokens], [10, 3, 0]);
+  assertEquals(row!.cost, 10 * 65 + 3 * 130);
+});
+
+Deno.test("usage-record writes one row for every exchange, however it ended", async () => {
+  const broken = new Script();
+  await using vendor = startUpstream(({ body }) =>
+    body.model === "reject"
+      ? Response.json({ error: { message: "no" } }, { status: 403 })
+      : broken.response()
+  );
+  await using router = await startRouter({
+    ...vendor.env,
+    XROUTER_RETRIES: "0",
+    API_RATE_LIMIT: "8",
+  });
+  const ids: Record<string, string> = {};
+  const end = async (name: string, answer: Promise<Response>) => {
+    const response = await answer;
+    ids[response.headers.get("x-request-id")!] = name;
+    await response.text();
+  };
+  const streaming = { stream: true };
+  await end("whole", router.chat(ask("echo")));
+  await end("stream", router.chat(ask("echo", "hi", streaming)));
+  await end("no key", router.chat(ask("echo"), { headers: { authorization: "" } }));
+  await end("wrong body", router.chat("{"));
+  await end("no model", router.chat(ask("nothing")));
+  await end("failed", router.chat(ask("echo-fail")));
+  await end("rejected", router.chat(ask("openai/reject")));
+  await end("cut", router.chat(ask("echo-cut", "a b c d e f", streaming)));
+  await broken.send(delta("Hel"));
+  const left = await router.chat(ask("openai/x", "hi", streaming));
+  ids[left.headers.get("x-request-id")!] = "left";
+  const reader = left.body!.getReader();
+  await reader.read();
+  await reader.cancel();
+  await vendor.seen[1]!.closed;
+  await broken.break();
+  await end("too many", router.chat(ask("echo")));
+
+  const rows = Object.fromEntries((await router.usage()).map((row) => [
+    ids[row.request_id as string],
+    [row.state, row.status, row.error_code, row.provider, row.attempts, row.key_id !== null],
+  ]));
+  assertEquals(rows, {
+    "whole": ["completed", 200, null, "echo", 1, true],
+    "stream": ["completed", 200, null, "echo", 1, true],
+    "no key": ["refused", 401, "unauthorized", null, 0, false],
+    "wrong body": ["refused", 400, "invalid_request", null, 0, true],
+    "no model": ["refused", 404, "no_route", null, 0, true],
+    "failed": ["failed", 502, "upstream_unavailable", "echo", 1, true],
+    "rejected": ["failed", 502, "upstream_rejected", "openai", 1, true],
+    "cut": ["failed", 200, "upstream_unavailable", "echo", 1, true],
+    "left": ["aborted", 200, "aborted", "openai", 1, true],
+    "too many": ["refused", 429, "rate_limited", null, 0, true],
+  });
+});
+
+Deno.test("usage-record charges what a broken answer used, and marks it estimated", async () => {
+  const script = new Script();
+  await using vendor = startUpstream(() => script.response());
+  await using router = await startRouter(vendor.env, priced);
+  const asked = router.chat(ask("vendor-model", "one two three", { stream: true }));
+  await script.send(delta("one two"), delta(" three"));
+  const response = await asked;
+  await script.close();
+  await response.text();
+  const [row] = await router.usage();
+  assertEquals([row!.state, row!.input_tokens, row!.output_tokens, row!.estimated], [
+    "failed",
+    10,
+    3,
+    1,
+  ]);
+  assertEquals([row!.cost, row!.model_served], [10 * 65 + 3 * 130, "vendor-model-0613"]);
+});
+
+Deno.test("without a price, or with one in another currency, the cost is unknown and not zero", async () => {
+  await using vendor = startUpstream(() => wholeAnswer());
+  await using router = await startRouter(vendor.env, {
+    models: { "openai/dollars": { price: { ...price, currency: "USD" } } },
+  });
+  for (const model of ["openai/unknown", "openai/dollars", "echo"]) {
+    await (await router.chat(ask(model))).text();
+  }
+  const rows = (await router.usage()).map((row) => [row.cost, row.currency, row.price_input]);
+  assertEquals(rows, [[null, null, null], [null, null, null], [0, "RUB", 0]]);
+});
+
+Deno.test("a report that no record can hold is counted instead, and every row is written", async () => {
+  const reports = [
+    { "prompt_tokens": 1.5, "completion_tokens": 2 },
+    { "prompt_tokens": -1, "completion_tokens": 2 },
+    { "prompt_tokens": 1e300, "completion_tokens": 2 },
+    { "prompt_tokens": "10", "completion_tokens": 2 },
+    { "prompt_tokens": 10 },
+    "much",
+    [],
+  ];
+  await using vendor = startUpstream((_, number) => {
+    const usage = reports[Math.floor((number - 1) / 2)];
+    return number % 2 === 0
+      ? streamed(delta("one two three"), ending()[0]!, event({ choices: [], usage }), ending()[2]!)
+      : wholeAnswer("one two three", { usage, model: "\ud800\u0000" });
+  });
+  await using router = await startRouter(vendor.env, priced);
+  for (let i = 0; i < reports.length; i++) {
+    for (const stream of [false, true]) {
+      await (await router.chat(ask("vendor-model", "one two three", { stream }))).text();
+    }
+  }
+  const ready = await fetch(`${router.url}/ready`);
+  assertEquals(await ready.json(), { status: "ready" });
+  const rows = await router.usage();
+  assertEquals(rows.length, 2 * reports.length);
+  for (const row of rows) {
+    assertEquals([row.input_tokens, row.output_tokens, row.estimated], [10, 3, 1]);
+  }
+});
+
+Deno.test("usage-record writes in groups, and what is queued survives a graceful stop", async () => {
+  await using router = await startRouter({ API_RATE_LIMIT: "1000" });
+  const statements = watchStatements(router.program.database);
+  await Promise.all(
+    Array.from({ length: 100 }, async () => (await router.chat(ask("echo"))).text()),
+  );
+  await router.stop();
+  const inserts = statements.filter((sql) => /INSERT INTO usage/.test(sql)).length;
+  assert(inserts >= 1 && inserts < 25, `${inserts} statements for 100 rows`);
+  assertEquals((await router.usage()).length, 100);
+});
+
+Deno.test("an answer does not wait for its record, which waits for the database", async () => {
+  await using router = await startRouter();
+  await (await router.chat(ask("echo"))).text();
+  const lock = await holdWriteLock(`${router.folder}/xrouter.db`);
+  try {
+    for (let i = 0; i < 3; i++) {
+      const { choices } = await (await router.chat(ask("echo"))).json();
+      assertEquals(choices[0].message.content, "one two three");
+    }
+  } finally {
+    await lock.release();
+  }
+  assertEquals((await router.usage()).length, 4);
+  for (const { message } of router.log.filter(({ level }) => level === "error")) {
+    assertMatch(message as string, /kept and tried again|keys' table/);
+  }
+});
