@@ -293,18 +293,13 @@ export class Kernel {
     const { x } = flight;
     flight.onStop = (reason) => deadline.abort(reason);
     const streamed = x.body.stream === true;
-    // Made first: what a plugin set may be no header, and then nothing has begun.
-    const headers = new Headers({
+    // Now: what a plugin set may be no header, and nothing has begun yet.
+    checkHeaders(x.replyHeaders);
+    const headers = {
       ...x.replyHeaders,
       ...this.#attemptHeaders(x),
-      ...(streamed
-        ? {
-          "content-type": "text/event-stream; charset=utf-8",
-          "cache-control": "no-cache",
-          "x-accel-buffering": "no",
-        }
-        : { "content-type": "application/json" }),
-    });
+      ...(streamed ? streamHeaders : wholeHeaders),
+    };
     const encoding = attempt?.target.facts.encoding ?? defaultEncoding;
     const tally = new Tally(encoding);
     const firstChunkMs = performance.now() - x.startedTick;
@@ -481,6 +476,27 @@ export class Kernel {
       requestId: x?.id,
       error: error instanceof Error ? error.stack ?? error.message : String(error),
     });
+  }
+}
+
+const wholeHeaders = { "content-type": "application/json" };
+
+const streamHeaders = {
+  "content-type": "text/event-stream; charset=utf-8",
+  "cache-control": "no-cache",
+  // Says to nginx: pass on each event as it comes.
+  "x-accel-buffering": "no",
+};
+
+/** @throws {RouterError} `internal` for what cannot be sent as a header (RFC 9110 §5). */
+function checkHeaders(headers: Readonly<Record<string, string>>): void {
+  for (const name in headers) {
+    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name) || !/^[\t\x20-\x7e\x80-\xff]*$/.test(headers[name]!)) {
+      throw new RouterError(
+        "internal",
+        `A plugin set the header "${name}" to what no header can be`,
+      );
+    }
   }
 }
 
