@@ -3,31 +3,22 @@
  *
  * @module
  */
+import { askTargets, attemptFailed, type BegunAnswer } from "./attempts.ts";
 import type { Catalog } from "./catalog.ts";
-import type { ChatBody, ChatReply, WireUsage } from "./chat.ts";
+import type { WireUsage } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
 import { Deadline } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
-import { LiveExchange } from "./exchange.ts";
+import type { LiveExchange } from "./exchange.ts";
+import { clientClosed, Flight } from "./flight.ts";
+import { HookRunner, type InstalledPlugin } from "./hooks.ts";
 import type { Log } from "./log.ts";
-import type { Attempt, Hooks, Outcome, Route, Usage } from "./plugin.ts";
+import type { Outcome, Route, Usage } from "./plugin.ts";
 import { Relay, type RelayEnd } from "./relay.ts";
-import { retryWait } from "./retry.ts";
+import { answerHeaders, errorResponse } from "./response.ts";
 import { Tally } from "./tally.ts";
 import { countInput, type Encoding, loadTokenizer } from "./tokens.ts";
 import { Upstream } from "./upstream.ts";
-
-/** A plugin after its setup. */
-export interface InstalledPlugin {
-  /** The plugin's name. */
-  readonly name: string;
-  /** Its file, for messages. */
-  readonly file: string;
-  /** What a crash of one of its hooks means. */
-  readonly onError: "reject" | "skip";
-  /** Its hooks. */
-  readonly hooks: Hooks;
-}
 
 /** Times and places that the kernel works with. */
 export interface KernelOptions {
@@ -43,54 +34,20 @@ export interface KernelOptions {
   keepAliveMs: number;
 }
 
-type Hook<Name extends keyof Hooks> = {
-  readonly plugin: InstalledPlugin;
-  readonly run: NonNullable<Hooks[Name]>;
-};
-
 /** The encoding for models of which nobody has said which one they use. */
 const defaultEncoding: Encoding = "o200k_base";
-
-/** What is running for one exchange, so that it can be ended from outside. */
-interface Flight {
-  readonly x: LiveExchange;
-  /** The client has gone. */
-  gone: boolean;
-  /** What the running step does when the client goes. */
-  onGone?: () => void;
-  /** Ends the running step, for a reason that lies outside. */
-  onStop?: (reason: RouterError) => void;
-  /** Its answer has begun: the relay settles it. */
-  relayed: boolean;
-  finished: boolean;
-}
 
 /** Leads exchanges through the plugins. */
 export class Kernel {
   readonly #o: KernelOptions;
-  readonly #onRequest: Hook<"onRequest">[];
-  readonly #onRoute: Hook<"onRoute">[];
-  readonly #onAttempt: Hook<"onAttempt">[];
-  readonly #onChunk: Hook<"onChunk">[];
-  readonly #onFinish: Hook<"onFinish">[];
+  readonly #hooks: HookRunner;
   readonly #flights = new Set<Flight>();
-  readonly #finishing = new Set<Promise<void>>();
   #idle: (() => void) | undefined;
-  #stopped: RouterError | undefined;
 
   /** @param options The pipeline and its surroundings. */
   constructor(options: KernelOptions) {
     this.#o = options;
-    const hooks = <Name extends keyof Hooks>(name: Name) =>
-      options.plugins.flatMap((plugin) => {
-        const run = plugin.hooks[name];
-        return run === undefined ? [] : [{ plugin, run: run.bind(plugin.hooks) as typeof run }];
-      });
-    this.#onRequest = hooks("onRequest");
-    this.#onRoute = hooks("onRoute");
-    this.#onAttempt = hooks("onAttempt");
-    this.#onChunk = hooks("onChunk");
-    this.#onFinish = hooks("onFinish");
+    this.#hooks = new HookRunner(options.plugins, options.log);
   }
 
   /** How many exchanges are under way. */
@@ -105,9 +62,9 @@ export class Kernel {
    * @param source Its body, or why there is none.
    */
   async handle(request: Request, source: Uint8Array | RouterError): Promise<Response> {
-    const x = new LiveExchange(request, source, () => this.#clientGone(flight));
+    const flight = new Flight(request, source);
+    const { x } = flight;
     x.replyHeaders["x-request-id"] = x.id;
-    const flight: Flight = { x, gone: false, relayed: false, finished: false };
     this.#flights.add(flight);
     try {
       return await this.#answer(flight);
@@ -120,7 +77,7 @@ export class Kernel {
         const state = error.code === "aborted" ? "aborted" : failed;
         void this.#finish(flight, { state, status: error.status, error });
       }
-      return this.#errorResponse(x, error);
+      return errorResponse(x, error);
     } finally {
       x.answered();
     }
@@ -137,170 +94,46 @@ export class Kernel {
       if (this.#flights.size === 0) resolve();
     });
     const timer = setTimeout(() => {
-      const reason = new RouterError(
-        "unavailable",
-        "XRouter is restarting. Send the request again",
-      );
-      this.#stopped = reason;
-      for (const flight of this.#flights) flight.onStop?.(reason);
+      const text = "XRouter is restarting. Send the request again";
+      for (const flight of this.#flights) flight.stop(new RouterError("unavailable", text));
     }, limitMs);
     await idle;
     clearTimeout(timer);
-    await Promise.all(this.#finishing);
   }
 
   async #answer(flight: Flight): Promise<Response> {
     const { x } = flight;
-    for (const { plugin, run } of this.#onRequest) {
-      let reply: ChatReply | void = undefined;
-      try {
-        const returned = run(x);
-        reply = returned instanceof Promise ? await returned : returned;
-      } catch (error) {
-        this.#failed(plugin, "onRequest", error, x);
-      }
-      if (reply) {
-        const upstream = Upstream.whole(Chunk.fromJson(reply, true), x.body.stream === true);
-        return await this.#relay(flight, upstream, new Deadline(Infinity), undefined, undefined);
-      }
-    }
+    const reply = await this.#hooks.request(x);
     // Read here at the latest, so that a wrong body is refused before anybody is asked.
-    const { model } = x.body;
-    let route: Route | undefined;
-    for (const { plugin, run } of this.#onRoute) {
-      try {
-        route = await run(x) || undefined;
-      } catch (error) {
-        this.#failed(plugin, "onRoute", error, x);
-      }
-      if (route) break;
+    const { model, stream } = x.body;
+    if (reply !== undefined) {
+      const upstream = Upstream.whole(Chunk.fromJson(reply, true), stream === true);
+      return await this.#relay(flight, { upstream, deadline: new Deadline(Infinity) });
     }
+    const route = await this.#hooks.route(x);
     if (route === undefined || route.targets.length === 0) {
       throw new RouterError("no_route", `No plugin has a route for the model "${model}"`, {
         param: "model",
       });
     }
-    const { upstream, deadline, attempt } = await this.#attempt(flight, route);
-    return await this.#relay(flight, upstream, deadline, attempt, route);
-  }
-
-  /** Asks the targets in turn until one begins to answer. */
-  async #attempt(
-    flight: Flight,
-    route: Route,
-  ): Promise<{ upstream: Upstream; deadline: Deadline; attempt: Attempt }> {
-    const { x } = flight;
-    const end = x.startedTick + route.timeouts.total;
-    let failure: RouterError | undefined;
-    for (const target of route.targets) {
-      const transport = this.#o.catalog.providers.get(target.provider);
-      if (transport === undefined) {
-        throw new RouterError(
-          "internal",
-          `A route names the provider "${target.provider}", which does not exist`,
-        );
-      }
-      for (let tries = 0; tries <= route.retries && x.attempts.length < route.attempts; tries++) {
-        if (tries > 0 && !await this.#pause(flight, failure!, tries, end)) break;
-        this.#checkWanted(flight);
-        const attempt: Attempt = {
-          number: x.attempts.length + 1,
-          target,
-          body: bodyFor(x.body, target.model),
-          headers: {},
-        };
-        x.attempts.push(attempt);
-        const deadline = new Deadline(end);
-        flight.onStop = (reason) => deadline.abort(reason);
-        flight.onGone = () => {
-          if (transport.onAbort === "cancel") deadline.abort(clientClosed());
-          else deadline.limit(this.#o.drainMs);
-        };
-        try {
-          for (const { plugin, run } of this.#onAttempt) {
-            try {
-              await run(x, attempt);
-            } catch (error) {
-              this.#failed(plugin, "onAttempt", error, x);
-            }
-          }
-          this.#checkWanted(flight);
-          deadline.expect(route.timeouts.firstByte, "the first byte");
-          const upstream = await transport.open({
-            body: attempt.body,
-            headers: attempt.headers,
-            signal: deadline.signal,
-          });
-          return { upstream, deadline, attempt };
-        } catch (thrown) {
-          deadline.stop();
-          failure = toRouterError(thrown, `provider "${target.provider}"`);
-          this.#attemptFailed(x, attempt, failure);
-          if (flight.gone || this.#stopped || performance.now() >= end) throw failure;
-          if (!failure.retry) break;
-        }
-      }
-      if (failure !== undefined && !failure.fallback) throw failure;
-    }
-    throw failure ?? new RouterError("internal", "A route allows no attempt");
-  }
-
-  /** @throws {RouterError} when nobody waits for another call to a provider. */
-  #checkWanted(flight: Flight): void {
-    if (flight.gone) throw clientClosed();
-    if (this.#stopped !== undefined) throw this.#stopped;
-  }
-
-  #attemptFailed(x: LiveExchange, attempt: Attempt, error: RouterError): void {
-    attempt.error = error;
-    // A client that leaves is no fault of the provider's.
-    if (error.code === "aborted") return;
-    this.#o.log.warn("attempt failed", {
-      requestId: x.id,
-      attempt: attempt.number,
-      provider: attempt.target.provider,
-      model: attempt.target.model,
-      code: error.code,
-      error: error.message,
-      detail: error.detail,
-    });
-  }
-
-  /** Waits before the same target is asked again. @returns Whether it should be. */
-  async #pause(flight: Flight, failure: RouterError, tries: number, end: number): Promise<boolean> {
-    const wait = retryWait(tries, failure.retryAfterMs);
-    if (wait === undefined || performance.now() + wait >= end) return false;
-    await new Promise<void>((resolve) => {
-      const wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-      const timer = setTimeout(wake, wait);
-      flight.onGone = wake;
-      flight.onStop = wake;
-    });
-    return true;
+    const answer = await askTargets(flight, route, { ...this.#o, hooks: this.#hooks });
+    return await this.#relay(flight, answer, route);
   }
 
   /** Hands the answer to the client, and settles when it is over. */
   async #relay(
     flight: Flight,
-    upstream: Upstream,
-    deadline: Deadline,
-    attempt: Attempt | undefined,
-    route: Route | undefined,
+    { upstream, deadline, attempt }: Omit<BegunAnswer, "attempt"> & Partial<BegunAnswer>,
+    route?: Route,
   ): Promise<Response> {
     const { x } = flight;
+    const { catalog, drainMs, keepAliveMs, log } = this.#o;
     flight.onStop = (reason) => deadline.abort(reason);
     const streamed = x.body.stream === true;
     // Now: what a plugin set may be no header, and nothing has begun yet.
-    checkHeaders(x.replyHeaders);
-    const headers = {
-      ...x.replyHeaders,
-      ...this.#attemptHeaders(x),
-      ...(streamed ? streamHeaders : wholeHeaders),
-    };
-    const encoding = attempt?.target.facts.encoding ?? defaultEncoding;
+    const headers = answerHeaders(x, streamed);
+    const target = attempt?.target;
+    const encoding = target?.facts.encoding ?? defaultEncoding;
     const tally = new Tally(encoding);
     const firstChunkMs = performance.now() - x.startedTick;
     const usage = () => tally.usage(() => inputTokens(x, encoding));
@@ -308,18 +141,16 @@ export class Kernel {
       upstream,
       tally,
       deadline,
-      onChunk: this.#onChunk.length === 0 ? undefined : (chunk) => this.#showChunk(x, chunk),
+      onChunk: this.#hooks.seesChunks ? (chunk) => this.#hooks.chunk(x, chunk) : undefined,
       usageWanted: x.body.stream_options?.include_usage === true,
       usage: async () => toWire(tally.reported, await usage()),
-      onAbort: attempt === undefined
-        ? "drain"
-        : this.#o.catalog.providers.get(attempt.target.provider)!.onAbort,
+      onAbort: target === undefined ? "drain" : catalog.providers.get(target.provider)!.onAbort,
       idleMs: route?.timeouts.idle ?? Infinity,
-      drainMs: this.#o.drainMs,
-      keepAliveMs: this.#o.keepAliveMs,
+      drainMs,
+      keepAliveMs,
       settle: (end) => {
         if (attempt !== undefined && end.error !== undefined) {
-          this.#attemptFailed(x, attempt, end.error);
+          attemptFailed(x, attempt, end.error, log);
         }
         const unsent = end.state === "aborted" && (unseen || !streamed);
         const status = unsent ? 499 : streamed ? 200 : end.error?.status ?? 200;
@@ -332,33 +163,6 @@ export class Kernel {
     const unseen = flight.gone;
     if (unseen) relay.clientGone();
     return new Response(streamed ? relay.stream() : await relay.whole(), { headers });
-  }
-
-  /** An answer that is an error. 499 is a mark for records: no client is left to read it. */
-  #errorResponse(x: LiveExchange, error: RouterError): Response {
-    const body = JSON.stringify(error.body());
-    const status = error.code === "aborted" ? 503 : error.status;
-    const own = { "x-request-id": x.id, "content-type": "application/json" };
-    try {
-      const headers = {
-        ...x.replyHeaders,
-        ...this.#attemptHeaders(x),
-        ...error.answerHeaders(),
-        ...own,
-      };
-      return new Response(body, { status, headers });
-    } catch {
-      // What a plugin set is no header; the error itself still has to arrive.
-      return new Response(body, { status, headers: own });
-    }
-  }
-
-  #attemptHeaders(x: LiveExchange): Record<string, string> {
-    const last = x.attempts.at(-1);
-    return last === undefined ? {} : {
-      "x-xrouter-provider": last.target.provider,
-      "x-xrouter-attempts": String(x.attempts.length),
-    };
   }
 
   async #settle(
@@ -405,23 +209,7 @@ export class Kernel {
       durationMs: performance.now() - x.startedTick,
     };
     this.#logAccess(x, outcome);
-    const recorded: Promise<void>[] = [];
-    for (const { plugin, run } of this.#onFinish) {
-      try {
-        const result = run(x, outcome);
-        if (result) {
-          recorded.push(result.catch((error) => this.#crashed(plugin, "onFinish", error, x)));
-        }
-      } catch (error) {
-        this.#crashed(plugin, "onFinish", error, x);
-      }
-    }
-    if (recorded.length > 0) {
-      const all = Promise.all(recorded).then(() => {});
-      this.#finishing.add(all);
-      await all;
-      this.#finishing.delete(all);
-    }
+    await this.#hooks.finish(x, outcome);
     this.#flights.delete(flight);
     if (this.#flights.size === 0) this.#idle?.();
   }
@@ -444,72 +232,6 @@ export class Kernel {
       error: outcome.error?.code,
     });
   }
-
-  #clientGone(flight: Flight): void {
-    if (flight.finished) return;
-    flight.gone = true;
-    flight.onGone?.();
-  }
-
-  /** A hook threw: a refusal and a crash that matters end the exchange, another crash is logged. */
-  #failed(plugin: InstalledPlugin, hook: string, error: unknown, x: LiveExchange): void {
-    if (error instanceof RouterError || plugin.onError === "reject") {
-      throw toRouterError(error, `plugin "${plugin.name}" (${plugin.file}) ${hook}`);
-    }
-    this.#crashed(plugin, hook, error, x);
-  }
-
-  #showChunk(x: LiveExchange, chunk: Chunk): boolean {
-    for (const { plugin, run } of this.#onChunk) {
-      try {
-        if (run(x, chunk) === false) return false;
-      } catch (error) {
-        this.#failed(plugin, "onChunk", error, x);
-      }
-    }
-    return true;
-  }
-
-  #crashed(plugin: InstalledPlugin, hook: string, error: unknown, x?: LiveExchange): void {
-    this.#o.log.error(`plugin "${plugin.name}" crashed in ${hook}`, {
-      file: plugin.file,
-      requestId: x?.id,
-      error: error instanceof Error ? error.stack ?? error.message : String(error),
-    });
-  }
-}
-
-const wholeHeaders = { "content-type": "application/json" };
-
-const streamHeaders = {
-  "content-type": "text/event-stream; charset=utf-8",
-  "cache-control": "no-cache",
-  // Says to nginx: pass on each event as it comes.
-  "x-accel-buffering": "no",
-};
-
-/** @throws {RouterError} `internal` for what cannot be sent as a header (RFC 9110 §5). */
-function checkHeaders(headers: Readonly<Record<string, string>>): void {
-  for (const name in headers) {
-    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name) || !/^[\t\x20-\x7e\x80-\xff]*$/.test(headers[name]!)) {
-      throw new RouterError(
-        "internal",
-        `A plugin set the header "${name}" to what no header can be`,
-      );
-    }
-  }
-}
-
-function clientClosed(cause?: unknown): RouterError {
-  return new RouterError("aborted", "The client closed the connection", { cause });
-}
-
-/** The body of one try: the vendor's model id, no list of models, and in a stream its usage. */
-function bodyFor(body: ChatBody, model: string): ChatBody {
-  const { models: _models, ...rest } = body;
-  return body.stream === true
-    ? { ...rest, model, stream_options: { ...body.stream_options, include_usage: true } }
-    : { ...rest, model };
 }
 
 async function inputTokens(x: LiveExchange, encoding: Encoding): Promise<number> {

@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from "zod";
-import type { InstalledPlugin } from "./kernel.ts";
+import type { InstalledPlugin } from "./hooks.ts";
 import type { LoadedModule } from "./load.ts";
 import type { Hooks, Host, Plugin, State } from "./plugin.ts";
 import { type Problem, readSettings } from "./settings.ts";

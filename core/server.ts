@@ -10,7 +10,8 @@ import { getPath } from "hono/utils/url";
 import { z } from "zod";
 import type { Catalog, CatalogModel } from "./catalog.ts";
 import { RouterError, toRouterError } from "./errors.ts";
-import type { InstalledPlugin, Kernel } from "./kernel.ts";
+import type { InstalledPlugin } from "./hooks.ts";
+import type { Kernel } from "./kernel.ts";
 import type { Log } from "./log.ts";
 import { readBody } from "./request_body.ts";
 

@@ -43,8 +43,13 @@ export async function start(): Promise<number> {
   }
   const url = `http://${host.includes(":") ? `[${host}]` : host}:${server.addr.port}`;
   await greet(program, url);
+  let asked = 0;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
-    Deno.addSignalListener(signal, () => stopped.resolve(signal));
+    Deno.addSignalListener(signal, () => {
+      // Who asks twice does not want to wait.
+      if (++asked > 1) Deno.exit(1);
+      stopped.resolve(signal);
+    });
   }
   log.info("started", { url });
   const signal = await stopped.promise;

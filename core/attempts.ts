@@ -1,0 +1,154 @@
+/**
+ * Asks a route's targets in turn until one begins to answer.
+ *
+ * @module
+ */
+import type { Catalog } from "./catalog.ts";
+import type { ChatBody } from "./chat.ts";
+import { Deadline } from "./deadline.ts";
+import { RouterError, toRouterError } from "./errors.ts";
+import type { LiveExchange } from "./exchange.ts";
+import { clientClosed, type Flight } from "./flight.ts";
+import type { HookRunner } from "./hooks.ts";
+import type { Log } from "./log.ts";
+import type { Attempt, Route } from "./plugin.ts";
+import { retryWait } from "./retry.ts";
+import type { Transport } from "./transport.ts";
+import type { Upstream } from "./upstream.ts";
+
+/** What asking needs. */
+export interface AttemptsOptions {
+  /** The providers. */
+  catalog: Catalog;
+  /** The plugins, for `onAttempt`. */
+  hooks: HookRunner;
+  /** Takes the failed tries. */
+  log: Log;
+  /** Milliseconds for which an answer is awaited after its client has gone. */
+  drainMs: number;
+}
+
+/** An answer that has begun. */
+export interface BegunAnswer {
+  readonly upstream: Upstream;
+  readonly deadline: Deadline;
+  readonly attempt: Attempt;
+}
+
+/**
+ * Asks the targets in turn, each again where its error allows it, within the route's budget.
+ *
+ * @throws {RouterError} What the last try failed with.
+ */
+export async function askTargets(
+  flight: Flight,
+  route: Route,
+  options: AttemptsOptions,
+): Promise<BegunAnswer> {
+  const { x } = flight;
+  const end = x.startedTick + route.timeouts.total;
+  let failure: RouterError | undefined;
+  for (const target of route.targets) {
+    const transport = options.catalog.providers.get(target.provider);
+    if (transport === undefined) {
+      const reason = `A route names the provider "${target.provider}", which does not exist`;
+      throw new RouterError("internal", reason);
+    }
+    for (let tries = 0; tries <= route.retries && x.attempts.length < route.attempts; tries++) {
+      if (tries > 0 && !await pause(flight, failure!, tries, end)) break;
+      flight.checkWanted();
+      const attempt: Attempt = {
+        number: x.attempts.length + 1,
+        target,
+        body: bodyFor(x.body, target.model),
+        headers: {},
+      };
+      x.attempts.push(attempt);
+      const deadline = new Deadline(end);
+      try {
+        const upstream = await ask(flight, attempt, transport, deadline, route, options);
+        return { upstream, deadline, attempt };
+      } catch (thrown) {
+        deadline.stop();
+        failure = toRouterError(thrown, `provider "${target.provider}"`);
+        attemptFailed(x, attempt, failure, options.log);
+        if (flight.unwanted || performance.now() >= end) throw failure;
+        if (!failure.retry) break;
+      }
+    }
+    if (failure !== undefined && !failure.fallback) throw failure;
+  }
+  throw failure ?? new RouterError("internal", "A route allows no attempt");
+}
+
+async function ask(
+  flight: Flight,
+  attempt: Attempt,
+  transport: Transport,
+  deadline: Deadline,
+  route: Route,
+  { hooks, drainMs }: AttemptsOptions,
+): Promise<Upstream> {
+  flight.onStop = (reason) => deadline.abort(reason);
+  flight.onGone = () => {
+    if (transport.onAbort === "cancel") deadline.abort(clientClosed());
+    else deadline.limit(drainMs);
+  };
+  await hooks.attempt(flight.x, attempt);
+  flight.checkWanted();
+  deadline.expect(route.timeouts.firstByte, "the first byte");
+  return await transport.open({
+    body: attempt.body,
+    headers: attempt.headers,
+    signal: deadline.signal,
+  });
+}
+
+/** Notes why a try failed. A client that leaves is no fault of the provider's and not logged. */
+export function attemptFailed(
+  x: LiveExchange,
+  attempt: Attempt,
+  error: RouterError,
+  log: Log,
+): void {
+  attempt.error = error;
+  if (error.code === "aborted") return;
+  log.warn("attempt failed", {
+    requestId: x.id,
+    attempt: attempt.number,
+    provider: attempt.target.provider,
+    model: attempt.target.model,
+    code: error.code,
+    error: error.message,
+    detail: error.detail,
+  });
+}
+
+/** Waits before the same target is asked again. @returns Whether it should be. */
+async function pause(
+  flight: Flight,
+  failure: RouterError,
+  tries: number,
+  end: number,
+): Promise<boolean> {
+  const wait = retryWait(tries, failure.retryAfterMs);
+  if (wait === undefined || performance.now() + wait >= end) return false;
+  await new Promise<void>((resolve) => {
+    const wake = () => {
+      clearTimeout(timer);
+      resolve();
+    };
+    const timer = setTimeout(wake, wait);
+    flight.onGone = wake;
+    flight.onStop = wake;
+  });
+  return true;
+}
+
+/** The body of one try: the vendor's model id, no list of models, and in a stream its usage. */
+function bodyFor(body: ChatBody, model: string): ChatBody {
+  const { models: _models, ...rest } = body;
+  return body.stream === true
+    ? { ...rest, model, stream_options: { ...body.stream_options, include_usage: true } }
+    : { ...rest, model };
+}

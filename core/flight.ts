@@ -1,0 +1,63 @@
+/**
+ * What is under way for one exchange, so that it can be ended from outside.
+ *
+ * @module
+ */
+import { RouterError } from "./errors.ts";
+import { LiveExchange } from "./exchange.ts";
+
+/** An exchange under way. The step that runs says how it is ended. */
+export class Flight {
+  readonly x: LiveExchange;
+  /** What the running step does when the client goes. */
+  onGone?: () => void;
+  /** Ends the running step, for a reason that lies outside. */
+  onStop?: (reason: RouterError) => void;
+  /** Its answer has begun: the relay settles it. */
+  relayed = false;
+  /** It is over, and the plugins have been told. */
+  finished = false;
+  #gone = false;
+  #stopped: RouterError | undefined;
+
+  /**
+   * @param request The client's request.
+   * @param source Its body, or why there is none.
+   */
+  constructor(request: Request, source: Uint8Array | RouterError) {
+    this.x = new LiveExchange(request, source, () => this.#leave());
+  }
+
+  /** The client has gone. */
+  get gone(): boolean {
+    return this.#gone;
+  }
+
+  /** Nobody waits for another call to a provider. */
+  get unwanted(): boolean {
+    return this.#gone || this.#stopped !== undefined;
+  }
+
+  /** @throws {RouterError} when nobody waits for another call to a provider. */
+  checkWanted(): void {
+    if (this.#gone) throw clientClosed();
+    if (this.#stopped !== undefined) throw this.#stopped;
+  }
+
+  /** Ends it from outside. */
+  stop(reason: RouterError): void {
+    this.#stopped = reason;
+    this.onStop?.(reason);
+  }
+
+  #leave(): void {
+    if (this.finished) return;
+    this.#gone = true;
+    this.onGone?.();
+  }
+}
+
+/** The error of an exchange whose client went away. */
+export function clientClosed(cause?: unknown): RouterError {
+  return new RouterError("aborted", "The client closed the connection", { cause });
+}

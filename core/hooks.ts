@@ -1,0 +1,144 @@
+/**
+ * Calls the plugins' hooks: one array for each hook, built at boot, so that a plugin that lacks a hook
+ * costs nothing there.
+ *
+ * @module
+ */
+import type { ChatReply } from "./chat.ts";
+import type { Chunk } from "./chunk.ts";
+import { RouterError, toRouterError } from "./errors.ts";
+import type { LiveExchange } from "./exchange.ts";
+import type { Log } from "./log.ts";
+import type { Attempt, Hooks, Outcome, Route } from "./plugin.ts";
+
+/** A plugin after its setup. */
+export interface InstalledPlugin {
+  /** The plugin's name. */
+  readonly name: string;
+  /** Its file, for messages. */
+  readonly file: string;
+  /** What a crash of one of its hooks means. */
+  readonly onError: "reject" | "skip";
+  /** Its hooks. */
+  readonly hooks: Hooks;
+}
+
+type Hook<Name extends keyof Hooks> = {
+  readonly plugin: InstalledPlugin;
+  readonly run: NonNullable<Hooks[Name]>;
+};
+
+/** Calls hooks in the order of the pipeline, and knows what the failure of each means. */
+export class HookRunner {
+  readonly #log: Log;
+  readonly #onRequest: Hook<"onRequest">[];
+  readonly #onRoute: Hook<"onRoute">[];
+  readonly #onAttempt: Hook<"onAttempt">[];
+  readonly #onChunk: Hook<"onChunk">[];
+  readonly #onFinish: Hook<"onFinish">[];
+
+  /**
+   * @param plugins The pipeline, in order.
+   * @param log Takes the crashes.
+   */
+  constructor(plugins: readonly InstalledPlugin[], log: Log) {
+    this.#log = log;
+    const hooks = <Name extends keyof Hooks>(name: Name) =>
+      plugins.flatMap((plugin) => {
+        const run = plugin.hooks[name];
+        return run === undefined ? [] : [{ plugin, run: run.bind(plugin.hooks) as typeof run }];
+      });
+    this.#onRequest = hooks("onRequest");
+    this.#onRoute = hooks("onRoute");
+    this.#onAttempt = hooks("onAttempt");
+    this.#onChunk = hooks("onChunk");
+    this.#onFinish = hooks("onFinish");
+  }
+
+  /** Whether anybody looks at chunks. */
+  get seesChunks(): boolean {
+    return this.#onChunk.length > 0;
+  }
+
+  /** `onRequest`, until one answers. @throws {RouterError} when one refuses. */
+  async request(x: LiveExchange): Promise<ChatReply | undefined> {
+    for (const { plugin, run } of this.#onRequest) {
+      try {
+        const returned = run(x);
+        const reply = returned instanceof Promise ? await returned : returned;
+        if (reply) return reply;
+      } catch (error) {
+        this.#failed(plugin, "onRequest", error, x);
+      }
+    }
+    return undefined;
+  }
+
+  /** `onRoute`, until one names a route. @throws {RouterError} when one refuses. */
+  async route(x: LiveExchange): Promise<Route | undefined> {
+    for (const { plugin, run } of this.#onRoute) {
+      try {
+        const route = await run(x);
+        if (route) return route;
+      } catch (error) {
+        this.#failed(plugin, "onRoute", error, x);
+      }
+    }
+    return undefined;
+  }
+
+  /** `onAttempt`. @throws {RouterError} when one refuses. */
+  async attempt(x: LiveExchange, attempt: Attempt): Promise<void> {
+    for (const { plugin, run } of this.#onAttempt) {
+      try {
+        await run(x, attempt);
+      } catch (error) {
+        this.#failed(plugin, "onAttempt", error, x);
+      }
+    }
+  }
+
+  /** `onChunk`. @returns Whether the chunk is to leave. @throws {RouterError} when one refuses. */
+  chunk(x: LiveExchange, chunk: Chunk): boolean {
+    for (const { plugin, run } of this.#onChunk) {
+      try {
+        if (run(x, chunk) === false) return false;
+      } catch (error) {
+        this.#failed(plugin, "onChunk", error, x);
+      }
+    }
+    return true;
+  }
+
+  /** `onFinish` of every plugin, whatever the others do. @returns What is still being recorded. */
+  finish(x: LiveExchange, outcome: Outcome): Promise<unknown> | undefined {
+    const recorded: Promise<void>[] = [];
+    for (const { plugin, run } of this.#onFinish) {
+      try {
+        const result = run(x, outcome);
+        if (result) {
+          recorded.push(result.catch((error) => this.#crashed(plugin, "onFinish", error, x)));
+        }
+      } catch (error) {
+        this.#crashed(plugin, "onFinish", error, x);
+      }
+    }
+    return recorded.length === 0 ? undefined : Promise.all(recorded);
+  }
+
+  /** A hook threw: a refusal and a crash that matters end the exchange, another crash is logged. */
+  #failed(plugin: InstalledPlugin, hook: string, error: unknown, x: LiveExchange): void {
+    if (error instanceof RouterError || plugin.onError === "reject") {
+      throw toRouterError(error, `plugin "${plugin.name}" (${plugin.file}) ${hook}`);
+    }
+    this.#crashed(plugin, hook, error, x);
+  }
+
+  #crashed(plugin: InstalledPlugin, hook: string, error: unknown, x: LiveExchange): void {
+    this.#log.error(`plugin "${plugin.name}" crashed in ${hook}`, {
+      file: plugin.file,
+      requestId: x.id,
+      error: error instanceof Error ? error.stack ?? error.message : String(error),
+    });
+  }
+}
