@@ -73,6 +73,8 @@ export class Catalog {
   readonly #listings = new Map<string, Listing>();
 
   /**
+   * Puts the providers into the order of their names.
+   *
    * @param providers Every loaded provider, configured or not.
    * @param overrides Facts by `provider/model`, which win over the provider's own.
    * @param aliases Names that stand for models.

@@ -101,43 +101,64 @@ export type ChatBody = z.infer<typeof chatSchema> & { model: string };
 
 /** Token counts as OpenAI reports them: `cached_tokens` is a part of `prompt_tokens`. */
 export interface WireUsage {
+  /** All tokens of the prompt. */
   prompt_tokens: number;
+  /** Tokens of the answer. */
   completion_tokens: number;
+  /** Both together. */
   total_tokens: number;
+  /** Of the prompt's tokens, those that came from the provider's cache. */
   prompt_tokens_details?: { cached_tokens?: number | null } | null;
+  /** What else the provider reports. */
   [field: string]: unknown;
 }
 
 /** The message of an answer, or in a stream the part of it that is new. */
 export interface ChatMessage {
+  /** `assistant`. */
   role?: string;
+  /** The text. */
   content?: string | null;
+  /** Calls of the client's tools; in a stream told apart by `index`. */
   tool_calls?: {
     index?: number;
     id?: string;
     type?: string;
     function?: { name?: string; arguments?: string };
   }[];
+  /** What else the provider sends. */
   [field: string]: unknown;
 }
 
 /** One alternative of an answer. `delta` in a stream, `message` otherwise. */
 export interface ChatChoice {
+  /** Its number, 0 for the first. */
   index: number;
+  /** In a stream: what is new. */
   delta?: ChatMessage;
+  /** Otherwise: the whole message. */
   message?: ChatMessage;
+  /** Why it ended, such as `stop`; `null` or absent while it goes on. */
   finish_reason?: string | null;
+  /** What else the provider sends. */
   [field: string]: unknown;
 }
 
 /** A whole answer (`chat.completion`) or one event of a stream (`chat.completion.chunk`). */
 export interface ChatReply {
+  /** The vendor's id of the answer. */
   id?: string;
+  /** `chat.completion` or `chat.completion.chunk`. */
   object?: string;
+  /** Seconds since 1970. */
   created?: number;
+  /** The model that answers, as the vendor names it. */
   model?: string;
+  /** The alternatives; none in the event that only reports usage. */
   choices: ChatChoice[];
+  /** What was used. */
   usage?: WireUsage | null;
+  /** What else the provider sends. */
   [field: string]: unknown;
 }
 

@@ -87,6 +87,7 @@ export interface RouterErrorOptions {
  * ```
  */
 export class RouterError extends Error {
+  /** `RouterError`. */
   override readonly name = "RouterError";
   /** The code, a key of the table. */
   readonly code: ErrorCode;
@@ -100,6 +101,8 @@ export class RouterError extends Error {
   readonly detail: string | undefined;
 
   /**
+   * Makes an error to throw.
+   *
    * @param code A key of the table.
    * @param message What is wrong and what to do about it.
    * @param options Field, waiting time, headers, detail and cause.
