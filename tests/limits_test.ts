@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertLess, assertStringIncludes } from "@std/assert";
 import { maxDepth, maxMessages } from "../core/chat.ts";
 import { sendRaw } from "./support/raw_http.ts";
 import { ask, startRouter } from "./support/router.ts";
@@ -37,7 +37,7 @@ Deno.test("a request may hold as many messages as the limit and no more", async 
 
 Deno.test("a list of millions of wrong items is refused at the first one", async () => {
   await using router = await startRouter();
-  const list = `[${"0,".repeat(2_000_000)}0]`;
+  const list = `[${"0,".repeat(4_000_000)}0]`;
   const messages = '"messages":[{"role":"user","content":"hi"}]';
   for (
     const [param, body] of [
@@ -52,8 +52,11 @@ Deno.test("a list of millions of wrong items is refused at the first one", async
       ],
     ] as const
   ) {
+    const before = Deno.memoryUsage().heapUsed;
     const response = await router.chat(body);
     assertEquals((await response.json()).error.param, param);
+    // An issue for each item would take more than a gigabyte.
+    assertLess(Deno.memoryUsage().heapUsed - before, 400_000_000, param);
   }
 });
 

@@ -97,8 +97,8 @@ Deno.test("doctor tells a closed port, a wrong clock and a broken database apart
     await Deno.writeTextFile(`${folder}/note.txt`, "Not a database.\n".repeat(500));
     const [shut, slow] = await Promise.all([
       xrouter(folder, ["doctor", "--json"], {
-        OPENAI_BASE_URL: `http://user:CANARY@127.0.0.1:${port}/v1`,
-        OPENAI_API_KEY: "sk-right",
+        OPENAI_BASE_URL: `http://127.0.0.1:${port}/v1`,
+        OPENAI_API_KEY: "sk-CANARY",
         DATABASE_URL: "file:note.txt",
       }),
       xrouter(folder, ["doctor", "--json"], {

@@ -1,11 +1,12 @@
 import { assertEquals, assertLess, assertStrictEquals } from "@std/assert";
 import type { Hooks } from "../../core/plugin.ts";
-import { startKernel } from "../support/kernel.ts";
+import { inProcess, startKernel } from "../support/kernel.ts";
 import { LeavingClient } from "../support/leaving_client.ts";
 import { ask } from "../support/router.ts";
 import { delta, ending, Script, startUpstream, wholeAnswer } from "../support/upstream.ts";
 
 const opened = delta("one two three");
+const hour = 3_600_000;
 
 /** Hooks that tell when the client has gone. */
 function watchClient(): { hooks: Hooks; gone: Promise<void> } {
@@ -77,7 +78,7 @@ for (const stream of [true, false]) {
     await using kernel = startKernel({
       providers: [{ name: "vendor", baseUrl: upstream.url }],
       drainMs: 50,
-      route: { retries: 3 },
+      route: { retries: 3, timeouts: { firstByte: hour, total: hour } },
     });
     const client = new LeavingClient((init) =>
       kernel.chat(ask("vendor/m", "hi", { stream }), init)
@@ -144,6 +145,7 @@ Deno.test("Relay drains a silent answer only for a while", async () => {
   await using kernel = startKernel({
     providers: [{ name: "vendor", baseUrl: upstream.url }],
     drainMs: 50,
+    route: { timeouts: { idle: hour, total: hour } },
   });
   await script.send(opened);
   const client = new LeavingClient((init) =>
@@ -162,6 +164,7 @@ Deno.test("Relay drains an endless answer only for a while", async () => {
   await using kernel = startKernel({
     providers: [{ name: "vendor", baseUrl: upstream.url }],
     drainMs: 100,
+    route: { timeouts: { idle: hour, total: hour } },
   });
   await script.send(opened);
   const client = new LeavingClient((init) =>
@@ -254,8 +257,31 @@ Deno.test("Kernel does not ask again for a client that left while it waited to",
   };
   await refused.promise;
   client.leave();
-  const { state, status } = await kernel.ended();
+  const { state, status, durationMs } = await kernel.ended();
   assertEquals([state, status, upstream.seen.length], ["aborted", 499, 1]);
+  assertLess(durationMs, 10_000, "It waited although nobody waited for it");
+});
+
+Deno.test("Kernel notices a client that had left before it was handed its request", async () => {
+  const signal = AbortSignal.abort();
+  const silent = inProcess(
+    (request) =>
+      new Promise((_resolve, reject) =>
+        request.signal.addEventListener("abort", () => reject(request.signal.reason))
+      ),
+    { onAbort: "cancel" },
+  );
+  await using kernel = startKernel({
+    providers: [silent],
+    route: { timeouts: { firstByte: hour } },
+  });
+  const response = await kernel.kernel.handle(
+    new Request("http://xrouter.test/", { method: "POST", signal }),
+    new TextEncoder().encode(JSON.stringify(ask("vendor/m"))),
+  );
+  assertEquals(response.status, 503);
+  const { state, status } = await kernel.ended();
+  assertEquals([state, status], ["aborted", 499]);
 });
 
 Deno.test("Kernel records a client that left in the middle of its own request", async () => {

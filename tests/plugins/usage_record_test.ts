@@ -6,7 +6,6 @@ import { watchStatements } from "../support/statements.ts";
 import {
   delta,
   ending,
-  event,
   Script,
   startUpstream,
   streamed,
@@ -162,11 +161,14 @@ Deno.test("a report that no record can hold is counted instead, and every row is
     "much",
     [],
   ];
+  const strange = { name: { toString: 1 }, arguments: [] };
+  const said = { content: "one two three", "tool_calls": [null, 5, { function: strange }] };
+  const choice = { index: 0, message: said, delta: said, "finish_reason": "stop" };
   await using vendor = startUpstream((_, number) => {
-    const usage = reports[Math.floor((number - 1) / 2)];
+    const rest = { usage: reports[Math.floor((number - 1) / 2)], choices: [choice] };
     return number % 2 === 0
-      ? streamed(delta("one two three"), ending()[0]!, event({ choices: [], usage }), ending()[2]!)
-      : wholeAnswer("one two three", { usage, model: "\ud800\u0000" });
+      ? streamed(delta("", rest), "data: [DONE]\n\n")
+      : wholeAnswer("", { ...rest, model: "\ud800\u0000" });
   });
   await using router = await startRouter(vendor.env, priced);
   for (let i = 0; i < reports.length; i++) {
