@@ -5,7 +5,7 @@
  */
 import { parseEnv } from "node:util";
 import { z } from "zod";
-import { type ModelFacts, modelFactsSchema } from "./catalog.ts";
+import { type ModelFacts, modelFactsSchema } from "./model.ts";
 import { commaList, type Problem, readSettings, setting } from "./settings.ts";
 
 const whole = (low: number, high: number) =>

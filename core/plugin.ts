@@ -17,18 +17,21 @@
 import type { Client } from "@libsql/client";
 import type { Hono } from "hono";
 import type { z } from "zod";
-import type { Catalog, Target } from "./catalog.ts";
+import type { Catalog } from "./catalog.ts";
 import type { ChatBody, ChatReply } from "./chat.ts";
 import type { Chunk } from "./chunk.ts";
 import type { ErrorCode, RouterError } from "./errors.ts";
 import type { Log } from "./log.ts";
+import type { Target } from "./model.ts";
 import type { ApiKey } from "./store/keys.ts";
 
-export type { Catalog, ModelFacts, Price, Target } from "./catalog.ts";
+export type { Catalog } from "./catalog.ts";
 export type { ChatBody, ChatReply } from "./chat.ts";
 export { Chunk } from "./chunk.ts";
 export { RouterError } from "./errors.ts";
 export type { Log } from "./log.ts";
+export type { ModelFacts, Target } from "./model.ts";
+export type { Price } from "./price.ts";
 export { readSettings, setting } from "./settings.ts";
 
 /**

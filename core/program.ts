@@ -13,7 +13,7 @@ import { Kernel } from "./kernel.ts";
 import { loadModules } from "./load.ts";
 import type { Log } from "./log.ts";
 import { type CheckedPlugin, checkPlugins, disposePlugins, installPlugins } from "./pipeline.ts";
-import { checkProviders } from "./providers.ts";
+import { connectProviders } from "./connect.ts";
 import { createServer } from "./server.ts";
 import type { Problem } from "./settings.ts";
 import { databaseAlive, openDatabase } from "./store/database.ts";
@@ -51,7 +51,7 @@ export async function assemble(
   const pluginFiles = await loadModules(folders("plugins", pluginsDir));
   const providerFiles = await loadModules(folders("providers", providersDir));
   const { plugins, problems } = checkPlugins(pluginFiles.modules, env, config.file.plugins);
-  const providers = checkProviders(providerFiles.modules, env, config.file.providers);
+  const providers = connectProviders(providerFiles.modules, env, config.file.providers);
   const all = [
     ...pluginFiles.problems,
     ...providerFiles.problems,

@@ -9,9 +9,10 @@
 import { z } from "zod";
 import type { ChatBody, ChatReply } from "./chat.ts";
 import type { RouterError } from "./errors.ts";
-import type { ModelFacts } from "./catalog.ts";
+import type { ModelFacts } from "./model.ts";
 
-export type { ModelFacts, Price } from "./catalog.ts";
+export type { ModelFacts } from "./model.ts";
+export type { Price } from "./price.ts";
 export type { ChatBody, ChatReply, WireUsage } from "./chat.ts";
 export { RouterError } from "./errors.ts";
 export { setting } from "./settings.ts";

@@ -4,13 +4,14 @@
  * @module
  */
 import { z } from "zod";
-import type { ModelFacts } from "./catalog.ts";
 import type { ChatBody } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
 import { RouterError } from "./errors.ts";
 import { faultByStatus } from "./fault.ts";
+import type { ModelFacts } from "./model.ts";
 import type { Decoder, Provider, Wire } from "./provider.ts";
-import { type Problem, readSettings, setting, settingsOf, withoutSecrets } from "./settings.ts";
+import { defaultSettings, variableOf } from "./provider_settings.ts";
+import { type Problem, readSettings, settingsOf, withoutSecrets } from "./settings.ts";
 import { readWhole, Upstream } from "./upstream.ts";
 
 /** Milliseconds for a provider's side calls, such as signing in. */
@@ -285,22 +286,5 @@ function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> 
     if (signal.aborted) return abort();
     signal.addEventListener("abort", abort, { once: true });
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
-}
-
-/** `OPENAI_API_KEY` for `openai` and `API_KEY`. */
-export function variableOf(provider: string, suffix: string): string {
-  return `${provider.toUpperCase().replaceAll("-", "_")}_${suffix}`;
-}
-
-function defaultSettings(provider: Provider): z.ZodType {
-  if (provider.authorize !== undefined || provider.fetch !== undefined) return z.strictObject({});
-  return z.strictObject({
-    apiKey: setting(
-      variableOf(provider.name, "API_KEY"),
-      z.string().optional(),
-      `The key for ${provider.name}`,
-      { secret: true },
-    ),
   });
 }

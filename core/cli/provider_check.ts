@@ -3,7 +3,8 @@
  *
  * @module
  */
-import { type Transport, variableOf } from "../transport.ts";
+import { variableOf } from "../provider_settings.ts";
+import type { Transport } from "../transport.ts";
 import type { Check } from "./check.ts";
 import type { Redact } from "./redact.ts";
 import { explainVendorFault } from "./vendor_fault.ts";

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ModelFacts } from "../catalog.ts";
+import type { ModelFacts } from "../model.ts";
 import { readEnvironment } from "../config.ts";
 import { assemble, type Assembly, closeProviders } from "../program.ts";
 import type { Transport } from "../transport.ts";

@@ -6,7 +6,8 @@
 import { RouterError } from "../errors.ts";
 import { readVendorMessage } from "../fault.ts";
 import { settingsOf } from "../settings.ts";
-import { type Transport, variableOf } from "../transport.ts";
+import { variableOf } from "../provider_settings.ts";
+import type { Transport } from "../transport.ts";
 import type { Redact } from "./redact.ts";
 import { oneLine } from "./terminal.ts";
 

@@ -10,7 +10,7 @@ import { loadModules } from "../../core/load.ts";
 import { createLog } from "../../core/log.ts";
 import { type CheckedPlugin, checkPlugins, installPlugins } from "../../core/pipeline.ts";
 import type { Exchange, Hooks, Host, Outcome } from "../../core/plugin.ts";
-import { checkProviders } from "../../core/providers.ts";
+import { connectProviders } from "../../core/connect.ts";
 import { migrationsFolder } from "../../core/program.ts";
 import { settingsOf } from "../../core/settings.ts";
 import { openDatabase } from "../../core/store/database.ts";
@@ -116,7 +116,7 @@ async function withHooks(
   run: (hooks: Hooks, host: Host) => void | Promise<void>,
 ): Promise<void> {
   const directory = await Deno.makeTempDir({ prefix: "xrouter-test-" });
-  const { transports } = checkProviders(
+  const { transports } = connectProviders(
     [{ file: "echo.ts", path: "echo.ts", value: echo }],
     {},
     {},

@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { RouterError } from "../../core/errors.ts";
 import { loadModules } from "../../core/load.ts";
 import type { ChatBody, Provider, Wire } from "../../core/provider.ts";
-import { checkProviders } from "../../core/providers.ts";
+import { connectProviders } from "../../core/connect.ts";
 import { readWholeStream } from "../support/event_stream.ts";
 import { LeavingClient } from "../support/leaving_client.ts";
 import { ask, startRouter } from "../support/router.ts";
@@ -18,7 +18,7 @@ const { modules, problems } = await loadModules([folder]);
 Deno.test("every file in providers/ can be loaded, and none has another's name", () => {
   assertEquals(problems, []);
   assert(modules.length > 0);
-  const checked = checkProviders(modules, {}, {});
+  const checked = connectProviders(modules, {}, {});
   for (const transport of checked.transports) transport.close();
   assertEquals(checked.problems, []);
 });
@@ -53,7 +53,7 @@ for (const { file, value } of modules) {
   });
 
   test("says what to set, naming its own variables, when nothing is set", () => {
-    const { transports: [transport] } = checkProviders(
+    const { transports: [transport] } = connectProviders(
       modules.filter((module) => module.value === provider),
       {},
       {},

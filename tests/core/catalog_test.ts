@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects } from "@std/assert";
-import { Catalog, type ModelFacts } from "../../core/catalog.ts";
+import { Catalog } from "../../core/catalog.ts";
+import type { ModelFacts } from "../../core/model.ts";
 import { RouterError } from "../../core/errors.ts";
 import type { Provider } from "../../core/provider.ts";
 import { Transport } from "../../core/transport.ts";

@@ -5,6 +5,7 @@ import { createLog } from "../../core/log.ts";
 import { openDatabase } from "../../core/store/database.ts";
 import { KeyStore } from "../../core/store/keys.ts";
 import { HeldClock } from "../support/clock.ts";
+import { sendRaw } from "../support/raw_http.ts";
 import { ask, startRouter, type TestRouter } from "../support/router.ts";
 import { watchStatements } from "../support/statements.ts";
 
@@ -85,6 +86,26 @@ Deno.test("auth answers 401 to all that is wrong, and never says which part", as
     assertMatch([...answers][0]!, /"code":"unauthorized"/);
   }
   assertEquals(await statuses(router, bearer(secret)), [200, 200]);
+});
+
+Deno.test("no spelling of a path leads round the key", async () => {
+  await using router = await startRouter();
+  const paths = [
+    ..."/v1/models /%761/models /v1/%6dodels /v1//models //v1/models /V1/models /v1/models/".split(
+      " ",
+    ),
+    ..."/./v1/models /x/../v1/models /v1/./models /v1/models? /v1/models# /v1/models%00".split(" "),
+    ..."/v1%2fmodels /v1;/models /v1/models/%2e%2e http://x/v1/models /v1/models/echo".split(" "),
+  ];
+  for (const path of paths) {
+    for (const method of ["GET", "HEAD", "POST", "X"]) {
+      const { status } = await sendRaw(
+        router.url,
+        `${method} ${path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n`,
+      );
+      assert(status === 401 || status === 404, `${method} ${path}: ${status}`);
+    }
+  }
 });
 
 Deno.test("a key that another process revokes stops working within two seconds", async () => {

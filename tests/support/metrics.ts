@@ -4,7 +4,8 @@
  * @module
  */
 import { Hono } from "hono";
-import { Catalog, type ModelFacts, type Target } from "../../core/catalog.ts";
+import { Catalog } from "../../core/catalog.ts";
+import type { ModelFacts, Target } from "../../core/model.ts";
 import type { ErrorCode, RouterError } from "../../core/errors.ts";
 import { createLog } from "../../core/log.ts";
 import type { Attempt, Exchange, Host, Outcome, Usage } from "../../core/plugin.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from "zod";
-import { modelFactsSchema } from "./catalog.ts";
+import { modelFactsSchema } from "./model.ts";
 import type { LoadedModule } from "./load.ts";
 import { explain } from "./pipeline.ts";
 import type { Provider } from "./provider.ts";
@@ -40,7 +40,7 @@ const providerShape = z.strictObject(
  * @param sections The configuration file's sections by provider name.
  * @returns The transports, all names, and every problem at once with its file and cure.
  */
-export function checkProviders(
+export function connectProviders(
   modules: readonly LoadedModule[],
   env: Readonly<Record<string, string | undefined>>,
   sections: Readonly<Record<string, unknown>>,
