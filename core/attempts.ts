@@ -95,6 +95,10 @@ async function ask(
     else deadline.limit(drainMs);
   };
   await hooks.attempt(flight.x, attempt);
+  if ((attempt.body.stream === true) !== (flight.x.body.stream === true)) {
+    const reason = 'A plugin changed "stream" of a try. It is the client\'s to choose';
+    throw new RouterError("internal", reason);
+  }
   flight.checkWanted();
   deadline.expect(route.timeouts.firstByte, "the first byte");
   return await transport.open({

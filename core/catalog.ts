@@ -158,9 +158,12 @@ export class Catalog {
         return this.target(provider.name, name.slice(slash + 1));
       }
     }
-    const owners = this.#configured().filter((each) =>
-      Object.hasOwn(each.models, name) || this.#listings.get(each.name)?.ids.includes(name)
-    );
+    // A provider's own table comes first: what a vendor lists tomorrow must not make it ambiguous.
+    const configured = this.#configured();
+    const own = configured.filter((each) => Object.hasOwn(each.models, name));
+    const owners = own.length > 0
+      ? own
+      : configured.filter((each) => this.#listings.get(each.name)?.ids.includes(name));
     if (owners.length > 1) {
       const choices = owners.map((each) => `"${each.name}/${name}"`).join(" or ");
       throw noRoute(`Several providers have the model "${name}". Write ${choices}`);

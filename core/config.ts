@@ -157,6 +157,15 @@ function placeIn({ message }: SyntaxError): string {
 export async function readConfig(
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<Config> {
+  const { config, problems } = await tryConfig(env);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return config;
+}
+
+/** As {@linkcode readConfig}, but goes on with defaults, so that what else is wrong can be said too. */
+export async function tryConfig(
+  env: Readonly<Record<string, string | undefined>>,
+): Promise<{ config: Config; problems: Problem[] }> {
   const problems: Problem[] = [];
   const path = env.XROUTER_CONFIG?.trim();
   let file: ConfigFile = { plugins: {}, providers: {}, models: {}, aliases: {} };
@@ -183,6 +192,10 @@ export async function readConfig(
   }
   const read = readSettings(programSettings, { env, file: {}, at: "settings" });
   problems.push(...read.problems);
-  if (read.value === undefined || problems.length > 0) throw new ConfigError(problems);
-  return { env, settings: read.value, file };
+  const settings = read.value ?? {
+    ...programSettings.parse({}),
+    pluginsDir: env.XROUTER_PLUGINS_DIR?.trim() || undefined,
+    providersDir: env.XROUTER_PROVIDERS_DIR?.trim() || undefined,
+  };
+  return { config: { env, settings, file }, problems };
 }

@@ -107,6 +107,7 @@ export class Kernel {
     // Read here at the latest, so that a wrong body is refused before anybody is asked.
     const { model, stream } = x.body;
     if (reply !== undefined) {
+      flight.checkWanted();
       const upstream = Upstream.whole(Chunk.fromJson(reply, true), stream === true);
       return await this.#relay(flight, { upstream, deadline: new Deadline(Infinity) });
     }

@@ -100,7 +100,7 @@ export interface Attempt {
   readonly number: number;
   /** Who is asked. */
   readonly target: Target;
-  /** What is sent: this try's own copy, one level deep. */
+  /** What is sent: this try's own copy, one level deep. Its `stream` stays as the client set it. */
   body: ChatBody;
   /** Headers for the provider beside those that authorize the call. */
   readonly headers: Record<string, string>;

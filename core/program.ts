@@ -7,7 +7,7 @@
 import type { Client } from "@libsql/client";
 import { join } from "node:path";
 import { Catalog } from "./catalog.ts";
-import { type Config, ConfigError, readConfig } from "./config.ts";
+import { type Config, ConfigError, tryConfig } from "./config.ts";
 import type { InstalledPlugin } from "./hooks.ts";
 import { Kernel } from "./kernel.ts";
 import { loadModules } from "./load.ts";
@@ -44,7 +44,7 @@ export interface Assembly {
 export async function assemble(
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<Assembly> {
-  const config = await readConfig(env);
+  const { config, problems: settingProblems } = await tryConfig(env);
   const { pluginsDir, providersDir } = config.settings;
   const folders = (own: string, outside: string | undefined) =>
     outside === undefined ? [join(root, own)] : [join(root, own), outside];
@@ -53,6 +53,7 @@ export async function assemble(
   const { plugins, problems } = checkPlugins(pluginFiles.modules, env, config.file.plugins);
   const providers = connectProviders(providerFiles.modules, env, config.file.providers);
   const all = [
+    ...settingProblems,
     ...pluginFiles.problems,
     ...providerFiles.problems,
     ...problems,

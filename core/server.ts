@@ -122,9 +122,15 @@ function createOtherApp(options: ServerOptions): Hono {
 /** Answers a request with its id and its access line; for chat the kernel does both. */
 async function serve(app: Hono, request: Request, log: Log): Promise<Response> {
   const started = performance.now();
-  const response = await app.fetch(request);
+  let response = await app.fetch(request);
   const requestId = crypto.randomUUID();
-  response.headers.set("x-request-id", requestId);
+  try {
+    response.headers.set("x-request-id", requestId);
+  } catch {
+    // Nobody may change the headers of a redirect, or of an answer that a plugin fetched.
+    response = new Response(response.body, response);
+    response.headers.set("x-request-id", requestId);
+  }
   log.info("access", {
     requestId,
     method: request.method,

@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { dropIn } from "./support/drop_in.ts";
 import { readWholeStream } from "./support/event_stream.ts";
 import { ask, startRouter } from "./support/router.ts";
 import { startUpstream, streamed, wholeAnswer } from "./support/upstream.ts";
@@ -193,22 +194,31 @@ Deno.test("stream_options.include_usage decides on the usage event, whatever the
   for (const { body } of vendor.seen) assertEquals(body.stream_options.include_usage, true);
 });
 
-Deno.test("300 whole answers and 200 streams at a time all arrive complete", async () => {
-  await using router = await startRouter({ API_RATE_LIMIT: "1000" });
-  const text = "one two three four five six seven";
-  const wholes = await Promise.all(Array.from({ length: 300 }, async (_, i) => {
-    const response = await router.chat(ask("echo", `${text} ${i}`));
-    return (await response.json()).choices[0].message.content;
-  }));
-  assertEquals(wholes, Array.from({ length: 300 }, (_, i) => `${text} ${i}`));
-  const streams = await Promise.all(Array.from({ length: 200 }, async (_, i) => {
-    const { text: said, done } = await readWholeStream(
-      await router.chat(ask("echo", `${text} ${i}`, { stream: true })),
-    );
-    return done ? said : "unfinished";
-  }));
-  assertEquals(streams, Array.from({ length: 200 }, (_, i) => `${text} ${i}`));
-  const rows = await router.usage();
-  assertEquals(rows.length, 500);
-  assertEquals(rows.filter(({ state }) => state !== "completed"), []);
+Deno.test("a plugin's route may answer with anything, and its crash shows nothing", async () => {
+  const source = `export default { name: "odd", setup: () => ({
+    routes(app) {
+      app.get("/away", () => Response.redirect("http://a.example/b", 302));
+      app.get("/crash", () => { throw new Error("inner words"); });
+      app.get("/nothing-at-all", () => {});
+    },
+  }) };`;
+  await using folder = await dropIn({ "90_odd.ts": source });
+  await using router = await startRouter({
+    XROUTER_PLUGINS_DIR: folder.path,
+    API_CORS_ORIGINS: "*",
+  });
+  const away = await fetch(`${router.url}/away`, { redirect: "manual" });
+  await away.body?.cancel();
+  assertEquals([away.status, away.headers.get("location")], [302, "http://a.example/b"]);
+  assert(away.headers.has("x-request-id"));
+  for (const path of ["/crash", "/nothing-at-all"]) {
+    const response = await fetch(router.url + path);
+    const text = await response.text();
+    assertEquals([response.status, JSON.parse(text).error.code], [500, "internal"]);
+    assert(!/inner words|at file:|\.ts/.test(text), text);
+    assert(response.headers.has("x-request-id"));
+  }
+  assert(
+    router.log.some(({ level, error }) => level === "error" && /inner words/.test(`${error}`)),
+  );
 });

@@ -40,7 +40,7 @@ export async function startVendor(provider: Provider): Promise<ContractVendor> {
   const own = new URL(`${provider.name}_vendor.ts`, import.meta.url);
   const exists = await Deno.stat(own).then(() => true, () => false);
   if (exists) return await (await import(own.href)).startVendor();
-  if (provider.authorize !== undefined || provider.decoder !== undefined) {
+  if (provider.decoder !== undefined) {
     throw new Error(
       `Provider "${provider.name}" does not speak OpenAI: test it against a vendor of its own. ` +
         `Export startVendor from ${own.pathname}`,

@@ -198,3 +198,18 @@ Deno.test("Catalog tells what its configuration names", () => {
   ]);
   assertEquals(catalog.isListed({ provider: "beta", model: "own", facts: {} }), false);
 });
+
+Deno.test("Catalog prefers a provider's own table to what vendors list", async () => {
+  const facts = { price };
+  const catalog = catalogOf([
+    listing("owner", () => ["shared", "other"], { models: { shared: facts } }),
+    listing("reseller", () => ["shared", "other"]),
+  ]);
+  await catalog.models();
+  const [target] = await catalog.resolve(["shared"]);
+  assertEquals([target!.provider, target!.facts], ["owner", facts]);
+  assertEquals(
+    await refusal(catalog, "other"),
+    'Several providers have the model "other". Write "owner/other" or "reseller/other"',
+  );
+});

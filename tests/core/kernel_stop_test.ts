@@ -1,7 +1,7 @@
 import { assertEquals, assertLess, assertStringIncludes } from "@std/assert";
 import type { Hooks } from "../../core/plugin.ts";
 import { startKernel } from "../support/kernel.ts";
-import { LeavingClient } from "../support/leaving_client.ts";
+import { LeavingClient, watchClient } from "../support/leaving_client.ts";
 import { ask } from "../support/router.ts";
 import { delta, ending, Script, startUpstream, wholeAnswer } from "../support/upstream.ts";
 
@@ -105,30 +105,34 @@ Deno.test("Kernel ends what waits to ask again", async () => {
   assertLess((await kernel.ended()).durationMs, 10_000, "It waited although it was to stop");
 });
 
-Deno.test("Kernel asks nobody any more once its time has passed", async () => {
-  const reached = Promise.withResolvers<void>();
-  const released = Promise.withResolvers<void>();
-  const slow: Hooks = {
-    async onRequest() {
-      reached.resolve();
-      await released.promise;
-    },
-  };
-  await using upstream = startUpstream(() => wholeAnswer());
-  await using kernel = startKernel({
-    providers: [{ name: "vendor", baseUrl: upstream.url }],
-    plugins: [{ hooks: slow }],
+for (const reply of [undefined, { choices: [{ index: 0, message: { content: "ready" } }] }]) {
+  const what = reply === undefined ? "asks nobody" : "begins no answer";
+  Deno.test(`Kernel ${what} any more once its time has passed`, async () => {
+    const reached = Promise.withResolvers<void>();
+    const released = Promise.withResolvers<void>();
+    const slow: Hooks = {
+      async onRequest() {
+        reached.resolve();
+        await released.promise;
+        return reply;
+      },
+    };
+    await using upstream = startUpstream(() => wholeAnswer());
+    await using kernel = startKernel({
+      providers: [{ name: "vendor", baseUrl: upstream.url }],
+      plugins: [{ hooks: slow }],
+    });
+    const asked = kernel.chat(ask("vendor/m"));
+    await reached.promise;
+    const drained = kernel.kernel.drain(0);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    released.resolve();
+    const response = await asked;
+    assertEquals([response.status, (await response.json()).error.message], [503, restarting]);
+    await drained;
+    assertEquals(upstream.seen.length, 0);
   });
-  const asked = kernel.chat(ask("vendor/m"));
-  await reached.promise;
-  const drained = kernel.kernel.drain(0);
-  await new Promise((resolve) => setTimeout(resolve, 20));
-  released.resolve();
-  const response = await asked;
-  assertEquals([response.status, (await response.json()).error.message], [503, restarting]);
-  await drained;
-  assertEquals(upstream.seen.length, 0);
-});
+}
 
 Deno.test("Kernel ends answers that nobody reads, from a vendor and from a plugin", async () => {
   const cancelled = Promise.withResolvers<void>();
@@ -166,10 +170,7 @@ Deno.test("Kernel ends answers that nobody reads, from a vendor and from a plugi
 
 Deno.test("Kernel ends what it reads on for a client that has gone", async () => {
   const script = new Script();
-  const gone = Promise.withResolvers<void>();
-  const hooks: Hooks = {
-    onRequest: (x) => x.signal.addEventListener("abort", () => gone.resolve(), { once: true }),
-  };
+  const { hooks, gone } = watchClient();
   await using upstream = startUpstream(() => script.response());
   await using kernel = startKernel({
     providers: [{ name: "vendor", baseUrl: upstream.url }],
@@ -180,7 +181,7 @@ Deno.test("Kernel ends what it reads on for a client that has gone", async () =>
   const client = new LeavingClient((init) => kernel.chat(ask("vendor/m", "hi", streaming), init));
   await client.readUntil("one two three");
   client.leave();
-  await gone.promise;
+  await gone;
   await kernel.kernel.drain(30);
   await upstream.seen[0]!.closed;
   const { state, usage } = await kernel.ended();

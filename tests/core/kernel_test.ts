@@ -232,6 +232,15 @@ Deno.test("Kernel sends what hooks have edited, each try its own copy", async ()
   assertEquals(upstream.seen.map(({ headers }) => headers.get("x-try")), ["1", "2"]);
 });
 
+Deno.test("Kernel lets no plugin ask for a stream that the client does not want", async () => {
+  for (const stream of [false, true]) {
+    const turn: Hooks = { onAttempt: (_x, { body }) => void (body.stream = !stream) };
+    const { response, errors } = await between(turn, ask("vendor/m", "hi", { stream }));
+    assertEquals(response.status, 500);
+    assertEquals(errors, ['A plugin changed "stream" of a try. It is the client\'s to choose']);
+  }
+});
+
 Deno.test("Kernel answers although a plugin sets what no header can hold", async () => {
   const bad = { onRequest: (x: Exchange) => void (x.replyHeaders["x-name"] = "Ключ\n") };
   for (const stream of [false, true]) {

@@ -1,5 +1,7 @@
-import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { pathToFileURL } from "node:url";
+import { ConfigError } from "../../core/config.ts";
+import { assemble } from "../../core/program.ts";
 import { loadTokenizer } from "../../core/tokens.ts";
 import { dropIn } from "../support/drop_in.ts";
 import { LeavingClient } from "../support/leaving_client.ts";
@@ -254,4 +256,18 @@ Deno.test("Program takes a provider of seven lines and a plugin of twelve from o
   assertEquals(response.headers.get("x-greeting"), "hello");
   assertEquals(response.headers.get("x-xrouter-provider"), "dropped");
   assertEquals(upstream.seen[0]!.headers.get("authorization"), "Bearer key-of-dropped");
+});
+
+Deno.test("assemble lists what is wrong with settings, plugins and providers at once", async () => {
+  await using plugins = await dropIn({ "15_empty.ts": "export {};" });
+  await using providers = await dropIn({ "bad.ts": "export default { name: 7 };" });
+  const env = {
+    PORT: "many",
+    API_RATE_LIMIT: "none",
+    XROUTER_PLUGINS_DIR: plugins.path,
+    XROUTER_PROVIDERS_DIR: providers.path,
+  };
+  const { problems } = await assertRejects(() => assemble(env), ConfigError);
+  const places = problems.map(({ at }) => at.split("/").at(-1)!);
+  assertEquals(places, ["PORT", "15_empty.ts", "API_RATE_LIMIT", "bad.ts", "bad.ts"]);
 });

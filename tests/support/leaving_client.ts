@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Hooks } from "../../core/plugin.ts";
 
 /** One request whose client may leave. */
 export class LeavingClient {
@@ -43,4 +44,16 @@ export class LeavingClient {
   leave(): void {
     this.#controller.abort();
   }
+}
+
+/** Hooks that tell when the client of a request has gone, as its signal has it. */
+export function watchClient(): { hooks: Hooks; gone: Promise<void> } {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const hooks: Hooks = {
+    onRequest({ signal }) {
+      if (signal.aborted) resolve();
+      signal.addEventListener("abort", () => resolve(), { once: true });
+    },
+  };
+  return { hooks, gone: promise };
 }
