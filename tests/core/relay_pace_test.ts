@@ -170,6 +170,23 @@ Deno.test("Relay reads the provider at the client's pace", async () => {
   assertEquals((await kernel.ended()).state, "aborted");
 });
 
+Deno.test("Relay does not blame the provider for a client that reads slowly", async () => {
+  await using kernel = startKernel({
+    providers: [inProcess(() => inParts([opened, opened, stop, done]))],
+    route: { timeouts: { idle: 40 } },
+  });
+  const request = new Request("http://xrouter.test/", { method: "POST" });
+  const body = encoder.encode(JSON.stringify(ask("vendor/m", "hi", streaming)));
+  const response = await kernel.kernel.handle(request, body);
+  const reader = response.body!.getReader();
+  for (const event of [opened, opened, stop, done]) {
+    assertEquals(new TextDecoder().decode((await reader.read()).value), event);
+    await new Promise((resolve) => setTimeout(resolve, 80));
+  }
+  assertEquals((await reader.read()).done, true);
+  assertEquals((await kernel.ended()).state, "completed");
+});
+
 Deno.test("Relay leaves no timer behind when all ends well", async () => {
   // The sanitizer fails this test when the limits or the comments' timer go on.
   await using kernel = startKernel({

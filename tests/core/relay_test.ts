@@ -127,7 +127,11 @@ Deno.test("Relay ends at the terminator of a vendor that keeps the connection op
   for (const parts of [[delta("a"), stop, done], [delta("a") + stop + done]]) {
     const script = new Script();
     await using upstream = startUpstream(() => script.response());
-    await using kernel = startKernel({ providers: [{ name: "vendor", baseUrl: upstream.url }] });
+    await using kernel = startKernel({
+      providers: [{ name: "vendor", baseUrl: upstream.url }],
+      // A comment after the end would be one too many.
+      keepAliveMs: 10,
+    });
     await script.send(...parts);
     const response = await kernel.chat(ask("vendor/m", "hi", streaming));
     assertEquals(await response.text(), delta("a") + stop + done);
