@@ -48,13 +48,16 @@ export async function askTargets(
   const { x } = flight;
   const end = x.startedTick + route.timeouts.total;
   let failure: RouterError | undefined;
-  for (const target of route.targets) {
+  for (const [place, target] of route.targets.entries()) {
     const transport = options.catalog.providers.get(target.provider);
     if (transport === undefined) {
       const reason = `A route names the provider "${target.provider}", which does not exist`;
       throw new RouterError("internal", reason);
     }
+    const others = route.targets.length - place - 1;
     for (let tries = 0; tries <= route.retries && x.attempts.length < route.attempts; tries++) {
+      // Every target that is still to come keeps a try of the budget.
+      if (tries > 0 && route.attempts - x.attempts.length <= others) break;
       if (tries > 0 && !await pause(flight, failure!, tries, end)) break;
       flight.checkWanted();
       const attempt: Attempt = {
@@ -94,18 +97,22 @@ async function ask(
     if (transport.onAbort === "cancel") deadline.abort(clientClosed());
     else deadline.limit(drainMs);
   };
-  await hooks.attempt(flight.x, attempt);
+  deadline.expect(route.timeouts.firstByte, "the first byte");
+  await deadline.race(hooks.attempt(flight.x, attempt));
   if ((attempt.body.stream === true) !== (flight.x.body.stream === true)) {
     const reason = 'A plugin changed "stream" of a try. It is the client\'s to choose';
     throw new RouterError("internal", reason);
   }
   flight.checkWanted();
-  deadline.expect(route.timeouts.firstByte, "the first byte");
-  return await transport.open({
-    body: attempt.body,
-    headers: attempt.headers,
-    signal: deadline.signal,
-  });
+  const { body, headers } = attempt;
+  const opening = transport.open({ body, headers, signal: deadline.signal });
+  try {
+    return await deadline.race(opening);
+  } catch (error) {
+    // A provider that does not heed the signal may still open what nobody reads.
+    opening.then((upstream) => upstream.cancel(), () => {});
+    throw error;
+  }
 }
 
 /** Notes why a try failed. A client that leaves is no fault of the provider's and not logged. */

@@ -81,6 +81,7 @@ export class Catalog {
         const target = this.#find(name) ?? await this.#resolve(name);
         targets.set(`${target.provider}/${target.model}`, target);
       } catch (error) {
+        if (!(error instanceof RouterError)) throw error;
         failure ??= error;
       }
     }

@@ -72,9 +72,9 @@ const tool = openObject(
 
 /** The fields that XRouter checks; every other field passes through unchecked. */
 const chatSchema = openObject({
-  model: shortText('a model such as "echo" or "gigachat/GigaChat-2"').optional(),
+  model: shortText('a model such as "echo" or "gigachat/GigaChat-2"').nullish(),
   models: listOf(shortText("the name of a model"), "must be a list of 1 to 32 models", 1, 32)
-    .optional(),
+    .nullish(),
   messages: listOf(message, "must be a list of at least one message", 1),
   stream: optionalBoolean,
   stream_options: openObject({ include_usage: optionalBoolean }, {
@@ -199,7 +199,7 @@ export function parseChatBody(bytes: Uint8Array): ChatBody {
     throw new RouterError("invalid_request", message, param === "" ? {} : { param });
   }
   const body = json as ChatBody;
-  if (body.model === undefined) {
+  if (body.model === undefined || body.model === null) {
     const first = body.models?.[0];
     if (first === undefined) {
       throw new RouterError(

@@ -14,6 +14,10 @@ const whole = (low: number, high: number) =>
     .min(low, { error: `must be at least ${low}` })
     .max(high, { error: `must be at most ${high}` });
 
+function isOrigin(text: string): boolean {
+  return text === "*" || URL.parse(text)?.origin === text;
+}
+
 /** The settings of the program itself; plugins and providers declare their own. */
 export const programSettings = z.strictObject({
   port: setting("PORT", whole(0, 65535).default(8000), "Port to listen on; 0 takes a free one"),
@@ -24,7 +28,7 @@ export const programSettings = z.strictObject({
   ),
   databaseUrl: setting(
     "DATABASE_URL",
-    z.string().regex(/^(file|libsql|https?|wss?):/, {
+    z.string().regex(/^(file|libsql|https?|wss?):/i, {
       error: "must begin with file:, libsql:, https:, http:, wss: or ws:",
     }).default("file:data/xrouter.db"),
     "libSQL database: a file, or a server",
@@ -37,7 +41,11 @@ export const programSettings = z.strictObject({
   ),
   corsOrigins: setting(
     "API_CORS_ORIGINS",
-    commaList.default([]),
+    commaList.pipe(z.array(
+      z.string().refine(isOrigin, {
+        error: "must be origins such as https://app.example.com, or *",
+      }),
+    )).default([]),
     "Origins whose pages may call, with commas between; * allows all",
   ),
   pluginsDir: setting(
@@ -135,12 +143,24 @@ export class ConfigError extends Error {
 /** The environment, with the variables of a `.env` file that it does not set itself. */
 export function readEnvironment(folder: string = Deno.cwd()): Record<string, string> {
   let file: Record<string, string | undefined> = {};
+  const path = `${folder}/.env`;
   try {
-    file = parseEnv(Deno.readTextFileSync(`${folder}/.env`));
+    file = parseEnv(withoutMark(Deno.readTextFileSync(path)));
   } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    if (!(error instanceof Deno.errors.NotFound)) {
+      throw new ConfigError([{
+        at: path,
+        message: "cannot be read. Make it a file, or remove it",
+      }]);
+    }
   }
-  return { ...file as Record<string, string>, ...Deno.env.toObject() };
+  const set = Object.entries(Deno.env.toObject()).filter(([, value]) => value.trim() !== "");
+  return { ...file as Record<string, string>, ...Object.fromEntries(set) };
+}
+
+/** A text without the byte order mark that some editors put before it. */
+function withoutMark(text: string): string {
+  return text.replace(/^\ufeff/, "");
 }
 
 /** Where the parser stopped. Its own message may quote the file, and with it a secret. */
@@ -171,7 +191,7 @@ export async function tryConfig(
   let file: ConfigFile = { plugins: {}, providers: {}, models: {}, aliases: {} };
   if (path) {
     try {
-      const parsed = fileShape.safeParse(JSON.parse(await Deno.readTextFile(path)));
+      const parsed = fileShape.safeParse(JSON.parse(withoutMark(await Deno.readTextFile(path))));
       if (parsed.success) file = parsed.data;
       else {
         problems.push(

@@ -64,6 +64,18 @@ export class Deadline implements Ticking {
     );
   }
 
+  /**
+   * What `promise` gives, unless the attempt ends first: for code that may not heed the signal. One
+   * promise at a time, and none once somebody else holds `onAbort`.
+   */
+  race<T>(promise: Promise<T>): Promise<T> {
+    return new Promise((resolve, reject) => {
+      this.onAbort = () => reject(this.signal.reason);
+      if (this.signal.aborted) this.onAbort();
+      promise.then(resolve, reject);
+    });
+  }
+
   /** Ends the attempt now. */
   abort(reason: RouterError): void {
     this.stop();

@@ -37,6 +37,9 @@ export interface KernelOptions {
 /** The encoding for models of which nobody has said which one they use. */
 const defaultEncoding: Encoding = "o200k_base";
 
+/** Milliseconds that hooks get at a stop to heed that their exchange was ended. */
+const graceMs = 2_000;
+
 /** Leads exchanges through the plugins. */
 export class Kernel {
   readonly #o: KernelOptions;
@@ -86,19 +89,38 @@ export class Kernel {
   /**
    * Waits until every exchange is over and recorded.
    *
-   * @param limitMs Milliseconds after which what still runs is ended with an error.
+   * @param limitMs Milliseconds after which what still runs is ended with an error. A plugin that
+   * hangs even then is waited for two seconds more, and named in the log.
    */
   async drain(limitMs: number): Promise<void> {
-    const idle = new Promise<void>((resolve) => {
+    await new Promise<void>((resolve) => {
       this.#idle = resolve;
-      if (this.#flights.size === 0) resolve();
-    });
-    const timer = setTimeout(() => {
+      if (this.#flights.size === 0) return resolve();
       const text = "XRouter is restarting. Send the request again";
-      for (const flight of this.#flights) flight.stop(new RouterError("unavailable", text));
-    }, limitMs);
-    await idle;
-    clearTimeout(timer);
+      const reason = new RouterError("unavailable", text, { retryAfterMs: 1000 });
+      const stop = setTimeout(() => {
+        for (const flight of this.#flights) flight.stop(reason);
+      }, limitMs);
+      const giveUp = setTimeout(() => {
+        for (const flight of this.#flights) this.#abandon(flight, reason);
+        resolve();
+      }, limitMs + graceMs);
+      this.#idle = () => {
+        clearTimeout(stop);
+        clearTimeout(giveUp);
+        resolve();
+      };
+    });
+  }
+
+  /** Records an exchange that nothing can end: one of its hooks, or its provider, hangs. */
+  #abandon(flight: Flight, error: RouterError): void {
+    this.#o.log.error("an exchange hangs in a plugin or a provider and is given up", {
+      requestId: flight.x.id,
+      provider: flight.x.attempts.at(-1)?.target.provider,
+    });
+    const state = flight.x.attempts.length > 0 ? "failed" : "refused";
+    void this.#finish(flight, { state, status: error.status, error });
   }
 
   async #answer(flight: Flight): Promise<Response> {

@@ -35,7 +35,7 @@ export async function loadModules(
   for (const folder of folders) {
     let files: string[];
     try {
-      files = await moduleFiles(resolve(folder));
+      files = await moduleFiles(resolve(folder), problems);
     } catch {
       problems.push({
         at: folder,
@@ -62,14 +62,23 @@ export async function loadModules(
   return { modules: modules.sort((a, b) => compareFiles(a.file, b.file)), problems };
 }
 
-async function moduleFiles(folder: string): Promise<string[]> {
+async function moduleFiles(folder: string, problems: Problem[]): Promise<string[]> {
   const files: string[] = [];
   for await (const { name, isDirectory } of Deno.readDir(folder)) {
     if (name.startsWith("_") || name.startsWith(".")) continue;
     if (isDirectory) {
+      const found: string[] = [];
       for (const mod of ["mod.ts", "mod.js", "mod.mjs"]) {
-        if (await isFile(join(folder, name, mod))) files.push(`${name}/${mod}`);
+        if (await isFile(join(folder, name, mod))) found.push(`${name}/${mod}`);
       }
+      files.push(...found);
+      if (found.length === 0) {
+        const message = "has no mod.ts. Add one, or begin its name with _ to have it left alone";
+        problems.push({ at: join(folder, name), message });
+      }
+    } else if (/\.(mts|cts|cjs|tsx|jsx)$/.test(name)) {
+      const message = "is not loaded: a module ends in .ts, .js or .mjs. Rename it";
+      problems.push({ at: join(folder, name), message });
     } else if (moduleFile.test(name) && !testFile.test(name)) files.push(name);
   }
   return files;

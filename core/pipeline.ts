@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import { ConfigError } from "./config.ts";
 import type { InstalledPlugin } from "./hooks.ts";
 import type { LoadedModule } from "./load.ts";
 import type { Hooks, Host, Plugin, State } from "./plugin.ts";
@@ -120,43 +121,44 @@ function checkOrder(plugins: readonly CheckedPlugin[]): Problem[] {
 }
 
 /**
- * Sets the plugins up, in order. When one fails, those before it are closed again.
+ * Sets the plugins up, in order. When some fail, the others are closed again.
  *
  * @param hostFor Makes the host that a plugin sees.
- * @throws {Error} naming the plugin, its file and what went wrong.
+ * @throws {ConfigError} naming every plugin that failed, its file and what went wrong.
  */
 export async function installPlugins(
   plugins: readonly CheckedPlugin[],
   hostFor: (plugin: string) => Host,
 ): Promise<InstalledPlugin[]> {
   const installed: InstalledPlugin[] = [];
-  try {
-    for (const { plugin, file, config } of plugins) {
-      let hooks: Hooks;
-      try {
-        hooks = await plugin.setup(config, hostFor(plugin.name)) as Hooks;
-      } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
-        throw new Error(`plugin "${plugin.name}" (${file}) cannot be set up: ${reason}`, {
-          cause: error,
-        });
-      }
+  const problems: Problem[] = [];
+  for (const { plugin, file, config } of plugins) {
+    try {
+      const hooks = await plugin.setup(config, hostFor(plugin.name)) as Hooks;
       const shape = hooksShape.safeParse(hooks);
-      if (!shape.success) {
+      if (shape.success) {
+        installed.push({ name: plugin.name, file, onError: plugin.onError ?? "reject", hooks });
+      } else {
         const reasons = explain(file, shape.error).map((problem) => problem.message).join("; ");
-        throw new Error(`setup of plugin "${plugin.name}" (${file}) must return hooks: ${reasons}`);
+        const message = `setup of plugin "${plugin.name}" must return hooks: ${reasons}`;
+        problems.push({ at: file, message });
       }
-      installed.push({ name: plugin.name, file, onError: plugin.onError ?? "reject", hooks });
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      const message = `plugin "${plugin.name}" cannot be set up: ${reason}`;
+      problems.push({ at: file, message });
     }
-    return installed;
-  } catch (error) {
-    await disposePlugins(installed, () => {});
-    throw error;
   }
+  if (problems.length === 0) return installed;
+  await disposePlugins(installed, () => {});
+  throw new ConfigError(problems);
 }
 
+/** Milliseconds that a plugin gets to close what it opened. */
+const disposeMs = 10_000;
+
 /**
- * Closes plugins in reverse order; one that fails does not keep the others open.
+ * Closes plugins in reverse order; one that fails, or hangs, does not keep the others open.
  *
  * @param failed Told which plugin failed and why.
  */
@@ -165,10 +167,17 @@ export async function disposePlugins(
   failed: (plugin: InstalledPlugin, error: unknown) => void,
 ): Promise<void> {
   for (const plugin of plugins.toReversed()) {
+    const { promise: late, reject } = Promise.withResolvers<never>();
+    const timer = setTimeout(
+      () => reject(new Error(`its dispose() took longer than ${disposeMs} ms`)),
+      disposeMs,
+    );
     try {
-      await plugin.hooks.dispose?.();
+      await Promise.race([plugin.hooks.dispose?.(), late]);
     } catch (error) {
       failed(plugin, error);
+    } finally {
+      clearTimeout(timer);
     }
   }
 }

@@ -88,6 +88,12 @@ function unknownNames(
         at: `configuration file, models["${name}"]`,
         message: `there is no such provider. There are: ${providers.join(", ")}`,
       })),
+    ...Object.entries(file.aliases).flatMap(([alias, names]) =>
+      names.filter((name) => Object.hasOwn(file.aliases, name)).map((name) => ({
+        at: `configuration file, aliases["${alias}"]`,
+        message: `"${name}" is an alias itself. Name models`,
+      }))
+    ),
   ];
 }
 
@@ -149,6 +155,7 @@ export class Program {
     const assembly = await assemble(env);
     const { settings } = assembly.config;
     let database: Client | undefined;
+    let plugins: readonly InstalledPlugin[] = [];
     try {
       database = await openDatabase({
         url: settings.databaseUrl,
@@ -156,12 +163,13 @@ export class Program {
       });
       await migrate(database, migrationsFolder);
       const host = { catalog: assembly.catalog, database, currency: settings.currency };
-      const plugins = await installPlugins(
+      plugins = await installPlugins(
         assembly.plugins,
         (plugin) => ({ ...host, log: log.with({ plugin }) }),
       );
       return new Program(assembly, database, plugins, log);
     } catch (error) {
+      await disposePlugins(plugins, () => {});
       database?.close();
       closeProviders(assembly.catalog);
       throw error;

@@ -6,6 +6,9 @@
 import { RouterError } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
 
+/** Headers that say how the answer is cut; a plugin that sets one would break the connection. */
+const framing = new Set(["content-length", "transfer-encoding", "content-encoding", "connection"]);
+
 const wholeHeaders = { "content-type": "application/json" };
 
 const streamHeaders = {
@@ -23,8 +26,11 @@ const streamHeaders = {
 export function answerHeaders(x: LiveExchange, streamed: boolean): Record<string, string> {
   for (const name in x.replyHeaders) {
     const value = x.replyHeaders[name]!;
-    if (!/^[\w!#$%&'*+.^`|~-]+$/.test(name) || !/^[\t\x20-\x7e\x80-\xff]*$/.test(value)) {
-      const reason = `A plugin set the header "${name}" to what no header can be`;
+    if (
+      !/^[\w!#$%&'*+.^`|~-]+$/.test(name) || !/^[\t\x20-\x7e\x80-\xff]*$/.test(value) ||
+      framing.has(name.toLowerCase())
+    ) {
+      const reason = `A plugin set the header "${name}" to what it cannot be`;
       throw new RouterError("internal", reason);
     }
   }
@@ -41,12 +47,7 @@ export function errorResponse(x: LiveExchange, error: RouterError): Response {
   const status = error.code === "aborted" ? 503 : error.status;
   const own = { "x-request-id": x.id, "content-type": "application/json" };
   try {
-    const headers = {
-      ...x.replyHeaders,
-      ...attemptHeaders(x),
-      ...error.answerHeaders(),
-      ...own,
-    };
+    const headers = { ...answerHeaders(x, false), ...error.answerHeaders(), ...own };
     return new Response(body, { status, headers });
   } catch {
     // What a plugin set is no header; the error itself still has to arrive.

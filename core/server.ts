@@ -9,6 +9,7 @@ import { cors } from "hono/cors";
 import { getPath } from "hono/utils/url";
 import { z } from "zod";
 import type { Catalog, CatalogModel } from "./catalog.ts";
+import { ConfigError } from "./config.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import type { InstalledPlugin } from "./hooks.ts";
 import type { Kernel } from "./kernel.ts";
@@ -95,7 +96,15 @@ function createOtherApp(options: ServerOptions): Hono {
       ? c.json({ status: "ready" })
       : c.json({ status: "not ready", failed }, 503);
   });
-  for (const { hooks } of plugins) hooks.routes?.(app);
+  for (const { name, file, hooks } of plugins) {
+    try {
+      hooks.routes?.(app);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      const message = `plugin "${name}" cannot add its routes: ${reason}`;
+      throw new ConfigError([{ at: file, message }]);
+    }
+  }
   app.get("/v1/models", async (c) => {
     const aliases = [...catalog.aliases.keys()].map((id) => ({
       id,

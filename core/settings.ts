@@ -127,7 +127,17 @@ export function readSettings<S extends z.ZodType>(
     fromEnv.set(field, variable);
   }
   const parsed = schema.safeParse(input);
-  if (parsed.success) return { value: parsed.data, problems: [] };
+  if (parsed.success) {
+    const settings = parsed.data as Record<string, unknown>;
+    const unsafe = [...declared].filter(([field, { secret }]) =>
+      secret && typeof settings[field] === "string" && !/^[\x21-\x7e]*$/.test(settings[field])
+    );
+    if (unsafe.length === 0) return { value: parsed.data, problems: [] };
+    const message = "holds white space or letters that no header can carry. Copy it again, whole";
+    return {
+      problems: unsafe.map(([field]) => ({ at: fromEnv.get(field) ?? `${at}.${field}`, message })),
+    };
+  }
   return {
     problems: parsed.error.issues.map((issue) => {
       if (issue.code === "unrecognized_keys") {

@@ -12,6 +12,7 @@ import type { ModelFacts } from "./model.ts";
 import type { Decoder, Provider, Wire } from "./provider.ts";
 import { defaultSettings, variableOf } from "./provider_settings.ts";
 import { type Problem, readSettings, settingsOf, withoutSecrets } from "./settings.ts";
+import { unlessAborted } from "./unless_aborted.ts";
 import { readWhole, Upstream } from "./upstream.ts";
 
 /** Milliseconds for a provider's side calls, such as signing in. */
@@ -83,10 +84,14 @@ export class Transport {
     });
     problems.push(...read.problems);
     if (read.value === undefined || problems.length > 0) return { problems };
-    return {
-      transport: new Transport(provider, read.value as Record<string, unknown>, address),
-      problems: [],
-    };
+    try {
+      const settings = read.value as Record<string, unknown>;
+      return { transport: new Transport(provider, settings, address), problems: [] };
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      const message = `"missing" or "httpClient" throws: ${reason}`;
+      return { problems: [{ at: `provider "${provider.name}"`, message }] };
+    }
   }
 
   /** The provider's name. */
@@ -126,9 +131,12 @@ export class Transport {
     return response.headers;
   }
 
-  /** Ids of the models that the vendor offers now. */
+  /** Ids of the models that the vendor offers now. @throws The signal's reason, once it fires. */
   async listModels(signal: AbortSignal): Promise<string[]> {
-    if (this.#provider.listModels !== undefined) return await this.#provider.listModels(this.#wire);
+    if (this.#provider.listModels !== undefined) {
+      const ids: unknown = await unlessAborted(this.#provider.listModels(this.#wire), signal);
+      return Array.isArray(ids) ? ids.filter((id) => typeof id === "string") : [];
+    }
     if (this.#provider.fetch !== undefined) return Object.keys(this.models);
     const response = await this.#signedIn(`${this.baseUrl}/models`, { signal });
     if (!response.ok) throw await this.#fault(response);
@@ -166,8 +174,7 @@ export class Transport {
     try {
       if (!response.ok) throw await this.#fault(response);
       const decoder = this.#provider.decoder?.(call.body);
-      const isStream = response.headers.get("content-type")?.startsWith("text/event-stream") ??
-        false;
+      const isStream = /^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "");
       upstream = stream && isStream
         ? Upstream.stream(response, { decoder, signal: call.signal, redact: this.#redact })
         : Upstream.whole(await this.#readReply(response, decoder), stream);
@@ -197,9 +204,16 @@ export class Transport {
     if (json.error && !Array.isArray(json.choices)) {
       throw this.#faultOf(response.status, JSON.stringify(json), response.headers);
     }
+    const reply = decoder === undefined ? json : decoder.whole(json);
+    if (!Array.isArray(reply?.choices) || reply.choices.some((choice) => !isObject(choice))) {
+      throw new RouterError(
+        "upstream_unavailable",
+        `Provider "${this.name}" answered with something that is not a chat completion`,
+      );
+    }
     return decoder === undefined
-      ? Chunk.fromBytes(bytes, true, json)
-      : Chunk.fromJson(decoder.whole(json), true);
+      ? Chunk.fromBytes(bytes, true, reply)
+      : Chunk.fromJson(reply, true);
   }
 
   /** A call with the provider's sign-in; a 401 refreshes the sign-in once. */
@@ -273,18 +287,11 @@ export class Transport {
       ? `: ${error.cause.message}`
       : "";
     return new RouterError("upstream_unavailable", `Provider "${this.name}" cannot be reached`, {
-      detail: `${reason}${cause}`,
-      cause: error,
+      detail: this.#redact(`${reason}${cause}`),
     });
   }
 }
 
-/** What `promise` gives, unless the signal comes first: a sign-in that several wait for goes on. */
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const abort = () => reject(signal.reason);
-    if (signal.aborted) return abort();
-    signal.addEventListener("abort", abort, { once: true });
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
 }

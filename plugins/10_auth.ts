@@ -90,9 +90,9 @@ class KeyRing {
 }
 
 function secretOf(headers: Headers): string | undefined {
-  const bearer = headers.get("authorization");
-  if (bearer !== null) return /^bearer +(\S+) *$/i.exec(bearer)?.[1];
-  return headers.get("x-api-key")?.trim();
+  // Another scheme, such as a proxy's Basic, says nothing about the key.
+  const bearer = /^bearer +(\S+) *$/i.exec(headers.get("authorization") ?? "")?.[1];
+  return bearer ?? headers.get("x-api-key")?.trim();
 }
 
 function unauthorized(): RouterError {

@@ -43,8 +43,8 @@ export default definePlugin({
     const timeouts = { firstByte: firstByteMs, idle: idleMs, total: totalMs };
     return {
       async onRoute(x) {
-        const { model, models = [] } = x.body;
-        const targets = await catalog.resolve([model, ...models]);
+        const { model, models } = x.body;
+        const targets = await catalog.resolve([model, ...models ?? []]);
         return { targets, attempts, retries, timeouts };
       },
     };

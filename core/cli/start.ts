@@ -8,6 +8,9 @@ import { createLog, StderrLines } from "../log.ts";
 import { Program } from "../program.ts";
 import { KeyStore } from "../store/keys.ts";
 
+/** Milliseconds after the signal in which connections are still taken. */
+const arrivalMs = 100;
+
 /**
  * Runs the server. On the first start it makes a key and prints a `curl` line that uses it.
  *
@@ -39,7 +42,8 @@ export async function start(): Promise<number> {
     if (error instanceof Deno.errors.AddrNotAvailable) {
       throw new Error(`This machine has no address "${host}". Correct XROUTER_HOST`);
     }
-    throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`Cannot listen on "${host}": ${reason}. Correct XROUTER_HOST or PORT`);
   }
   const url = `http://${host.includes(":") ? `[${host}]` : host}:${server.addr.port}`;
   await greet(program, url);
@@ -54,14 +58,23 @@ export async function start(): Promise<number> {
   log.info("started", { url });
   const signal = await stopped.promise;
   log.info("stopping", { signal });
-  // Accepts nothing more. It waits for every connection, also for one that never sends its body, so
-  // it is not waited for.
-  void server.shutdown();
+  // What was sent before the signal may still be on its way in.
+  await pause(arrivalMs);
+  const begun = performance.now();
+  const closed = server.shutdown();
+  await program.drain();
+  // Answers that clients still read, and bodies that still arrive, have the rest of the time.
+  const limit = program.config.settings.stopSeconds * 1000;
+  await Promise.race([closed, pause(Math.max(1_000, limit - (performance.now() - begun)))]);
   await program.drain();
   await program.close();
   log.info("stopped");
   lines.flush();
   return 0;
+}
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 /** Says where it listens and how to make the first call. */

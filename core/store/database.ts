@@ -166,7 +166,8 @@ function remoteProblem(error: unknown, authToken: string | undefined): string {
   if (/HTTP status 40[13]/.test(message)) {
     return "which refused the auth token. Take a valid token for this database";
   }
-  const told = authToken ? message.replaceAll(authToken, "[token]") : message;
+  const told = (authToken ? message.replaceAll(authToken, "[token]") : message)
+    .replaceAll(/\/\/[^/\s]*@/g, "//").replaceAll(/\?[^\s'"]*/g, "");
   return `which cannot be used: ${told}. Check host and port, and that the server runs`;
 }
 

@@ -197,14 +197,15 @@ Deno.test("Kernel asks targets in the client's order, each for its own model", a
 
 Deno.test("Kernel has one budget of attempts for all targets", async () => {
   const failing = ["first", "second", "third"].map((name) => inTurn(name, () => refusal(500)));
-  await using kernel = startKernel({ providers: failing, route: { attempts: 3, retries: 1 } });
+  await using kernel = startKernel({ providers: failing, route: { attempts: 4, retries: 3 } });
   const models = ["first/m", "second/m", "third/m"];
   const response = await kernel.chat(ask("first/m", "hi", { models }));
-  assertEquals([response.status, response.headers.get("x-xrouter-attempts")], [502, "3"]);
+  assertEquals([response.status, response.headers.get("x-xrouter-attempts")], [502, "4"]);
   assertEquals((await response.json()).error.code, "upstream_unavailable");
-  assertEquals(failing.map(({ calls }) => calls), [2, 1, 0]);
+  // No target takes the try that another one still has to have.
+  assertEquals(failing.map(({ calls }) => calls), [2, 1, 1]);
   const { state, status, target } = await kernel.ended();
-  assertEquals([state, status, target?.provider], ["failed", 502, "second"]);
+  assertEquals([state, status, target?.provider], ["failed", 502, "third"]);
 });
 
 Deno.test("Kernel does not wait for a try that would come too late", async () => {

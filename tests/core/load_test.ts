@@ -40,10 +40,27 @@ Deno.test("loadModules leaves alone what is no module of its own", async () => {
     "types.d.ts": trap,
     "README.md": trap,
     "data.json": trap,
-    "empty/part.ts": trap,
+    "_empty/part.ts": trap,
     "10_auth.ts.bak": trap,
   });
   assertEquals(await loadModules([folder.path]), { modules: [], problems: [] });
+});
+
+Deno.test("loadModules does not pass over what somebody may have meant as a module", async () => {
+  await using folder = await dropIn({
+    "10_a.mts": "export default 1;",
+    "20_b.tsx": "export default 1;",
+    "30_folder/index.ts": "export default 1;",
+  });
+  const { modules, problems } = await loadModules([folder.path]);
+  assertEquals(modules, []);
+  const told = problems.map(({ at, message }) => `${at.replace(folder.path, "")} ${message}`);
+  const rename = "is not loaded: a module ends in .ts, .js or .mjs. Rename it";
+  assertEquals(told.sort(), [
+    `/10_a.mts ${rename}`,
+    `/20_b.tsx ${rename}`,
+    "/30_folder has no mod.ts. Add one, or begin its name with _ to have it left alone",
+  ]);
 });
 
 Deno.test("loadModules tells all that is wrong at once, each with its file", async () => {

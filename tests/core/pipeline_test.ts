@@ -165,12 +165,16 @@ Deno.test("installPlugins closes what is set up when a later setup fails", async
   const broken = checkPlugins(
     modules({
       "90_broken.ts": { name: "broken", setup: () => Promise.reject(new Error("no disk")) },
+      "91_worse.ts": { name: "worse", setup: () => Promise.reject(new Error("no memory")) },
     }),
     {},
     {},
   ).plugins;
-  const error = await assertRejects(() => installPlugins([...plugins, ...broken], host()), Error);
-  assertEquals(error.message, 'plugin "broken" (p/90_broken.ts) cannot be set up: no disk');
+  const run = () => installPlugins([...plugins, ...broken], host());
+  assertEquals((await assertRejects(run, ConfigError)).problems, [
+    { at: "p/90_broken.ts", message: 'plugin "broken" cannot be set up: no disk' },
+    { at: "p/91_worse.ts", message: 'plugin "worse" cannot be set up: no memory' },
+  ]);
   assertEquals(calls, ["setup a", "setup b", "dispose b", "dispose a"]);
 });
 
@@ -188,7 +192,7 @@ Deno.test("installPlugins refuses hooks that do not exist, and names them", asyn
       {},
     );
     const error = await assertRejects(() => installPlugins(plugins, host()), Error);
-    assertStringIncludes(error.message, 'setup of plugin "odd" (p/10_odd.ts) must return hooks: ');
+    assertStringIncludes(error.message, 'p/10_odd.ts: setup of plugin "odd" must return hooks: ');
     assertStringIncludes(error.message, said);
   }
 });

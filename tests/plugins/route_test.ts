@@ -1,3 +1,4 @@
+import { dropIn } from "../support/drop_in.ts";
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { HeldClock } from "../support/clock.ts";
 import { ask, startRouter, type TestRouter } from "../support/router.ts";
@@ -102,17 +103,29 @@ Deno.test("route refuses what nobody has, saying what to write or to set", async
   assertStringIncludes(listed, "Set GIGACHAT_CREDENTIALS");
 });
 
+const twin = `
+import { defineProvider } from "xrouter/provider";
+
+export default defineProvider({ name: "twin", baseUrl: "https://twin.invalid/v1" });
+`;
+
 Deno.test("route asks which provider is meant when several have a model", async () => {
-  await using vendor = startVendor(() => modelList("echo", "vendor-model"));
-  await using router = await startRouter(vendor.env);
-  // What the vendor lists is known once it was asked for.
+  await using vendor = startVendor(() => modelList("echo", "shared"));
+  await using folder = await dropIn({ "twin.ts": twin });
+  await using router = await startRouter({
+    ...vendor.env,
+    XROUTER_PROVIDERS_DIR: folder.path,
+    TWIN_API_KEY: "k",
+    TWIN_BASE_URL: vendor.env.OPENAI_BASE_URL!,
+  });
+  // What the vendors list is known once they were asked for.
   await (await router.get("/v1/models")).body?.cancel();
   assertEquals(
-    await routed(router, ask("echo")),
-    '404 no_route model: Several providers have the model "echo". ' +
-      'Write "echo/echo" or "openai/echo"',
+    await routed(router, ask("shared")),
+    '404 no_route model: Several providers have the model "shared". ' +
+      'Write "openai/shared" or "twin/shared"',
   );
-  assertEquals(await routed(router, ask("echo/echo")), "echo: echo");
+  assertEquals(await routed(router, ask("echo")), "echo: echo", "a provider's own table wins");
 });
 
 Deno.test("a vendor's list is asked for once, however many want it, and again after a minute", async () => {

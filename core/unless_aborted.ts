@@ -1,0 +1,18 @@
+/**
+ * Waiting for what does not end by itself.
+ *
+ * @module
+ */
+
+/**
+ * What `promise` gives, unless the signal comes first; the promise goes on. For work that several
+ * wait for, such as a sign-in, and for code that may not heed a signal.
+ */
+export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const abort = () => reject(signal.reason);
+    if (signal.aborted) return abort();
+    signal.addEventListener("abort", abort, { once: true });
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
+}
