@@ -1,4 +1,4 @@
-import { assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { ConfigError, readConfig, readEnvironment } from "../../core/config.ts";
 import { assemble } from "../../core/program.ts";
 import { dropIn } from "../support/drop_in.ts";
@@ -121,4 +121,39 @@ Deno.test("readEnvironment adds what a .env file has, and overrides nothing", as
     Deno.env.delete(variable);
   }
   assertEquals(readEnvironment(`${folder.path}/nowhere`)[variable], undefined);
+});
+
+Deno.test("readEnvironment reads a .env with a byte order mark, and fills empty variables", async () => {
+  await using folder = await dropIn({
+    ".env": "\ufeffXROUTER_TEST_FIRST=one\r\nXROUTER_TEST_EMPTY=two\r\n",
+  });
+  Deno.env.set("XROUTER_TEST_EMPTY", "");
+  try {
+    const env = readEnvironment(folder.path);
+    assertEquals([env.XROUTER_TEST_FIRST, env.XROUTER_TEST_EMPTY], ["one", "two"]);
+  } finally {
+    Deno.env.delete("XROUTER_TEST_EMPTY");
+  }
+  await using odd = await dropIn({ ".env/x": "" });
+  assertThrows(() => readEnvironment(odd.path), ConfigError, ".env: cannot be read");
+});
+
+Deno.test("readConfig takes origins, and a configuration file with a byte order mark", async () => {
+  await using folder = await dropIn({ "x.json": "\ufeff{}" });
+  const { settings } = await readConfig({
+    API_CORS_ORIGINS: "https://a.example, http://localhost:3000",
+    XROUTER_CONFIG: `${folder.path}/x.json`,
+    DATABASE_URL: "FILE:data/x.db",
+  });
+  assertEquals(settings.corsOrigins, ["https://a.example", "http://localhost:3000"]);
+  for (const wrong of ["example.com", "https://a.example/", "https://a.example/path"]) {
+    const refused = () => readConfig({ API_CORS_ORIGINS: wrong });
+    await assertRejects(refused, ConfigError, "API_CORS_ORIGINS: must be origins");
+  }
+});
+
+Deno.test("assemble refuses an alias of an alias", async () => {
+  await using folder = await dropIn({ "x.json": '{"aliases":{"a":"b","b":["echo"]}}' });
+  const run = () => assemble({ XROUTER_CONFIG: `${folder.path}/x.json` });
+  await assertRejects(run, ConfigError, '"b" is an alias itself. Name models');
 });

@@ -195,17 +195,27 @@ Deno.test("Kernel asks targets in the client's order, each for its own model", a
   ]);
 });
 
-Deno.test("Kernel has one budget of attempts for all targets", async () => {
-  const failing = ["first", "second", "third"].map((name) => inTurn(name, () => refusal(500)));
-  await using kernel = startKernel({ providers: failing, route: { attempts: 4, retries: 3 } });
-  const models = ["first/m", "second/m", "third/m"];
-  const response = await kernel.chat(ask("first/m", "hi", { models }));
-  assertEquals([response.status, response.headers.get("x-xrouter-attempts")], [502, "4"]);
-  assertEquals((await response.json()).error.code, "upstream_unavailable");
-  // No target takes the try that another one still has to have.
-  assertEquals(failing.map(({ calls }) => calls), [2, 1, 1]);
-  const { state, status, target } = await kernel.ended();
-  assertEquals([state, status, target?.provider], ["failed", 502, "third"]);
+Deno.test("Kernel has one budget of attempts, of which each target keeps a try", async () => {
+  const budgets: [attempts: number, calls: number[]][] = [
+    [2, [1, 1, 0]],
+    [3, [1, 1, 1]],
+    [4, [2, 1, 1]],
+    [9, [2, 2, 2]],
+  ];
+  for (const [attempts, calls] of budgets) {
+    const failing = ["first", "second", "third"].map((name) => inTurn(name, () => refusal(500)));
+    await using kernel = startKernel({ providers: failing, route: { attempts, retries: 1 } });
+    const models = ["first/m", "second/m", "third/m"];
+    const response = await kernel.chat(ask("first/m", "hi", { models }));
+    const made = calls.reduce((sum, each) => sum + each);
+    assertEquals(response.status, 502);
+    assertEquals(response.headers.get("x-xrouter-attempts"), String(made));
+    assertEquals((await response.json()).error.code, "upstream_unavailable");
+    assertEquals(failing.map((vendor) => vendor.calls), calls);
+    const { state, status, target } = await kernel.ended();
+    assertEquals([state, status], ["failed", 502]);
+    assertEquals(target?.provider, calls[2] === 0 ? "second" : "third");
+  }
 });
 
 Deno.test("Kernel does not wait for a try that would come too late", async () => {

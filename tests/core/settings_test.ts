@@ -88,3 +88,14 @@ Deno.test("withoutSecrets strikes out every place where a secret stands", () => 
   assertEquals(withoutSecrets("nothing", schema, { key: "" }), "nothing");
   assertEquals(withoutSecrets("nothing", schema, {}), "nothing");
 });
+
+Deno.test("readSettings refuses a secret that no header can carry, without telling it", () => {
+  const schema = z.strictObject({
+    key: setting("MY_KEY", z.string().optional(), "A key", { secret: true }),
+  });
+  for (const key of ["CAN\nARY", "CANARY-ключ", "CAN ARY", "CANARY\u0000"]) {
+    const { problems } = readSettings(schema, { env: { MY_KEY: key }, file: {}, at: "x" });
+    assertEquals(problems.map(({ at }) => at), ["MY_KEY"], key);
+    assertEquals(JSON.stringify(problems).includes("ARY"), false, key);
+  }
+});

@@ -1,0 +1,122 @@
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { openDatabase } from "../../core/store/database.ts";
+import { inFolder, spawnXrouter } from "./xrouter.ts";
+
+/** What a process writes to its log. */
+class LogReader {
+  readonly #reader: ReadableStreamDefaultReader<string>;
+  #text = "";
+
+  constructor(stream: ReadableStream<Uint8Array<ArrayBuffer>>) {
+    this.#reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  }
+
+  /** Reads until the log matches. */
+  async until(pattern: RegExp): Promise<void> {
+    while (!pattern.test(this.#text) && await this.#more());
+  }
+
+  /** Reads to the end. */
+  async rest(): Promise<string> {
+    while (await this.#more());
+    return this.#text;
+  }
+
+  async #more(): Promise<boolean> {
+    const { value, done } = await this.#reader.read();
+    this.#text += value ?? "";
+    return !done;
+  }
+}
+
+/** A running server: its address, its first key, and its process. */
+async function serve(folder: string, env: Record<string, string> = {}) {
+  const child = spawnXrouter(folder, ["start"], { PORT: "0", ...env });
+  const log = new LogReader(child.stderr);
+  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
+  let printed = "";
+  while (!/^ {2}curl/m.test(printed)) {
+    const { value, done } = await reader.read();
+    if (done) throw new Error(`It ended: ${await log.rest()}`);
+    printed += value;
+  }
+  const rest = (async () => {
+    while (!(await reader.read()).done);
+  })();
+  return {
+    child,
+    log,
+    chat: (body: object) =>
+      fetch(`${/listens on (\S+)/.exec(printed)![1]}/v1/chat/completions`, {
+        method: "POST",
+        headers: {
+          authorization: `Bearer ${/^ {2}(xr-\S+)$/m.exec(printed)![1]}`,
+          "content-type": "application/json",
+        },
+        body: JSON.stringify(body),
+      }),
+    async ended() {
+      const { code } = await child.status;
+      await rest;
+      return { code, log: await log.rest() };
+    },
+  };
+}
+
+const slow = {
+  model: "echo-slow",
+  stream: true,
+  messages: [{ role: "user", content: "one two three four" }],
+};
+
+async function rowsIn(folder: string): Promise<unknown[]> {
+  const database = await openDatabase({ url: `file:${folder}/data/xrouter.db` });
+  const { rows } = await database.execute("SELECT state, status, output_tokens FROM usage");
+  database.close();
+  return rows.map((row) => ({ ...row }));
+}
+
+for (const signal of ["SIGTERM", "SIGINT"] as const) {
+  Deno.test(`start lets a running stream finish at ${signal}, records it and exits 0`, () =>
+    inFolder(async (folder) => {
+      const server = await serve(folder);
+      const response = await server.chat(slow);
+      server.child.kill(signal);
+      const text = await response.text();
+      assertStringIncludes(text, '"content":" four"');
+      assertMatch(text, /data: \[DONE\]\n\n$/);
+      const { code, log } = await server.ended();
+      assertEquals(code, 0, log);
+      assertEquals(await rowsIn(folder), [{ state: "completed", status: 200, output_tokens: 4 }]);
+    }));
+}
+
+Deno.test("start ends a stream whose time has passed, with an error frame and its row", () =>
+  inFolder(async (folder) => {
+    const server = await serve(folder, { XROUTER_STOP_SECONDS: "0" });
+    const response = await server.chat(slow);
+    server.child.kill("SIGTERM");
+    const text = await response.text();
+    assertStringIncludes(text, '"code":"unavailable"');
+    assertEquals(text.includes("[DONE]"), false);
+    const { code, log } = await server.ended();
+    assertEquals(code, 0, log);
+    const [row] = await rowsIn(folder) as { state: string; status: number }[];
+    assertEquals([row!.state, row!.status], ["failed", 200]);
+  }));
+
+Deno.test("start ends at once when it is told twice", () =>
+  inFolder(async (folder) => {
+    const server = await serve(folder);
+    const response = await server.chat({
+      ...slow,
+      messages: [{ role: "user", content: "a ".repeat(500) }],
+    });
+    server.child.kill("SIGTERM");
+    // It would run for a minute.
+    await server.log.until(/"stopping"/);
+    server.child.kill("SIGTERM");
+    const { code } = await server.ended();
+    assertEquals(code, 1);
+    await response.text().catch(() => {});
+  }));

@@ -1,0 +1,121 @@
+import { assertEquals, assertLess, assertStringIncludes } from "@std/assert";
+import type { Hooks } from "../../core/plugin.ts";
+import { startKernel } from "../support/kernel.ts";
+import { ask, startRouter } from "../support/router.ts";
+import { dropIn } from "../support/drop_in.ts";
+import { delta, ending, startUpstream, streamed, wholeAnswer } from "../support/upstream.ts";
+
+const never = new Promise<never>(() => {});
+const route = { timeouts: { firstByte: 40, total: 80 } };
+
+Deno.test("Kernel ends a try whose provider heeds no signal, and asks the next", async () => {
+  const deaf = { name: "deaf", baseUrl: "http://deaf.invalid", fetch: () => never };
+  await using upstream = startUpstream(() => wholeAnswer("from the next"));
+  const next = { name: "next", baseUrl: upstream.url };
+  await using kernel = startKernel({ providers: [deaf, next], route });
+  const response = await kernel.chat(ask("deaf/m", "hi", { models: ["next/m"] }));
+  assertEquals((await response.json()).choices[0].message.content, "from the next");
+  await using alone = startKernel({ providers: [deaf], route });
+  const refused = await alone.chat(ask("deaf/m"));
+  assertEquals([refused.status, (await refused.json()).error.code], [504, "timeout"]);
+});
+
+Deno.test("Kernel ends a try that hangs in onAttempt or in encode", async () => {
+  const provider = { name: "vendor", baseUrl: "http://127.0.0.1:1", encode: () => never };
+  await using encoding = startKernel({ providers: [provider], route });
+  const refused = await encoding.chat(ask("vendor/m"));
+  assertEquals([refused.status, (await refused.json()).error.code], [504, "timeout"]);
+  const hooks: Hooks = { onAttempt: () => never };
+  await using upstream = startUpstream(() => wholeAnswer());
+  await using hanging = startKernel({
+    providers: [{ name: "vendor", baseUrl: upstream.url }],
+    plugins: [{ hooks }],
+    route,
+  });
+  const response = await hanging.chat(ask("vendor/m"));
+  assertEquals([response.status, (await response.json()).error.code], [504, "timeout"]);
+  assertEquals(upstream.seen.length, 0);
+});
+
+Deno.test("Kernel's drain ends although hooks hang, and says so", async () => {
+  for (const moment of ["onRequest", "onFinish"] as const) {
+    const reached = Promise.withResolvers<void>();
+    const held = Promise.withResolvers<void>();
+    const hooks: Hooks = {
+      [moment]: () => {
+        reached.resolve();
+        return held.promise;
+      },
+    };
+    await using upstream = startUpstream(() => wholeAnswer());
+    await using kernel = startKernel({
+      providers: [{ name: "vendor", baseUrl: upstream.url }],
+      plugins: [{ hooks }],
+    });
+    const asked = kernel.chat(ask("vendor/m"));
+    await reached.promise;
+    await kernel.kernel.drain(0);
+    assertEquals(kernel.outcomes.length, 1, moment);
+    const lines = kernel.log.map(({ message }) => message);
+    assertEquals(lines.filter((line) => String(line).includes("hangs")).length, 1, moment);
+    held.resolve();
+    await (await asked).body?.cancel();
+  }
+});
+
+Deno.test("a provider's broken list of models concerns nobody else", async () => {
+  const provider = (name: string, list: string) => `
+import { defineProvider } from "xrouter/provider";
+export default defineProvider({
+  name: "${name}",
+  baseUrl: "https://${name}.invalid/v1",
+  authorize: () => ({}),
+  listModels: ${list},
+});`;
+  await using folder = await dropIn({
+    "number.ts": provider("number", "() => Promise.resolve(42 as unknown as string[])"),
+    "throws.ts": provider("throws", "() => { throw new Error('no list'); }"),
+    "mixed.ts": provider("mixed", "() => Promise.resolve([7, 'real'] as string[])"),
+  });
+  await using router = await startRouter({ XROUTER_PROVIDERS_DIR: folder.path });
+  const { data } = await (await router.get("/v1/models")).json();
+  const ids = data.map(({ id }: { id: string }) => id);
+  assertEquals(ids.filter((id: string) => !id.startsWith("echo/")), ["mixed/real"]);
+  const known = await router.chat(ask("echo"));
+  assertEquals([known.status, (await known.json()).model], [200, "echo"]);
+  const unknown = await router.chat(ask("nobody-has-it"));
+  assertEquals([unknown.status, (await unknown.json()).error.code], [404, "no_route"]);
+});
+
+Deno.test("an answer that is no chat completion falls back, streamed or not", async () => {
+  for (const body of ['{"id":"x"}', '{"choices":null}', '{"choices":[null]}', "[]", "7"]) {
+    for (const stream of [false, true]) {
+      await using vendor = startUpstream(() =>
+        new Response(body, { headers: { "content-type": "application/json" } })
+      );
+      await using router = await startRouter(vendor.env);
+      const response = await router.chat(ask("openai/m", "hi", { stream, models: ["echo"] }));
+      assertEquals(response.headers.get("x-xrouter-provider"), "echo", `${body} ${stream}`);
+      await response.body?.cancel();
+    }
+  }
+});
+
+Deno.test("a vendor's media type may be written in any case, and a redirect is not followed", async () => {
+  await using vendor = startUpstream((_seen, number) =>
+    number === 1
+      ? new Response([delta("one"), ...ending()].join(""), {
+        headers: { "content-type": "Text/Event-Stream; Charset=UTF-8" },
+      })
+      : number === 2
+      ? new Response(null, { status: 307, headers: { location: "http://127.0.0.1:1/" } })
+      : streamed(delta("three"), ...ending())
+  );
+  await using router = await startRouter(vendor.env);
+  const text = await (await router.chat(ask("openai/m", "hi", { stream: true }))).text();
+  assertStringIncludes(text, '"content":"one"');
+  const redirected = await router.chat(ask("openai/m", "hi", { stream: true }));
+  assertEquals(redirected.status, 502);
+  assertStringIncludes((await redirected.json()).error.message, "HTTP 307");
+  assertLess(vendor.seen.length, 3);
+});
