@@ -25,7 +25,7 @@ export class Flight {
    * @param source Its body, or why there is none.
    */
   constructor(request: Request, source: Uint8Array | RouterError) {
-    this.x = new LiveExchange(request, source, () => this.#leave());
+    this.x = new LiveExchange(request, source, () => this.leave());
   }
 
   /** The client has gone. */
@@ -50,8 +50,9 @@ export class Flight {
     this.onStop?.(reason);
   }
 
-  #leave(): void {
-    if (this.finished) return;
+  /** Notes that the client has gone. */
+  leave(): void {
+    if (this.finished || this.#gone) return;
     this.#gone = true;
     this.onGone?.();
   }

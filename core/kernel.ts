@@ -19,6 +19,7 @@ import { answerHeaders, errorResponse } from "./response.ts";
 import { Tally } from "./tally.ts";
 import { countInput, type Encoding, loadTokenizer } from "./tokens.ts";
 import { Upstream } from "./upstream.ts";
+import { waitingStream } from "./waiting_stream.ts";
 
 /** Times and places that the kernel works with. */
 export interface KernelOptions {
@@ -72,15 +73,7 @@ export class Kernel {
     try {
       return await this.#answer(flight);
     } catch (thrown) {
-      const error = flight.gone ? clientClosed(thrown) : toRouterError(thrown, "kernel");
-      flight.onStop?.(error);
-      // An answer that had begun is settled by its relay, with what it used.
-      if (!flight.relayed) {
-        const failed = x.attempts.length > 0 ? "failed" : "refused";
-        const state = error.code === "aborted" ? "aborted" : failed;
-        void this.#finish(flight, { state, status: error.status, error });
-      }
-      return errorResponse(x, error);
+      return errorResponse(x, this.#giveUp(flight, thrown));
     } finally {
       x.answered();
     }
@@ -139,8 +132,43 @@ export class Kernel {
         param: "model",
       });
     }
-    const answer = await askTargets(flight, route, { ...this.#o, hooks: this.#hooks });
-    return await this.#relay(flight, answer, route);
+    const asked = askTargets(flight, route, { ...this.#o, hooks: this.#hooks })
+      .then((answer) => this.#relay(flight, answer, route));
+    return stream === true ? await this.#orWait(flight, asked) : await asked;
+  }
+
+  /**
+   * The answer, or after some silence a stream that waits for it with comments. From then on the
+   * status has gone out: what fails is an error frame, but other targets are still asked.
+   */
+  async #orWait(flight: Flight, asked: Promise<Response>): Promise<Response> {
+    const { keepAliveMs } = this.#o;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const silence = new Promise<undefined>((resolve) => {
+      timer = setTimeout(() => resolve(undefined), keepAliveMs);
+    });
+    const response = await Promise.race([asked, silence]).finally(() => clearTimeout(timer));
+    if (response !== undefined) return response;
+    const stream = waitingStream({
+      answer: asked.then(({ body }) => body!),
+      keepAliveMs,
+      onGone: () => flight.leave(),
+      onFailure: (reason) => this.#giveUp(flight, reason, 200),
+    });
+    return new Response(stream, { headers: answerHeaders(flight.x, true, false) });
+  }
+
+  /** Ends an exchange that failed before its answer began. @returns What the client reads. */
+  #giveUp(flight: Flight, thrown: unknown, status?: number): RouterError {
+    const error = flight.gone ? clientClosed(thrown) : toRouterError(thrown, "kernel");
+    flight.onStop?.(error);
+    // An answer that had begun is settled by its relay, with what it used.
+    if (!flight.relayed) {
+      const failed = flight.x.attempts.length > 0 ? "failed" : "refused";
+      const state = error.code === "aborted" ? "aborted" : failed;
+      void this.#finish(flight, { state, status: status ?? error.status, error });
+    }
+    return error;
   }
 
   /** Hands the answer to the client, and settles when it is over. */

@@ -8,13 +8,12 @@ import { isUsageOnly, type WireUsage } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
 import type { Deadline } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
+import { doneFrame, errorFrame, keepAliveFrame } from "./frames.ts";
 import { concat } from "./sse.ts";
 import type { Tally } from "./tally.ts";
 import type { Group, Upstream } from "./upstream.ts";
 
 const encoder = new TextEncoder();
-const doneFrame = encoder.encode("data: [DONE]\n\n");
-const keepAliveFrame = encoder.encode(": keep-alive\n\n");
 
 /** How an answer ended. */
 export interface RelayEnd {
@@ -182,11 +181,9 @@ export class Relay {
     this.#settle({ state });
   }
 
-  /** An unfinished answer never looks finished: an error frame, and no `[DONE]`. */
   #fail(error: RouterError): void {
     if (!this.#gone) {
-      const frame = { ...error.body(), choices: [{ index: 0, delta: {}, finish_reason: "error" }] };
-      this.#send(encoder.encode(`data: ${JSON.stringify(frame)}\n\n`));
+      this.#send(errorFrame(error));
       this.#close();
     }
     void this.#o.upstream.cancel();

@@ -21,9 +21,14 @@ const streamHeaders = {
 /**
  * The headers of an answer.
  *
+ * @param begun Somebody has begun to answer, and so it is known who.
  * @throws {RouterError} `internal` when a plugin set what cannot be sent as a header (RFC 9110 §5).
  */
-export function answerHeaders(x: LiveExchange, streamed: boolean): Record<string, string> {
+export function answerHeaders(
+  x: LiveExchange,
+  streamed: boolean,
+  begun: boolean = true,
+): Record<string, string> {
   for (const name in x.replyHeaders) {
     const value = x.replyHeaders[name]!;
     if (
@@ -36,7 +41,7 @@ export function answerHeaders(x: LiveExchange, streamed: boolean): Record<string
   }
   return {
     ...x.replyHeaders,
-    ...attemptHeaders(x),
+    ...(begun ? attemptHeaders(x) : {}),
     ...(streamed ? streamHeaders : wholeHeaders),
   };
 }

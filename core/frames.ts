@@ -1,0 +1,20 @@
+/**
+ * The frames of a stream that XRouter writes itself.
+ *
+ * @module
+ */
+import type { RouterError } from "./errors.ts";
+
+const encoder = new TextEncoder();
+
+/** The end of a complete answer. */
+export const doneFrame: Uint8Array = encoder.encode("data: [DONE]\n\n");
+
+/** A comment, which clients pass over. */
+export const keepAliveFrame: Uint8Array = encoder.encode(": keep-alive\n\n");
+
+/** The end of an answer that broke off: an error, and no `[DONE]`, so that it never looks finished. */
+export function errorFrame(error: RouterError): Uint8Array {
+  const frame = { ...error.body(), choices: [{ index: 0, delta: {}, finish_reason: "error" }] };
+  return encoder.encode(`data: ${JSON.stringify(frame)}\n\n`);
+}
