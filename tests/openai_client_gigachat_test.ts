@@ -1,0 +1,111 @@
+import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import OpenAI from "openai";
+import { startFakeGigachat } from "./support/fake_gigachat.ts";
+import { clientOf } from "./support/openai_client.ts";
+import { startRouter } from "./support/router.ts";
+
+const model = "gigachat/GigaChat-2";
+const question = [{ role: "user" as const, content: "Какая погода в Москве?" }];
+const weather = {
+  type: "function" as const,
+  function: {
+    name: "weather.now",
+    description: "Погода",
+    parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
+  },
+};
+
+Deno.test("the openai client talks to GigaChat through the router, and is charged in roubles", async () => {
+  await using fake = await startFakeGigachat();
+  const usage = { prompt_tokens: 17, completion_tokens: 3, precached_prompt_tokens: 2 };
+  fake.reply = () => ({ content: "Ясно, +5.", usage });
+  await using router = await startRouter(fake.env);
+  const client = clientOf(router);
+  const whole = await client.chat.completions.create({ model, messages: question });
+  assertEquals(whole.choices[0]!.message.content, "Ясно, +5.");
+  assertEquals([whole.usage!.prompt_tokens, whole.usage!.total_tokens], [19, 22]);
+  assertEquals(whole.usage!.prompt_tokens_details!.cached_tokens, 2);
+  const stream = await client.chat.completions.create({
+    model,
+    messages: question,
+    stream: true,
+    stream_options: { include_usage: true },
+  });
+  let text = "";
+  let reported: OpenAI.CompletionUsage | null | undefined;
+  for await (const { choices, usage } of stream) {
+    text += choices[0]?.delta.content ?? "";
+    reported = usage ?? reported;
+  }
+  assertEquals([text, reported?.prompt_tokens], ["Ясно, +5.", 19]);
+  // 65 roubles a million, cached tokens free: 17 + 3 tokens are 1,300 millionths.
+  for (const row of await router.usage()) {
+    assertEquals([row.provider, row.input_tokens, row.output_tokens, row.cached_tokens], [
+      "gigachat",
+      19,
+      3,
+      2,
+    ]);
+    assertEquals([row.estimated, row.cost, row.currency, row.price_input], [
+      0,
+      1300,
+      "RUB",
+      65_000_000,
+    ]);
+  }
+  assertEquals(fake.tokensIssued, 1);
+});
+
+Deno.test("the openai client runs a tool loop on GigaChat, streamed and not", async () => {
+  await using fake = await startFakeGigachat();
+  // The name goes out as GigaChat takes it, and comes back as the client wrote it.
+  fake.reply = ({ messages, functions }) =>
+    messages.at(-1)!.role === "function"
+      ? { content: `Сказано: ${messages.at(-1)!.content}` }
+      : { functionCall: { name: functions![0]!.name, arguments: { city: "Москва" } } };
+  await using router = await startRouter(fake.env);
+  const client = clientOf(router);
+  for (const streamed of [false, true]) {
+    const params = { model, messages: question, tools: [weather] };
+    const called = streamed
+      ? await client.chat.completions.stream(params).finalChatCompletion()
+      : await client.chat.completions.create(params);
+    const { message, finish_reason } = called.choices[0]!;
+    assertEquals(finish_reason, "tool_calls");
+    const call = message.tool_calls![0]!;
+    assert(call.type === "function");
+    assertEquals([call.function.name, call.function.arguments], [
+      "weather.now",
+      '{"city":"Москва"}',
+    ]);
+    const told = await client.chat.completions.create({
+      ...params,
+      messages: [...question, message, {
+        role: "tool",
+        tool_call_id: call.id,
+        content: "+5, ясно",
+      }],
+    });
+    assertEquals(told.choices[0]!.message.content, 'Сказано: {"result":"+5, ясно"}');
+  }
+});
+
+Deno.test("GigaChat's faults reach the openai client as the errors they are", async () => {
+  await using fake = await startFakeGigachat();
+  await using router = await startRouter({ ...fake.env, XROUTER_RETRIES: "0" });
+  const client = clientOf(router);
+  const ask = (rest: object = {}) =>
+    client.chat.completions.create({ model, messages: question, ...rest });
+  fake.failNext("chat", { status: 429, body: '{"status":429,"message":"Too many requests"}' });
+  assertInstanceOf(await assertRejects(() => ask()), OpenAI.RateLimitError);
+  fake.failNext("chat", { status: 402, body: '{"status":402,"message":"Payment Required"}' });
+  const unpaid = await assertRejects(() => ask(), OpenAI.APIError);
+  assertEquals([unpaid.status, unpaid.code], [502, "upstream_rejected"]);
+  const unknown = await assertRejects(() => ask({ model: "gigachat/Nope" }), OpenAI.APIError);
+  assertEquals([unknown.status, unknown.code], [502, "upstream_rejected"]);
+  const refused = await assertRejects(() => ask({ stop: ["x"] }), OpenAI.BadRequestError);
+  assertEquals([refused.status, refused.param], [400, "stop"]);
+  fake.expireTokens();
+  assertEquals((await ask()).choices.length, 1);
+  assertEquals(fake.tokensIssued, 2);
+});
