@@ -131,7 +131,10 @@ export class Relay {
         deadline.expect(Infinity, "the whole answer");
         if (group === undefined) return await this.#finish();
         const bytes = this.#process(group);
-        if (bytes !== undefined && !this.#gone) return this.#send(bytes);
+        if (bytes === undefined) continue;
+        this.#send(bytes);
+        // To send may be what tells that the client has gone: then nobody else goes on.
+        if (!this.#gone) return;
       }
     } catch (error) {
       this.#fail(toRouterError(error, "relay"));

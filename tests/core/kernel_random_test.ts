@@ -119,65 +119,67 @@ async function visit(
   }
 }
 
-Deno.test("Kernel settles each exchange once and truly, whatever happens", async () => {
-  const random = seededRandom();
-  const ends = new Map<string, Outcome[]>();
-  const witness: Hooks = {
-    onFinish: (x, outcome) => void ends.set(x.id, [...ends.get(x.id) ?? [], outcome]),
-  };
-  await using upstream = startUpstream((seen) => behave(random, seen));
-  const providers = (["cancel", "drain"] as const).map((onAbort) => ({
-    name: onAbort,
-    baseUrl: upstream.url,
-    onAbort,
-  }));
-  await using kernel = startKernel({
-    providers,
-    plugins: [
-      { hooks: witness },
-      { name: "strict", hooks: moody(random) },
-      { name: "lax", onError: "skip", hooks: moody(random) },
-      { hooks: witness },
-    ],
-    route: { retries: 1, timeouts: { firstByte: 60, idle: 60, total: 400 } },
-    drainMs: 60,
-    keepAliveMs: 4,
+for (const keepAliveMs of [4, 10_000]) {
+  Deno.test(`Kernel settles each exchange once and truly, comments after ${keepAliveMs} ms`, async () => {
+    const random = seededRandom();
+    const ends = new Map<string, Outcome[]>();
+    const witness: Hooks = {
+      onFinish: (x, outcome) => void ends.set(x.id, [...ends.get(x.id) ?? [], outcome]),
+    };
+    await using upstream = startUpstream((seen) => behave(random, seen));
+    const providers = (["cancel", "drain"] as const).map((onAbort) => ({
+      name: onAbort,
+      baseUrl: upstream.url,
+      onAbort,
+    }));
+    await using kernel = startKernel({
+      providers,
+      plugins: [
+        { hooks: witness },
+        { name: "strict", hooks: moody(random) },
+        { name: "lax", onError: "skip", hooks: moody(random) },
+        { hooks: witness },
+      ],
+      route: { retries: 1, timeouts: { firstByte: 60, idle: 60, total: 400 } },
+      drainMs: 60,
+      keepAliveMs,
+    });
+    const sights: (Sight | undefined)[] = [];
+    for (let round = 0; round < 5; round++) {
+      sights.push(
+        ...await Promise.all(Array.from({ length: 40 }, () => {
+          const model = `${providers[random(2)]!.name}/m`;
+          const models = random(3) === 0 ? ["drain/second"] : undefined;
+          const options = random(2) === 0 ? { stream_options: { include_usage: true } } : {};
+          const body = ask(model, "hi", { stream: random(3) > 0, ...options, models });
+          return visit(random, (init) => kernel.chat(body, init));
+        })),
+      );
+    }
+    await kernel.kernel.drain(2_000);
+    assertEquals(kernel.kernel.running, 0);
+    for (const [id, outcomes] of ends) {
+      // Two witnesses, one truth.
+      assertEquals(outcomes.length, 2, id);
+      assertEquals(outcomes[0], outcomes[1]);
+      const { state, status, error, usage } = outcomes[0]!;
+      const told = JSON.stringify(outcomes[0]);
+      assertEquals(error === undefined || state !== "completed", true, told);
+      assertEquals(usage === undefined || (usage.output >= 0 && usage.input >= 0), true, told);
+      assertEquals(status === 499 ? state === "aborted" : true, true, told);
+    }
+    const left = sights.filter((sight) => sight === undefined).length;
+    const seen = sights.filter((sight) => sight !== undefined);
+    for (const { id, status, text } of seen) {
+      const { state, status: recorded, error } = ends.get(id)![0]!;
+      const told = `${id}: ${state} ${recorded} ${error?.code} ${status} ${text}`;
+      assertEquals(status, recorded, told);
+      const isStream = text!.includes("data: ");
+      const looksDone = isStream ? text!.endsWith(done) : status === 200;
+      assertEquals(looksDone, state === "completed", told);
+      if (isStream) assertEquals(text!.includes("[DONE]"), state === "completed", told);
+    }
+    // Those that left may have done so before their request arrived.
+    assertEquals(ends.size >= seen.length && ends.size <= seen.length + left, true);
   });
-  const sights: (Sight | undefined)[] = [];
-  for (let round = 0; round < 8; round++) {
-    sights.push(
-      ...await Promise.all(Array.from({ length: 40 }, () => {
-        const model = `${providers[random(2)]!.name}/m`;
-        const models = random(3) === 0 ? ["drain/second"] : undefined;
-        const options = random(2) === 0 ? { stream_options: { include_usage: true } } : {};
-        const body = ask(model, "hi", { stream: random(3) > 0, ...options, models });
-        return visit(random, (init) => kernel.chat(body, init));
-      })),
-    );
-  }
-  await kernel.kernel.drain(2_000);
-  assertEquals(kernel.kernel.running, 0);
-  for (const [id, outcomes] of ends) {
-    // Two witnesses, one truth.
-    assertEquals(outcomes.length, 2, id);
-    assertEquals(outcomes[0], outcomes[1]);
-    const { state, status, error, usage } = outcomes[0]!;
-    const told = JSON.stringify(outcomes[0]);
-    assertEquals(error === undefined || state !== "completed", true, told);
-    assertEquals(usage === undefined || (usage.output >= 0 && usage.input >= 0), true, told);
-    assertEquals(status === 499 ? state === "aborted" : true, true, told);
-  }
-  const left = sights.filter((sight) => sight === undefined).length;
-  const seen = sights.filter((sight) => sight !== undefined);
-  for (const { id, status, text } of seen) {
-    const { state, status: recorded, error } = ends.get(id)![0]!;
-    const told = `${id}: ${state} ${recorded} ${error?.code} ${status} ${text}`;
-    assertEquals(status, recorded, told);
-    const isStream = text!.includes("data: ");
-    const looksDone = isStream ? text!.endsWith(done) : status === 200;
-    assertEquals(looksDone, state === "completed", told);
-    if (isStream) assertEquals(text!.includes("[DONE]"), state === "completed", told);
-  }
-  // Those that left may have done so before their request arrived.
-  assertEquals(ends.size >= seen.length && ends.size <= seen.length + left, true);
-});
+}

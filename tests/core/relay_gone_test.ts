@@ -2,6 +2,7 @@ import { assertEquals, assertLess } from "@std/assert";
 import type { Hooks } from "../../core/plugin.ts";
 import { startKernel } from "../support/kernel.ts";
 import { LeavingClient, watchClient } from "../support/leaving_client.ts";
+import { seededRandom } from "../support/random.ts";
 import { ask } from "../support/router.ts";
 import { delta, ending, Script, startUpstream } from "../support/upstream.ts";
 
@@ -129,3 +130,40 @@ Deno.test("Relay ends the call of a client that had stopped reading and leaves",
   await cancelled.promise;
   assertEquals((await kernel.ended()).state, "aborted");
 });
+
+for (const onAbort of ["cancel", "drain"] as const) {
+  Deno.test(`Relay notices a client that leaves just when it is sent something, ${onAbort}`, async () => {
+    // Then it is the sending that tells, and not an event that comes by itself.
+    const random = seededRandom();
+    const drips: Promise<void>[] = [];
+    await using upstream = startUpstream(({ closed }) => {
+      const script = new Script();
+      let open = true;
+      void closed.then(() => open = false);
+      const drip = async () => {
+        while (open) {
+          await script.send(opened);
+          await new Promise((resolve) => setTimeout(resolve, random(3)));
+        }
+      };
+      drips.push(drip().catch(() => {}));
+      return script.response();
+    });
+    const provider = { name: "vendor", baseUrl: upstream.url, onAbort };
+    await using kernel = startKernel({ providers: [provider], route: endless, drainMs: 40 });
+    const visits = 200;
+    for (let visit = 0; visit < visits; visit += 20) {
+      await Promise.all(Array.from({ length: 20 }, async () => {
+        const client = new LeavingClient((init) =>
+          kernel.chat(ask("vendor/m", "hi", { stream: true }), init)
+        );
+        await client.readUntil("one two three");
+        await new Promise((resolve) => setTimeout(resolve, random(12)));
+        client.leave();
+      }));
+    }
+    await kernel.ended(visits);
+    await Promise.all(drips);
+    assertEquals(kernel.outcomes.map(({ state }) => state), Array(visits).fill("aborted"));
+  });
+}
