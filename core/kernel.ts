@@ -15,7 +15,7 @@ import { HookRunner, type InstalledPlugin } from "./hooks.ts";
 import type { Log } from "./log.ts";
 import type { Outcome, Route, Usage } from "./plugin.ts";
 import { Relay, type RelayEnd } from "./relay.ts";
-import { answerHeaders, errorResponse } from "./response.ts";
+import { checkReplyHeaders, errorResponse, streamResponse, wholeResponse } from "./response.ts";
 import { Tally } from "./tally.ts";
 import { countInput, type Encoding, loadTokenizer } from "./tokens.ts";
 import { Upstream } from "./upstream.ts";
@@ -149,13 +149,14 @@ export class Kernel {
     });
     const response = await Promise.race([asked, silence]).finally(() => clearTimeout(timer));
     if (response !== undefined) return response;
+    checkReplyHeaders(flight.x);
     const stream = waitingStream({
       answer: asked.then(({ body }) => body!),
       keepAliveMs,
       onGone: () => flight.leave(),
       onFailure: (reason) => this.#giveUp(flight, reason, 200),
     });
-    return new Response(stream, { headers: answerHeaders(flight.x, true, false) });
+    return streamResponse(flight.x, stream, false);
   }
 
   /** Ends an exchange that failed before its answer began. @returns What the client reads. */
@@ -181,8 +182,8 @@ export class Kernel {
     const { catalog, drainMs, keepAliveMs, log } = this.#o;
     flight.onStop = (reason) => deadline.abort(reason);
     const streamed = x.body.stream === true;
-    // Now: what a plugin set may be no header, and nothing has begun yet.
-    const headers = answerHeaders(x, streamed);
+    // Now, while nothing has begun.
+    checkReplyHeaders(x);
     const target = attempt?.target;
     const encoding = target?.facts.encoding ?? defaultEncoding;
     const tally = new Tally(encoding);
@@ -213,7 +214,9 @@ export class Kernel {
     // The client may have left while the first chunk was awaited.
     const unseen = flight.gone;
     if (unseen) relay.clientGone();
-    return new Response(streamed ? relay.stream() : await relay.whole(), { headers });
+    return streamed
+      ? streamResponse(x, relay.stream(), true)
+      : wholeResponse(x, await relay.whole());
   }
 
   async #settle(

@@ -97,7 +97,8 @@ export class Relay {
         );
         if (this.#gone) this.#wake();
       },
-      pull: () => this.#pump(),
+      // To one that left before there was a stream, the answer is being read on already.
+      pull: () => this.#pumping ? undefined : this.#pump(),
       cancel: () => this.clientGone(),
     }, { highWaterMark: 0 });
   }

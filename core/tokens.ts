@@ -125,29 +125,38 @@ async function load(encoding: Encoding): Promise<Tokenizer> {
   };
 }
 
-/** Texts that were counted last: a chat sends its system prompt and its history with every turn. */
+/**
+ * Texts that were counted last: a chat sends its system prompt and its history with every turn. The
+ * newer half of them and the older: a map that loses its oldest entry with each new one takes time in
+ * proportion to its size.
+ */
 class TextCounts {
-  /** UTF-16 units of all texts together: 8 MB at worst. */
-  static readonly #capacity = 4 * 1024 * 1024;
+  /** UTF-16 units of the texts of one half: 4 MB at worst. */
+  static readonly #capacity = 2 * 1024 * 1024;
   /** A longer text is not worth its room. */
   static readonly #longest = 64 * 1024;
 
-  readonly #counts = new Map<string, number>();
+  #newer = new Map<string, number>();
+  #older = new Map<string, number>();
   #units = 0;
 
   get(text: string): number | undefined {
-    return this.#counts.get(text);
+    const tokens = this.#newer.get(text);
+    if (tokens !== undefined) return tokens;
+    const old = this.#older.get(text);
+    if (old !== undefined) this.set(text, old);
+    return old;
   }
 
   set(text: string, tokens: number): void {
     if (text.length > TextCounts.#longest) return;
-    this.#counts.set(text, tokens);
-    this.#units += text.length;
-    for (const [oldest] of this.#counts) {
-      if (this.#units <= TextCounts.#capacity) break;
-      this.#counts.delete(oldest);
-      this.#units -= oldest.length;
+    if (this.#units + text.length > TextCounts.#capacity) {
+      this.#older = this.#newer;
+      this.#newer = new Map();
+      this.#units = 0;
     }
+    this.#newer.set(text, tokens);
+    this.#units += text.length;
   }
 }
 

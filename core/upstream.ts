@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { ByteReader } from "./byte_reader.ts";
 import { type ChatReply, toEvents } from "./chat.ts";
 import { Chunk, parseReply } from "./chunk.ts";
 import { RouterError } from "./errors.ts";
@@ -75,7 +76,7 @@ export class Upstream {
   /** An answer that is a stream of events. */
   static stream(response: Response, options: StreamOptions): Upstream {
     const { signal } = options;
-    const reader = response.body!.getReader();
+    const reader = new ByteReader(response.body!);
     const cutter = new EventCutter();
     let ended = false;
     const cancel = () => reader.cancel().catch(() => {});
@@ -85,11 +86,11 @@ export class Upstream {
       async () => {
         while (!ended && !upstream.#done && upstream.#fault === undefined) {
           try {
-            const { value, done } = await reader.read();
+            const bytes = await reader.read();
             signal.throwIfAborted();
-            ended = done;
-            const events = value === undefined ? lastEvent(cutter) : cutter.push(value);
-            const group = upstream.#group(events, options, value);
+            ended = bytes === undefined;
+            const events = bytes === undefined ? lastEvent(cutter) : cutter.push(bytes);
+            const group = upstream.#group(events, options, bytes);
             if (group.chunks.length > 0) return group;
           } catch (error) {
             throw signal.aborted ? signal.reason : unreadable(error);
@@ -102,7 +103,7 @@ export class Upstream {
         if (ended) return;
         const timer = setTimeout(cancel, finishMs);
         try {
-          while (!(await reader.read()).done);
+          while (await reader.read() !== undefined);
         } catch {
           // The answer is complete: how its connection ends does not matter.
         }
