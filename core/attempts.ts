@@ -66,17 +66,18 @@ export async function askTargets(
         body: bodyFor(x.body, target.model),
         headers: {},
       };
-      x.attempts.push(attempt);
       const deadline = new Deadline(end);
       try {
         const upstream = await ask(flight, attempt, transport, deadline, route, options);
         return { upstream, deadline, attempt };
       } catch (thrown) {
         deadline.stop();
-        failure = toRouterError(thrown, `provider "${target.provider}"`);
-        attemptFailed(x, attempt, failure, options.log);
-        if (flight.unwanted || performance.now() >= end) throw failure;
-        if (!failure.retry) break;
+        const error = toRouterError(thrown, `provider "${target.provider}"`);
+        attemptFailed(x, attempt, error, options.log);
+        // A target that cannot be paid is passed over: why the others failed says more.
+        if (error.code !== "insufficient_credits" || failure === undefined) failure = error;
+        if (flight.unwanted || performance.now() >= end) throw error;
+        if (!error.retry) break;
       }
     }
     if (failure !== undefined && !failure.fallback) throw failure;
@@ -104,6 +105,7 @@ async function ask(
     throw new RouterError("internal", reason);
   }
   flight.checkWanted();
+  flight.x.attempts.push(attempt);
   const { body, headers } = attempt;
   const opening = transport.open({ body, headers, signal: deadline.signal });
   try {

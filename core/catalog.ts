@@ -4,7 +4,9 @@
  * @module
  */
 import { RouterError } from "./errors.ts";
-import type { ModelFacts, Target } from "./model.ts";
+import type { DeclaredFacts, ModelFacts, Target } from "./model.ts";
+import { PriceBook, type PriceSource, type SourceTariff } from "./price_book.ts";
+import { toTariff } from "./tariff.ts";
 import type { Encoding } from "./tokens.ts";
 import type { Transport } from "./transport.ts";
 
@@ -36,7 +38,11 @@ export class Catalog {
   readonly providers: ReadonlyMap<string, Transport>;
   /** Names that stand for models, the first to be tried first. */
   readonly aliases: ReadonlyMap<string, readonly string[]>;
-  readonly #overrides: Readonly<Record<string, ModelFacts>>;
+  /** The models' prices. */
+  readonly prices: PriceBook;
+  readonly #overrides: Readonly<Record<string, DeclaredFacts>>;
+  /** What is declared of models beside their prices, by provider and model. */
+  readonly #facts = new Map<string, Map<string, ModelFacts>>();
   readonly #listings = new Map<string, Listing>();
 
   /**
@@ -48,7 +54,7 @@ export class Catalog {
    */
   constructor(
     providers: readonly Transport[],
-    overrides: Readonly<Record<string, ModelFacts>> = {},
+    overrides: Readonly<Record<string, DeclaredFacts>> = {},
     aliases: Readonly<Record<string, readonly string[]>> = {},
   ) {
     this.providers = new Map(
@@ -56,12 +62,32 @@ export class Catalog {
     );
     this.#overrides = overrides;
     this.aliases = new Map(Object.entries(aliases));
+    const declared: SourceTariff[] = [];
+    const note = (source: PriceSource, provider: string, model: string, facts: DeclaredFacts) => {
+      const { price, ...rest } = facts;
+      const models = this.#facts.get(provider) ?? new Map<string, ModelFacts>();
+      this.#facts.set(provider, models.set(model, { ...models.get(model), ...rest }));
+      if (price !== undefined) declared.push({ provider, model, source, tariff: toTariff(price) });
+    };
+    for (const { name, models } of providers) {
+      for (const [model, facts] of Object.entries(models)) note("provider", name, model, facts);
+    }
+    for (const [id, facts] of Object.entries(overrides)) {
+      const slash = id.indexOf("/");
+      note("file", id.slice(0, slash), id.slice(slash + 1), facts);
+    }
+    this.prices = new PriceBook(declared);
   }
 
-  /** One model of one provider, whether the vendor lists it or not. */
+  /** One model of one provider, whether the vendor lists it or not, with the price in force now. */
   target(provider: string, model: string): Target {
-    const own = this.providers.get(provider)?.models[model];
-    return { provider, model, facts: { ...own, ...this.#overrides[`${provider}/${model}`] } };
+    const declared = this.#facts.get(provider)?.get(model);
+    const price = this.prices.at(provider, model, Date.now());
+    return {
+      provider,
+      model,
+      facts: price === undefined ? { ...declared } : { ...declared, price },
+    };
   }
 
   /**
@@ -74,6 +100,7 @@ export class Catalog {
    * it, or its provider is not configured; the message says what to write or to set.
    */
   async resolve(names: readonly string[]): Promise<Target[]> {
+    await this.prices.refresh();
     const targets = new Map<string, Target>();
     let failure: unknown;
     for (const name of names.flatMap((each) => this.aliases.get(each) ?? [each])) {
@@ -109,9 +136,11 @@ export class Catalog {
     const first = this.aliases.get(name)?.[0] ?? name;
     const slash = first.indexOf("/");
     const named = this.providers.get(first.slice(0, Math.max(slash, 0)));
-    if (named !== undefined) return this.target(named.name, first.slice(slash + 1)).facts.encoding;
+    if (named !== undefined) {
+      return this.#facts.get(named.name)?.get(first.slice(slash + 1))?.encoding;
+    }
     const owner = this.#configured().find((each) => Object.hasOwn(each.models, first));
-    return owner && this.target(owner.name, first).facts.encoding;
+    return owner && this.#facts.get(owner.name)?.get(first)?.encoding;
   }
 
   /**
@@ -128,7 +157,7 @@ export class Catalog {
 
   /** Every model of every configured provider, as far as the vendors answer in time. */
   async models(): Promise<CatalogModel[]> {
-    await this.#refresh(listLifetime);
+    await Promise.all([this.prices.refresh(), this.#refresh(listLifetime)]);
     return this.#configured().flatMap((each) =>
       [...this.#idsOf(each)].map((model) => ({
         id: `${each.name}/${model}`,

@@ -258,6 +258,27 @@ export function textOf(reply: ChatReply): string {
   return text;
 }
 
+/** More tokens than any exchange has. */
+const maxTokens = 1_000_000_000;
+
+/** Whether a record can hold it as tokens: a vendor's slip must not make a row unwritable. */
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && value as number >= 0 && value as number <= maxTokens;
+}
+
+/**
+ * The tokens that a report names; `undefined` for what is no report. What it says of cached tokens
+ * counts only where it is a count.
+ */
+export function readUsage(
+  usage: WireUsage | null | undefined,
+): { input: number; output: number; cached: number } | undefined {
+  const { prompt_tokens: input, completion_tokens: output } = usage ?? {};
+  if (!isCount(input) || !isCount(output)) return undefined;
+  const cached = usage?.prompt_tokens_details?.cached_tokens;
+  return { input, output, cached: isCount(cached) ? cached : 0 };
+}
+
 /** Whether a stream's event only reports usage: OpenAI sends it last, with no choices. */
 export function isUsageOnly(reply: ChatReply): boolean {
   return Array.isArray(reply.choices) && reply.choices.length === 0 &&

@@ -5,7 +5,7 @@
  */
 import { parseEnv } from "node:util";
 import { z } from "zod";
-import { type ModelFacts, modelFactsSchema } from "./model.ts";
+import { type DeclaredFacts, declaredFactsSchema } from "./model.ts";
 import { commaList, type Problem, readSettings, setting } from "./settings.ts";
 
 const whole = (low: number, high: number) =>
@@ -94,7 +94,7 @@ const fileShape = z.strictObject({
   $schema: z.string().optional(),
   plugins: z.record(z.string(), z.unknown()).default({}),
   providers: z.record(z.string(), z.unknown()).default({}),
-  models: z.record(z.string().regex(/^[^/]+\/.+$/, 'must be "provider/model"'), modelFactsSchema)
+  models: z.record(z.string().regex(/^[^/]+\/.+$/, 'must be "provider/model"'), declaredFactsSchema)
     .default({}),
   aliases: z.record(
     z.string().min(1),
@@ -111,7 +111,7 @@ export interface ConfigFile {
   /** Settings by provider. */
   providers: Record<string, unknown>;
   /** Facts by `provider/model`, which win over the provider's own. */
-  models: Record<string, ModelFacts>;
+  models: Record<string, DeclaredFacts>;
   /** Names that stand for one model or for several, the first to be tried first. */
   aliases: Record<string, string[]>;
 }

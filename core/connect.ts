@@ -4,7 +4,7 @@
  * @module
  */
 import { z } from "zod";
-import { modelFactsSchema } from "./model.ts";
+import { declaredFactsSchema } from "./model.ts";
 import type { LoadedModule } from "./load.ts";
 import { explain } from "./pipeline.ts";
 import type { Provider } from "./provider.ts";
@@ -19,7 +19,7 @@ const providerShape = z.strictObject(
     baseUrl: z.url({ error: "must be a URL such as https://api.example.com/v1" }),
     settings: z.custom<z.ZodType>((value) => value instanceof z.ZodType, "must be a zod schema")
       .optional(),
-    models: z.record(z.string(), modelFactsSchema).optional(),
+    models: z.record(z.string(), declaredFactsSchema).optional(),
     onAbort: z.enum(["drain", "cancel"]).optional(),
     missing: method,
     listModels: method,

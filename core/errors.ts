@@ -34,7 +34,7 @@ export const errorTable = {
   context_length_exceeded: entry(400, "invalid_request_error", { fallback: true }),
   content_filter: entry(400, "invalid_request_error"),
   unauthorized: entry(401, "authentication_error"),
-  insufficient_credits: entry(402, "insufficient_quota"),
+  insufficient_credits: entry(402, "insufficient_quota", { fallback: true }),
   forbidden: entry(403, "permission_error"),
   no_route: entry(404, "invalid_request_error"),
   not_found: entry(404, "invalid_request_error"),

@@ -7,6 +7,7 @@ import { type ChatBody, parseChatBody } from "./chat.ts";
 import { type RouterError, toRouterError } from "./errors.ts";
 import type { Attempt, Exchange, State } from "./plugin.ts";
 import { startTicking, stopTicking, type Ticking } from "./ticker.ts";
+import { timeOrderedId } from "./time_ordered_id.ts";
 
 /** The exchange that hooks see, with what only the kernel needs. */
 export class LiveExchange implements Exchange, Ticking {
@@ -21,6 +22,8 @@ export class LiveExchange implements Exchange, Ticking {
   readonly #request: Request;
   readonly #source: Uint8Array | RouterError;
   readonly #onGone: () => void;
+  /** Counts the answer, once there is one. */
+  produced: (() => number | Promise<number>) | undefined;
   #body: ChatBody | RouterError | undefined;
   #signal: AbortSignal | undefined;
 
@@ -74,13 +77,11 @@ export class LiveExchange implements Exchange, Ticking {
     return this.#body;
   }
 
+  producedTokens(): number | Promise<number> {
+    return this.produced?.() ?? 0;
+  }
+
   get parsedBody(): ChatBody | undefined {
     return this.#body instanceof Error ? undefined : this.#body;
   }
-}
-
-/** A UUID of version 7 (RFC 9562): ids in order of time keep an index of them quick to extend. */
-function timeOrderedId(now: number): string {
-  const time = now.toString(16).padStart(12, "0");
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${crypto.randomUUID().slice(15)}`;
 }

@@ -5,6 +5,7 @@
  */
 import { askTargets, attemptFailed, type BegunAnswer } from "./attempts.ts";
 import type { Catalog } from "./catalog.ts";
+import { priceIn, withCost } from "./charge.ts";
 import type { WireUsage } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
 import { Deadline } from "./deadline.ts";
@@ -14,6 +15,7 @@ import { clientClosed, Flight } from "./flight.ts";
 import { HookRunner, type InstalledPlugin } from "./hooks.ts";
 import type { Log } from "./log.ts";
 import type { Outcome, Route, Usage } from "./plugin.ts";
+import { costOf } from "./price.ts";
 import { Relay, type RelayEnd } from "./relay.ts";
 import { checkReplyHeaders, errorResponse, streamResponse, wholeResponse } from "./response.ts";
 import { Tally } from "./tally.ts";
@@ -33,6 +35,8 @@ export interface KernelOptions {
   drainMs: number;
   /** Milliseconds of silence after which a stream gets a comment. */
   keepAliveMs: number;
+  /** ISO 4217 code of the accounts. */
+  currency: string;
 }
 
 /** The encoding for models of which nobody has said which one they use. */
@@ -179,14 +183,19 @@ export class Kernel {
     route?: Route,
   ): Promise<Response> {
     const { x } = flight;
-    const { catalog, drainMs, keepAliveMs, log } = this.#o;
+    const { catalog, drainMs, keepAliveMs, log, currency } = this.#o;
     flight.onStop = (reason) => deadline.abort(reason);
     const streamed = x.body.stream === true;
     // Now, while nothing has begun.
     checkReplyHeaders(x);
     const target = attempt?.target;
     const encoding = target?.facts.encoding ?? defaultEncoding;
+    // What a plugin answers by itself costs nothing.
+    const price = target === undefined
+      ? { currency, input: 0, output: 0 }
+      : priceIn(currency, target);
     const tally = new Tally(encoding);
+    x.produced = () => tally.soFar();
     const firstChunkMs = performance.now() - x.startedTick;
     const usage = () => tally.usage(() => inputTokens(x, encoding));
     const relay = new Relay({
@@ -195,7 +204,8 @@ export class Kernel {
       deadline,
       onChunk: this.#hooks.seesChunks ? (chunk) => this.#hooks.chunk(x, chunk) : undefined,
       usageWanted: x.body.stream_options?.include_usage === true,
-      usage: async () => toWire(tally.reported, await usage()),
+      usage: async () => withCost(toWire(tally.reported, await usage()), price),
+      priced: (reported) => withCost(reported, price),
       onAbort: target === undefined ? "drain" : catalog.providers.get(target.provider)!.onAbort,
       idleMs: route?.timeouts.idle ?? Infinity,
       drainMs,
@@ -249,7 +259,10 @@ export class Kernel {
   }
 
   /** Tells every plugin how it ended: the one place where `onFinish` is called. */
-  async #finish(flight: Flight, end: Omit<Outcome, "durationMs" | "target">): Promise<void> {
+  async #finish(
+    flight: Flight,
+    end: Omit<Outcome, "durationMs" | "target" | "cost">,
+  ): Promise<void> {
     if (flight.finished) return;
     flight.finished = true;
     const { x } = flight;
@@ -257,9 +270,11 @@ export class Kernel {
       this.#o.log.error(end.error.message, { requestId: x.id });
     }
     const target = x.attempts.at(-1)?.target;
+    const price = priceIn(this.#o.currency, target);
     const outcome: Outcome = {
       ...end,
       ...(target !== undefined && { target }),
+      ...(end.usage !== undefined && price !== undefined && { cost: costOf(end.usage, price) }),
       durationMs: performance.now() - x.startedTick,
     };
     this.#logAccess(x, outcome);

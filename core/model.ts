@@ -4,12 +4,13 @@
  * @module
  */
 import { z } from "zod";
-import { type Price, priceSchema } from "./price.ts";
+import type { Price } from "./price.ts";
+import { type DeclaredPrice, declaredPriceSchema } from "./tariff.ts";
 import { type Encoding, encodings } from "./tokens.ts";
 
 /** What is known of a model. A field that is absent is not known. */
 export interface ModelFacts {
-  /** What its tokens cost. Without it costs are recorded as unknown, never as 0. */
+  /** What its tokens cost now. Without it costs are recorded as unknown, never as 0. */
   readonly price?: Price | undefined;
   /** Tokens that prompt and answer may have together. */
   readonly context?: number | undefined;
@@ -19,9 +20,15 @@ export interface ModelFacts {
   readonly encoding?: Encoding | undefined;
 }
 
-/** The schema of {@linkcode ModelFacts}, for the configuration file and for provider files. */
-export const modelFactsSchema = z.strictObject({
-  price: priceSchema.optional(),
+/** What a provider's file, or the configuration file, says of a model. */
+export interface DeclaredFacts extends Omit<ModelFacts, "price"> {
+  /** What its tokens cost: one price, or several, each from its day on. */
+  readonly price?: DeclaredPrice | undefined;
+}
+
+/** The schema of {@linkcode DeclaredFacts}. */
+export const declaredFactsSchema = z.strictObject({
+  price: declaredPriceSchema.optional(),
   context: z.int().positive().optional(),
   maxOutput: z.int().positive().optional(),
   encoding: z.enum(encodings).optional(),

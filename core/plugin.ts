@@ -68,8 +68,10 @@ export interface Exchange<Known extends keyof State = never> {
   readonly replyHeaders: Record<string, string>;
   /** What earlier plugins found out. */
   readonly state: Partial<State> & Pick<State, Known>;
-  /** The tries so far, the running one last. */
+  /** The calls to providers so far, the running one last. */
   readonly attempts: readonly Attempt[];
+  /** Tokens of the answer so far, counted: an estimate of an answer that is still under way. */
+  producedTokens(): number | Promise<number>;
 }
 
 /** Where a request may go, and how patiently. */
@@ -137,6 +139,11 @@ export interface Outcome {
   readonly servedModel?: string;
   /** What was used; absent when no provider began to answer. */
   readonly usage?: Usage;
+  /**
+   * What that costs, in millionths of the accounting currency; absent where no price is known, or
+   * nothing was used.
+   */
+  readonly cost?: number;
   /** Milliseconds from the request to the last byte. */
   readonly durationMs: number;
   /** Milliseconds from the request to the first chunk. */

@@ -9,7 +9,8 @@
  */
 import { z } from "zod";
 
-const amount = z.number().nonnegative();
+/** Below a thousand million, millionths are exact. */
+const amount = z.number().nonnegative().max(1_000_000_000);
 
 /** The schema of a {@linkcode Price}. */
 export const priceSchema = z.strictObject({
@@ -59,4 +60,12 @@ export function costOf(
 /** A price as whole millionths of its currency per million tokens, as records keep it. */
 export function toMillionths(price: number): number {
   return Math.round(price * 1_000_000);
+}
+
+/** Whether two prices are the same to the millionth; so are two that are absent. */
+export function isSamePrice(a: Price | undefined, b: Price | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  return a.currency === b.currency && toMillionths(a.input) === toMillionths(b.input) &&
+    toMillionths(a.output) === toMillionths(b.output) &&
+    toMillionths(a.cached ?? a.input) === toMillionths(b.cached ?? b.input);
 }

@@ -18,6 +18,7 @@ import { createServer } from "./server.ts";
 import type { Problem } from "./settings.ts";
 import { databaseAlive, openDatabase } from "./store/database.ts";
 import { migrate } from "./store/migrate.ts";
+import { PriceStore } from "./store/prices.ts";
 
 /** The project's folder, also inside a compiled binary. */
 const root = join(import.meta.dirname!, "..");
@@ -129,6 +130,7 @@ export class Program {
       log,
       drainMs: settings.drainSeconds * 1000,
       keepAliveMs: settings.keepAliveSeconds * 1000,
+      currency: settings.currency,
     });
     this.fetch = createServer({
       kernel: this.#kernel,
@@ -162,6 +164,7 @@ export class Program {
         ...(settings.databaseAuthToken !== undefined && { authToken: settings.databaseAuthToken }),
       });
       await migrate(database, migrationsFolder);
+      await openPrices(assembly.catalog, database, log);
       const host = { catalog: assembly.catalog, database, currency: settings.currency };
       plugins = await installPlugins(
         assembly.plugins,
@@ -186,9 +189,17 @@ export class Program {
     await disposePlugins(this.#plugins, (plugin, error) => {
       this.#log.error(`plugin "${plugin.name}" could not be closed`, { error: String(error) });
     });
+    await this.catalog.prices.close();
     closeProviders(this.catalog);
     this.database.close();
   }
+}
+
+/** Records what the files say of prices, and has those that are set by command count. */
+async function openPrices({ prices }: Catalog, database: Client, log: Log): Promise<void> {
+  const store = new PriceStore(database);
+  await store.recordDeclared(prices.declared);
+  await prices.follow(() => store.readSet(), log);
 }
 
 /** Closes the providers' HTTP clients. */

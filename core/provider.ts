@@ -9,10 +9,11 @@
 import { z } from "zod";
 import type { ChatBody, ChatReply } from "./chat.ts";
 import type { RouterError } from "./errors.ts";
-import type { ModelFacts } from "./model.ts";
+import type { DeclaredFacts } from "./model.ts";
 
-export type { ModelFacts } from "./model.ts";
+export type { DeclaredFacts, ModelFacts } from "./model.ts";
 export type { Price } from "./price.ts";
+export type { DatedPrice, DeclaredPrice } from "./tariff.ts";
 export type { ChatBody, ChatReply, WireUsage } from "./chat.ts";
 export { RouterError } from "./errors.ts";
 export { setting } from "./settings.ts";
@@ -53,7 +54,7 @@ export interface Provider<Settings extends z.ZodType = z.ZodType> {
   /** Its settings; the default is one, the secret `apiKey` from `{NAME}_API_KEY`. */
   readonly settings?: Settings;
   /** What is known of its models, by id. Those not named here work too. */
-  readonly models?: Readonly<Record<string, ModelFacts>>;
+  readonly models?: Readonly<Record<string, DeclaredFacts>>;
   /**
    * What keeps it from being used, as an instruction: `Set GIGACHAT_CREDENTIALS`. The default asks
    * for `apiKey`, unless the provider signs in by its own `authorize` or has no `apiKey`.

@@ -33,8 +33,10 @@ export interface RelayOptions {
   onChunk?: ((chunk: Chunk) => boolean) | undefined;
   /** The client asked for the usage event. */
   usageWanted: boolean;
-  /** The usage for that event where the provider sent none of its own. */
+  /** The usage, with its cost, where the provider sent none of its own. */
   usage: () => WireUsage | Promise<WireUsage>;
+  /** The provider's usage with its cost. */
+  priced: (reported: WireUsage) => WireUsage;
   /** What to do when the client goes away. */
   onAbort: "drain" | "cancel";
   /** Milliseconds of silence between two chunks. */
@@ -72,11 +74,18 @@ export class Relay {
    */
   async whole(): Promise<Uint8Array<ArrayBuffer>> {
     try {
-      const group = await this.#o.upstream.read();
-      const bytes = group && this.#process(group);
-      if (bytes === undefined) {
+      const { upstream, tally, priced, usage } = this.#o;
+      const group = await upstream.read();
+      const [chunk] = group === undefined ? [] : this.#keep(group);
+      if (chunk === undefined) {
         throw new RouterError("content_filter", "The answer was withheld by a plugin");
       }
+      const json = chunk.json!;
+      const used = tally.reported === undefined
+        ? await usage()
+        : priced(json.usage ?? tally.reported);
+      chunk.replace({ ...json, usage: used });
+      const { bytes } = chunk;
       this.#settle(this.#gone ? { state: "aborted" } : { state: "completed" });
       return bytes as Uint8Array<ArrayBuffer>;
     } catch (thrown) {
@@ -144,26 +153,30 @@ export class Relay {
     }
   }
 
-  /** Shows a group to tally and plugins. @returns What is left of it for the client. */
+  /** What of a group is left for the client, as bytes. */
   #process(group: Group): Uint8Array | undefined {
-    const { tally, onChunk, usageWanted } = this.#o;
-    let untouched = true;
-    const kept: Chunk[] = [];
-    for (const chunk of group.chunks) {
-      tally.add(chunk);
-      let keep = onChunk === undefined || onChunk(chunk);
-      // Looking at the bytes spares the parsing of every other chunk.
-      if (
-        keep && !chunk.whole && hasNoChoices(chunk.bytes) && chunk.json && isUsageOnly(chunk.json)
-      ) {
-        keep = usageWanted;
-        this.#usageSent ||= usageWanted;
-      }
-      if (keep) kept.push(chunk);
-      if (!keep || chunk.changed) untouched = false;
-    }
+    const kept = this.#keep(group);
     if (kept.length === 0) return undefined;
+    const untouched = kept.length === group.chunks.length && !kept.some(({ changed }) => changed);
     return untouched && group.raw ? group.raw : concat(kept.map((chunk) => chunk.bytes));
+  }
+
+  /** Shows a group to tally and plugins. @returns The chunks that are left for the client. */
+  #keep(group: Group): Chunk[] {
+    const { tally, onChunk, usageWanted, priced } = this.#o;
+    return group.chunks.filter((chunk) => {
+      tally.add(chunk);
+      if (onChunk !== undefined && !onChunk(chunk)) return false;
+      // Looking at the bytes spares the parsing of every other chunk.
+      if (chunk.whole || !hasNoChoices(chunk.bytes)) return true;
+      const { json } = chunk;
+      if (json === undefined || !isUsageOnly(json)) return true;
+      if (usageWanted) {
+        this.#usageSent = true;
+        chunk.replace({ ...json, usage: priced(json.usage!) });
+      }
+      return usageWanted;
+    });
   }
 
   async #finish(): Promise<void> {

@@ -4,7 +4,7 @@
  * @module
  */
 import { zValidator } from "@hono/zod-validator";
-import { type Context, Hono } from "hono";
+import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { getPath } from "hono/utils/url";
 import { z } from "zod";
@@ -14,6 +14,7 @@ import { RouterError, toRouterError } from "./errors.ts";
 import type { InstalledPlugin } from "./hooks.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Log } from "./log.ts";
+import { refuseInvalid } from "./refuse_invalid.ts";
 import { readBody } from "./request_body.ts";
 
 /** What the surface is made of. */
@@ -42,9 +43,13 @@ const exposedHeaders = [
   "x-ratelimit-limit-requests",
   "x-ratelimit-remaining-requests",
   "x-ratelimit-reset-requests",
+  "x-ratelimit-limit-tokens",
+  "x-ratelimit-remaining-tokens",
+  "x-ratelimit-reset-tokens",
   "retry-after",
   "x-xrouter-provider",
   "x-xrouter-attempts",
+  "x-xrouter-max-tokens",
 ];
 
 /** Makes the server's one handler. */
@@ -118,7 +123,7 @@ function createOtherApp(options: ServerOptions): Hono {
   const modelId = z.object({
     id: z.string().max(256, { error: "must have at most 256 characters" }),
   });
-  app.get("/v1/models/:id{.+}", zValidator("param", modelId, refuse), async (c) => {
+  app.get("/v1/models/:id{.+}", zValidator("param", modelId, refuseInvalid), async (c) => {
     const { id } = c.req.valid("param");
     const [target] = await catalog.resolve([id]);
     const answer = describe({ id, ...target! });
@@ -198,20 +203,6 @@ function describe({ id, provider, facts }: CatalogModel): Record<string, unknown
     ...(facts.maxOutput !== undefined && { max_output_tokens: facts.maxOutput }),
     ...(facts.price !== undefined && { price: facts.price }),
   };
-}
-
-/** A validator's refusal in the one shape of errors. */
-function refuse(
-  result: {
-    success: boolean;
-    error?: { issues: readonly { path: readonly PropertyKey[]; message: string }[] };
-  },
-  _c: Context,
-): void {
-  const issue = result.error?.issues[0];
-  if (result.success || issue === undefined) return;
-  const param = issue.path.map(String).join(".");
-  throw new RouterError("invalid_request", `"${param}" ${issue.message}`, { param });
 }
 
 function errorResponse(error: RouterError, log: Log): Response {

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type ChatReply, textOf, type WireUsage } from "./chat.ts";
+import { type ChatReply, readUsage, textOf, type WireUsage } from "./chat.ts";
 import { type Chunk, parseReply } from "./chunk.ts";
 import type { Usage } from "./plugin.ts";
 import { readEvent } from "./sse.ts";
@@ -21,18 +21,20 @@ const foldBytes = 256 * 1024;
 /** Characters of text that are kept before they are counted. */
 const countChars = 1024 * 1024;
 
-/** More tokens than any exchange has. */
-const maxTokens = 1_000_000_000;
-
 /** Collects what one answer produced. */
 export class Tally {
   readonly #encoding: Encoding;
   #whole: ChatReply | undefined;
+  /** The whole answer until its text has been counted. */
+  #uncounted: ChatReply | undefined;
   /** Copies of the events, end to end: a kept event would keep the whole buffer of its read. */
   #bytes = new Uint8Array(0);
   /** Where each event ends in `#bytes`. */
   #ends: number[] = [];
   #text = "";
+  /** How much of the text {@linkcode Tally.soFar} has seen, and how many tokens that were. */
+  #seen = 0;
+  #seenTokens = 0;
   #counted = Promise.resolve(0);
   #last: ChatReply[] | undefined;
 
@@ -44,7 +46,7 @@ export class Tally {
   /** Takes a chunk as it came from the provider, before any plugin sees it. */
   add(chunk: Chunk): void {
     if (chunk.whole) {
-      this.#whole = chunk.json;
+      this.#whole = this.#uncounted = chunk.json;
       return;
     }
     const { bytes } = chunk;
@@ -77,9 +79,8 @@ export class Tally {
 
   /** The provider's report, as it stands in the answer. */
   get reported(): WireUsage | undefined {
-    return this.#lastReplies().find(({ usage }) =>
-      isCount(usage?.prompt_tokens) && isCount(usage?.completion_tokens)
-    )?.usage ?? undefined;
+    return this.#lastReplies().find(({ usage }) => readUsage(usage) !== undefined)?.usage ??
+      undefined;
   }
 
   /**
@@ -88,21 +89,23 @@ export class Tally {
    * @param input Tokens of the request, for the case that they must be estimated.
    */
   usage(input: () => number | Promise<number>): Usage | Promise<Usage> {
-    const reported = this.reported;
-    if (reported !== undefined) {
-      const cached = reported.prompt_tokens_details?.cached_tokens;
-      return {
-        input: reported.prompt_tokens,
-        output: reported.completion_tokens,
-        cached: isCount(cached) ? cached : 0,
-        estimated: false,
-      };
-    }
-    return this.#estimate(input);
+    const reported = readUsage(this.reported);
+    return reported === undefined ? this.#estimate(input) : { ...reported, estimated: false };
+  }
+
+  /** Output tokens until now. Each call counts what came since the last, so a token may be cut in two. */
+  async soFar(): Promise<number> {
+    const tokenizer = await loadTokenizer(this.#encoding);
+    this.#fold(this.#ends.length - reportDepth);
+    this.#seenTokens += tokenizer.count(this.#text.slice(this.#seen));
+    this.#seen = this.#text.length;
+    const seen = this.#seenTokens;
+    return seen + await this.#counted;
   }
 
   async #estimate(input: () => number | Promise<number>): Promise<Usage> {
-    if (this.#whole !== undefined) this.#text = textOf(this.#whole);
+    this.#text += this.#uncounted === undefined ? "" : textOf(this.#uncounted);
+    this.#uncounted = undefined;
     this.#fold(this.#ends.length);
     this.#count();
     return { input: await input(), output: await this.#counted, cached: 0, estimated: true };
@@ -146,6 +149,7 @@ export class Tally {
   #count(): void {
     const text = this.#text;
     this.#text = "";
+    this.#seen = this.#seenTokens = 0;
     if (text === "") return;
     const before = this.#counted;
     this.#counted = loadTokenizer(this.#encoding)
@@ -153,9 +157,4 @@ export class Tally {
     // A failure is told to whoever asks for the usage, not to the process.
     this.#counted.catch(() => {});
   }
-}
-
-/** Whether a record can hold it as tokens: a vendor's slip must not make a row unwritable. */
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && value as number >= 0 && value as number <= maxTokens;
 }

@@ -8,7 +8,7 @@ import type { ChatBody } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
 import { RouterError } from "./errors.ts";
 import { faultByStatus } from "./fault.ts";
-import type { ModelFacts } from "./model.ts";
+import type { DeclaredFacts } from "./model.ts";
 import type { Decoder, Provider, Wire } from "./provider.ts";
 import { defaultSettings, variableOf } from "./provider_settings.ts";
 import { type Problem, readSettings, settingsOf, withoutSecrets } from "./settings.ts";
@@ -100,7 +100,7 @@ export class Transport {
   }
 
   /** What the provider's file says of its models. */
-  get models(): Readonly<Record<string, ModelFacts>> {
+  get models(): Readonly<Record<string, DeclaredFacts>> {
     return this.#provider.models ?? {};
   }
 

@@ -20,7 +20,7 @@ CREATE TABLE accounts (
   requests_per_minute INTEGER,
   tokens_per_minute   INTEGER,
   parallel            INTEGER,                    -- requests at a time
-  models              TEXT,                       -- JSON list of the models it may use
+  models              TEXT CHECK (json_valid(models)),  -- JSON list of the models it may use
   CHECK (held >= 0 AND open >= 0),
   CHECK (prepaid = 0 OR balance >= held),
   CHECK ((limit_amount IS NULL) = (limit_period IS NULL))
@@ -115,7 +115,8 @@ FROM accounts;
 CREATE TRIGGER hold_must_fit BEFORE INSERT ON holds BEGIN
   SELECT RAISE(ABORT, 'the hold does not fit') FROM account_room
     WHERE id IN (NEW.key_id, 'owner:' || NEW.owner) AND (
-      prepaid = 1 AND (balance - held < NEW.amount OR NEW.currency IS NULL)
+      prepaid = 1 AND balance - held < NEW.amount
+      OR NEW.currency IS NULL AND (prepaid = 1 OR limit_amount IS NOT NULL)
       OR parallel <= open
       OR limit_amount < used + held + NEW.amount
     );
@@ -129,7 +130,8 @@ END;
 CREATE TRIGGER raised_hold_must_fit BEFORE UPDATE OF amount ON holds BEGIN
   SELECT RAISE(ABORT, 'the hold does not fit') FROM account_room
     WHERE id IN (NEW.key_id, 'owner:' || NEW.owner) AND (
-      prepaid = 1 AND (balance - held < NEW.amount - OLD.amount OR NEW.currency IS NULL)
+      prepaid = 1 AND balance - held < NEW.amount - OLD.amount
+      OR NEW.currency IS NULL AND (prepaid = 1 OR limit_amount IS NOT NULL)
       OR limit_amount < used + held + NEW.amount - OLD.amount
     );
 END;
@@ -154,8 +156,9 @@ CREATE TABLE usage (
   owner         TEXT,                        -- the key's owner
   tag           TEXT,                        -- what the client wrote into x-xrouter-tag
   provider      TEXT,                        -- NULL: no provider was reached
+  model         TEXT,                        -- the provider's id that was asked for, which has the price
   model_asked   TEXT,                        -- as the client wrote it
-  model_served  TEXT,                        -- as the provider names it
+  model_served  TEXT,                        -- as the answer names it
   stream        INTEGER NOT NULL CHECK (stream IN (0, 1)),
   input_tokens  INTEGER,
   output_tokens INTEGER,
@@ -178,14 +181,16 @@ CREATE TABLE usage (
   CHECK (charged >= 0 AND charged <= coalesce(cost, 0))
 ) STRICT, WITHOUT ROWID;
 
+-- What was used before there was a ledger is owed.
 INSERT INTO usage (
-  request_id, created_at, key_id, owner, provider, model_asked, model_served, stream, input_tokens,
-  output_tokens, cached_tokens, estimated, cost, currency, price_input, price_output, price_cached,
-  state, status, error_code, attempts, duration_ms, first_token_ms
-) SELECT
-  request_id, old_usage.created_at, key_id, owner, provider, model_asked, model_served, stream,
-  input_tokens, output_tokens, cached_tokens, estimated, cost, currency, price_input, price_output,
+  request_id, created_at, key_id, owner, provider, model, model_asked, model_served, stream,
+  input_tokens, output_tokens, cached_tokens, estimated, cost, charged, currency, price_input, price_output,
   price_cached, state, status, error_code, attempts, duration_ms, first_token_ms
+) SELECT
+  request_id, old_usage.created_at, key_id, owner, provider, model_served, model_asked,
+  model_served, stream, input_tokens, output_tokens, cached_tokens, estimated, cost,
+  coalesce(cost, 0), currency, price_input, price_output, price_cached, state, status, error_code,
+  attempts, duration_ms, first_token_ms
 FROM old_usage LEFT JOIN api_keys ON api_keys.id = key_id;
 
 DROP TABLE old_usage;
@@ -194,8 +199,8 @@ CREATE INDEX usage_of_key ON usage (key_id);
 
 -- Totals by day, kept with the rows so that a month of them is read in milliseconds.
 CREATE TABLE usage_daily (
-  key_id        TEXT NOT NULL,               -- '' stands for none in all five
   day           TEXT NOT NULL,               -- 2026-11-22, in UTC, of the request's arrival
+  key_id        TEXT NOT NULL,               -- '' stands for none, here and in the next three
   provider      TEXT NOT NULL,
   model         TEXT NOT NULL,
   tag           TEXT NOT NULL,
@@ -207,18 +212,29 @@ CREATE TABLE usage_daily (
   cached_tokens INTEGER NOT NULL,
   cost          INTEGER NOT NULL,
   charged       INTEGER NOT NULL,
-  PRIMARY KEY (key_id, day, provider, model, tag)
+  PRIMARY KEY (day, key_id, provider, model, tag)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX usage_daily_by_day ON usage_daily (day);
+CREATE INDEX usage_daily_of_key ON usage_daily (key_id);
 
 INSERT INTO usage_daily SELECT
-  coalesce(key_id, ''), date(created_at / 1000, 'unixepoch'), coalesce(provider, ''),
-  coalesce(model_served, ''), '', count(*), sum(state <> 'completed'),
+  date(created_at / 1000, 'unixepoch'), coalesce(key_id, ''), coalesce(provider, ''),
+  coalesce(model, ''), '', count(*), sum(state <> 'completed'),
   sum(input_tokens IS NOT NULL AND output_tokens IS NOT NULL AND cost IS NULL),
   sum(coalesce(input_tokens, 0)), sum(coalesce(output_tokens, 0)), sum(coalesce(cached_tokens, 0)),
-  sum(coalesce(cost, 0)), 0
+  sum(coalesce(cost, 0)), sum(charged)
 FROM usage GROUP BY 1, 2, 3, 4;
+
+INSERT INTO spending
+  SELECT key_id, date(created_at / 1000, 'unixepoch'), sum(charged) FROM usage
+    WHERE charged > 0 AND key_id IS NOT NULL GROUP BY 1, 2
+  UNION ALL
+  SELECT 'owner:' || owner, date(created_at / 1000, 'unixepoch'), sum(charged) FROM usage
+    WHERE charged > 0 AND owner IS NOT NULL GROUP BY 1, 2;
+
+UPDATE accounts SET balance = -coalesce(
+  (SELECT sum(charged) FROM spending WHERE account_id = accounts.id), 0
+);
 
 CREATE TRIGGER usage_settles AFTER INSERT ON usage BEGIN
   DELETE FROM holds WHERE request_id = NEW.request_id;
@@ -235,17 +251,16 @@ CREATE TRIGGER usage_settles AFTER INSERT ON usage BEGIN
     SET balance = balance - (SELECT charged FROM usage WHERE request_id = NEW.request_id)
     WHERE NEW.charged > 0 AND id IN (NEW.key_id, 'owner:' || NEW.owner);
   INSERT INTO spending (account_id, day, charged)
-    SELECT id, date('now'), usage.charged FROM usage, accounts
-      WHERE NEW.charged > 0 AND request_id = NEW.request_id
-        AND id IN (NEW.key_id, 'owner:' || NEW.owner)
+    SELECT id, date('now'), (SELECT charged FROM usage WHERE request_id = NEW.request_id)
+      FROM accounts WHERE NEW.charged > 0 AND id IN (NEW.key_id, 'owner:' || NEW.owner)
     ON CONFLICT DO UPDATE SET charged = charged + excluded.charged;
   INSERT INTO usage_daily
-    SELECT coalesce(key_id, ''), date(created_at / 1000, 'unixepoch'), coalesce(provider, ''),
-      coalesce(model_served, ''), coalesce(tag, ''), 1, state <> 'completed',
-      input_tokens IS NOT NULL AND output_tokens IS NOT NULL AND cost IS NULL,
-      coalesce(input_tokens, 0), coalesce(output_tokens, 0), coalesce(cached_tokens, 0),
-      coalesce(cost, 0), charged
-    FROM usage WHERE request_id = NEW.request_id
+    VALUES (date(NEW.created_at / 1000, 'unixepoch'), coalesce(NEW.key_id, ''),
+      coalesce(NEW.provider, ''), coalesce(NEW.model, ''), coalesce(NEW.tag, ''), 1,
+      NEW.state <> 'completed',
+      NEW.input_tokens IS NOT NULL AND NEW.output_tokens IS NOT NULL AND NEW.cost IS NULL,
+      coalesce(NEW.input_tokens, 0), coalesce(NEW.output_tokens, 0), coalesce(NEW.cached_tokens, 0),
+      coalesce(NEW.cost, 0), (SELECT charged FROM usage WHERE request_id = NEW.request_id))
     ON CONFLICT DO UPDATE SET
       requests = requests + 1,
       failed = failed + excluded.failed,

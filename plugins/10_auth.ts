@@ -1,5 +1,5 @@
 /**
- * Checks the API key of every request under `/v1`.
+ * Checks the API key of every request under `/v1`. Admin keys call no model.
  *
  * Keys are looked up by their SHA-256 and cached for a moment: long enough to spare the database,
  * short enough that a revoked key stops working within two seconds, also when another process
@@ -7,6 +7,7 @@
  *
  * @module
  */
+import type { Context } from "hono";
 import { definePlugin, RouterError } from "xrouter/plugin";
 import { type ApiKey, hashKey, KeyStore } from "../core/store/keys.ts";
 
@@ -103,6 +104,18 @@ function unauthorized(): RouterError {
   );
 }
 
+function adminCallsNoModel({ name }: ApiKey): RouterError {
+  return new RouterError(
+    "forbidden",
+    `"${name}" is an admin key: it reads usage and calls no model. Make another key for that`,
+  );
+}
+
+/** What later plugins' routes under `/v1` read by `c.get("caller")`. */
+interface CallerEnv {
+  Variables: { caller: ApiKey };
+}
+
 export default definePlugin({
   name: "auth",
   provides: ["caller"],
@@ -123,11 +136,13 @@ export default definePlugin({
     };
     return {
       async onRequest(x) {
-        x.state.caller = await check(x.headers);
+        const caller = await check(x.headers);
+        x.state.caller = caller;
+        if (caller.admin) throw adminCallsNoModel(caller);
       },
       routes(app) {
-        app.use("/v1/*", async (c, next) => {
-          await check(c.req.raw.headers);
+        app.use("/v1/*", async (c: Context<CallerEnv>, next) => {
+          c.set("caller", await check(c.req.raw.headers));
           await next();
         });
       },

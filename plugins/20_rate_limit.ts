@@ -1,11 +1,26 @@
 /**
- * Limits the requests of each key in a sliding minute.
+ * Limits the requests and the tokens of each key, and of each owner, in a sliding minute.
  *
  * @module
  */
-import { definePlugin, RouterError, setting } from "xrouter/plugin";
+import { definePlugin, type Exchange, RouterError, setting } from "xrouter/plugin";
 import { z } from "zod";
-import { MemoryRateStore } from "../core/store/rate_limit.ts";
+import type { ApiKey } from "../core/store/keys.ts";
+import { MemoryRateStore, type RateState, type RateWindow } from "../core/store/rate_limit.ts";
+
+/** A window, and whom it limits. */
+interface Limit extends RateWindow {
+  /** In the words of a refusal: `key "name"`. */
+  readonly holder: string;
+}
+
+/** The limits of one key; they cost nothing yet where the cost is only known with the request. */
+interface KeyLimits {
+  readonly requests: readonly Limit[];
+  readonly tokens: readonly Limit[];
+}
+
+type Kind = keyof KeyLimits;
 
 export default definePlugin({
   name: "rate-limit",
@@ -15,37 +30,96 @@ export default definePlugin({
       "API_RATE_LIMIT",
       z.coerce.number({ error: "must be a number" }).int({ error: "must be a whole number" })
         .positive({ error: "must be above 0" }).default(100),
-      "Requests a minute for each key",
+      "Requests a minute for each key that has no limit of its own",
     ),
   }),
   setup({ perMinute }) {
     const store = new MemoryRateStore();
+    // A key is one object from one lookup to the next, so its limits are put together once for both.
+    const known = new WeakMap<ApiKey, KeyLimits>();
+    const limitsOf = (key: ApiKey): KeyLimits => {
+      let limits = known.get(key);
+      if (limits === undefined) known.set(key, limits = readLimits(key, perMinute));
+      return limits;
+    };
+    const taken = new WeakMap<Exchange, readonly Limit[]>();
     return {
       onRequest(x) {
-        const window = {
-          key: `requests:${x.state.caller.id}`,
-          limit: perMinute,
-          windowMs: 60_000,
-          cost: 1,
-        };
-        const [state] = store.take([window]);
-        const { fits, remaining, resetMs, retryAfterMs } = state!;
-        x.replyHeaders["x-ratelimit-limit-requests"] = String(perMinute);
-        x.replyHeaders["x-ratelimit-remaining-requests"] = String(remaining);
-        x.replyHeaders["x-ratelimit-reset-requests"] = toDuration(resetMs);
-        if (!fits) {
-          throw new RouterError(
-            "rate_limited",
-            `Key "${x.state.caller.name}" has used its ${perMinute} requests a minute. Try again in ${
-              toDuration(retryAfterMs)
-            }`,
-            { retryAfterMs },
-          );
-        }
+        const { requests } = limitsOf(x.state.caller);
+        admit(x.replyHeaders, "requests", requests, store.take(requests));
+      },
+      // Here, because the tokens are counted in `onRequest`, and an answer from there uses none.
+      onRoute(x) {
+        const limits = limitsOf(x.state.caller).tokens;
+        if (limits.length === 0) return;
+        const tokens = limits.map((limit) => ({ ...limit, cost: x.state.inputTokens ?? 0 }));
+        admit(x.replyHeaders, "tokens", tokens, store.take(tokens));
+        taken.set(x, tokens);
+      },
+      onFinish(x, { usage }) {
+        const tokens = taken.get(x);
+        if (tokens === undefined || usage === undefined) return;
+        const more = usage.input + usage.output - tokens[0]!.cost;
+        if (more > 0) store.add(tokens.map((limit) => ({ ...limit, cost: more })));
       },
     };
   },
 });
+
+function readLimits(key: ApiKey, perMinute: number): KeyLimits {
+  const { id, name, owner, limits, ownerLimits } = key;
+  const read = (kind: Kind, own: number | null, shared: number | null, cost: number): Limit[] => {
+    const window = { cost, windowMs: 60_000 };
+    const ofKey = { ...window, key: `${kind}:${id}`, holder: `key "${name}"` };
+    const ofOwner = { ...window, key: `${kind}:owner:${owner}`, holder: `owner "${owner}"` };
+    return [
+      ...own === null ? [] : [{ ...ofKey, limit: own }],
+      ...shared === null ? [] : [{ ...ofOwner, limit: shared }],
+    ];
+  };
+  const requests = limits.requestsPerMinute ?? perMinute;
+  return {
+    requests: read("requests", requests, ownerLimits?.requestsPerMinute ?? null, 1),
+    tokens: read("tokens", limits.tokensPerMinute, ownerLimits?.tokensPerMinute ?? null, 0),
+  };
+}
+
+/**
+ * Writes into the headers what the tightest limit leaves, in OpenAI's spelling.
+ *
+ * @throws {RouterError} `rate_limited` when it refuses.
+ */
+function admit(
+  headers: Record<string, string>,
+  kind: Kind,
+  limits: readonly Limit[],
+  states: readonly RateState[],
+): void {
+  let tightest = 0;
+  for (let i = 1; i < states.length; i++) {
+    if (isTighter(states[i]!, states[tightest]!)) tightest = i;
+  }
+  const { fits, remaining, resetMs, retryAfterMs } = states[tightest]!;
+  const { limit, cost, holder } = limits[tightest]!;
+  headers[`x-ratelimit-limit-${kind}`] = String(limit);
+  headers[`x-ratelimit-remaining-${kind}`] = String(remaining);
+  headers[`x-ratelimit-reset-${kind}`] = toDuration(resetMs);
+  if (fits) return;
+  const wanted = kind === "tokens" ? ` and this request has ${cost}` : "";
+  const told = `The limit of ${holder} is ${limit} ${kind} a minute; ` +
+    `${limit - remaining} are used${wanted}`;
+  if (cost > limit) throw new RouterError("rate_limited", `${told}. Send less`);
+  throw new RouterError("rate_limited", `${told}. Try again in ${toDuration(retryAfterMs)}`, {
+    retryAfterMs,
+  });
+}
+
+/** The one that lets a request through later, else the one that has less left. */
+function isTighter(one: RateState, other: RateState): boolean {
+  return one.retryAfterMs === other.retryAfterMs
+    ? one.remaining < other.remaining
+    : one.retryAfterMs > other.retryAfterMs;
+}
 
 /** A duration as OpenAI writes it: `1m30s`, `6s`, `250ms`. */
 function toDuration(ms: number): string {

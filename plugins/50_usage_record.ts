@@ -1,103 +1,206 @@
 /**
- * Records every exchange: one row, whatever happened.
+ * Keeps the ledger: holds what a request may cost before a provider is asked, and settles it with one
+ * row when it is over, whatever happened.
  *
  * @module
  */
-import { definePlugin, type Exchange, type Outcome } from "xrouter/plugin";
-import { costOf, toMillionths } from "../core/price.ts";
-import { GroupedWriter } from "../core/store/grouped_writer.ts";
+import { type Attempt, definePlugin, type Exchange, RouterError, setting } from "xrouter/plugin";
+import { z } from "zod";
+import { priceIn } from "../core/charge.ts";
+import { affordableOutput, amountOf, type Bounds, boundsOf } from "../core/ledger/hold.ts";
+import type { Hold } from "../core/ledger/hold_writer.ts";
+import { Ledger } from "../core/ledger/ledger.ts";
+import { Margins } from "../core/ledger/margins.ts";
+import type { Price } from "../core/price.ts";
+import type { ApiKey } from "../core/store/keys.ts";
 
-const columns = [
-  "request_id",
-  "created_at",
-  "key_id",
-  "provider",
-  "model_asked",
-  "model_served",
-  "stream",
-  "input_tokens",
-  "output_tokens",
-  "cached_tokens",
-  "estimated",
-  "cost",
-  "currency",
-  "price_input",
-  "price_output",
-  "price_cached",
-  "state",
-  "status",
-  "error_code",
-  "attempts",
-  "duration_ms",
-  "first_token_ms",
-] as const;
+/** The most characters of a tag: each tag has totals of its own. */
+const maxTag = 64;
 
-type Row = readonly (string | number | null)[];
+/** What is remembered of an exchange between its hold and its end. */
+interface Held {
+  /** Settles when the last hold is written or refused. */
+  written: Promise<void>;
+  /** What is held, and for which target. */
+  hold: Hold;
+  /** Output tokens that the answer was cut to, as far as the account could pay. */
+  maxTokens?: number;
+}
 
-/** SQLite takes at most 32,766 values in one statement. */
-const maxRows = 500;
+/** Holds and settles the exchanges of one program. */
+class Keeper {
+  readonly #ledger: Ledger;
+  readonly #margins: Margins;
+  readonly #currency: string;
+  readonly #unpriced: "record" | "refuse";
+  readonly #held = new WeakMap<Exchange, Held>();
+
+  constructor(
+    ledger: Ledger,
+    margins: Margins,
+    { currency, unpriced }: { currency: string; unpriced: "record" | "refuse" },
+  ) {
+    this.#ledger = ledger;
+    this.#margins = margins;
+    this.#currency = currency;
+    this.#unpriced = unpriced;
+  }
+
+  /** @throws {RouterError} when the request may not cost what it may cost. */
+  async hold(x: Exchange, attempt: Attempt): Promise<void> {
+    const price = priceIn(this.#currency, attempt.target);
+    if (price === undefined && this.#unpriced === "refuse") throw unpriced(attempt, this.#currency);
+    const before = this.#held.get(x);
+    if (before === undefined) return await this.#open(x, attempt, price);
+    await before.written;
+    if (before.maxTokens !== undefined) attempt.body.max_tokens = before.maxTokens;
+    const { provider, model } = attempt.target;
+    if (before.hold.provider === provider && before.hold.model === model) return;
+    const next = this.#holdOf(x, attempt, price);
+    // Less is never held than before: another try may have cost something too.
+    const hold = { ...next, amount: Math.max(before.hold.amount, next.amount) };
+    await this.#ledger.move(hold);
+    before.hold = hold;
+  }
+
+  async #open(x: Exchange, attempt: Attempt, price: Price | undefined): Promise<void> {
+    const hold = this.#holdOf(x, attempt, price);
+    let cut: { output: number; amount: number } | undefined;
+    const shrink = (room: number) => {
+      const bounds = this.#boundsOf(x, attempt);
+      const output = price && affordableOutput(bounds, price, room);
+      cut = output === undefined ? undefined : {
+        output,
+        amount: amountOf({ ...bounds, output: output * bounds.choices }, price!),
+      };
+      return cut?.amount;
+    };
+    const written = this.#ledger.hold(hold, () => x.producedTokens(), shrink);
+    const held: Held = { written, hold };
+    this.#held.set(x, held);
+    try {
+      await written;
+    } catch (error) {
+      // The next target may be cheaper.
+      this.#held.delete(x);
+      throw error;
+    }
+    if (cut === undefined) return;
+    held.hold = { ...hold, amount: cut.amount };
+    held.maxTokens = attempt.body.max_tokens = cut.output;
+    x.replyHeaders["x-xrouter-max-tokens"] = String(cut.output);
+  }
+
+  #boundsOf(x: Exchange, { body, target }: Attempt): Bounds {
+    return boundsOf(body, target, x.state.inputTokens ?? 0, this.#margins.of(target));
+  }
+
+  #holdOf(x: Exchange, attempt: Attempt, price: Price | undefined): Hold {
+    const { caller, inputTokens = 0 } = x.state;
+    const { target } = attempt;
+    const bounds = this.#boundsOf(x, attempt);
+    return {
+      requestId: x.id,
+      keyId: caller?.id ?? null,
+      owner: caller?.owner ?? null,
+      amount: price === undefined ? 0 : amountOf(bounds, price, capOf(caller)),
+      openedAt: x.startedAt,
+      provider: target.provider,
+      model: target.model,
+      modelAsked: x.body.model,
+      tag: tagOf(x) ?? null,
+      stream: x.body.stream === true,
+      inputTokens,
+      price,
+    };
+  }
+
+  /** Takes what became of an exchange. */
+  settle(x: Exchange, outcome: Parameters<Ledger["settle"]>[0]["outcome"]): void {
+    const { caller, inputTokens } = x.state;
+    const { usage, target } = outcome;
+    this.#ledger.settle({
+      requestId: x.id,
+      createdAt: x.startedAt,
+      keyId: caller?.id,
+      owner: caller?.owner ?? undefined,
+      tag: tagOf(x),
+      modelAsked: x.parsedBody?.model,
+      stream: x.parsedBody?.stream === true,
+      countedTokens: inputTokens,
+      attempts: x.attempts.length,
+      price: priceIn(this.#currency, target),
+      cost: outcome.cost,
+      outcome,
+    });
+    if (target === undefined || usage === undefined || usage.estimated) return;
+    if (inputTokens !== undefined) this.#margins.learn(target, inputTokens, usage.input);
+  }
+}
+
+/** The most that the key or its owner lets be held for one request. */
+function capOf(caller: ApiKey | undefined): number | undefined {
+  const caps = [caller?.limits.holdCap, caller?.ownerLimits?.holdCap].filter((cap) => cap != null);
+  return caps.length === 0 ? undefined : Math.min(...caps);
+}
+
+function unpriced({ target }: Attempt, currency: string): RouterError {
+  return new RouterError(
+    "no_route",
+    `"${target.provider}/${target.model}" has no price in ${currency}. Choose another model, or ` +
+      "let the operator set a price",
+    { param: "model" },
+  );
+}
+
+/** The client's tag, where it is one. */
+function tagOf(x: Exchange): string | undefined {
+  const tag = x.headers.get("x-xrouter-tag");
+  return tag !== null && isTag(tag) ? tag : undefined;
+}
+
+function isTag(text: string): boolean {
+  return text.length <= maxTag && !/[^\x20-\x7e]/.test(text);
+}
 
 export default definePlugin({
   name: "usage-record",
-  setup(_config, host) {
-    const writer = new GroupedWriter<Row>({
-      maxRows,
-      write: async (rows) => {
-        const values = `(${columns.map(() => "?").join(",")})`;
-        await host.database.execute({
-          // A group that was written although its answer was lost is written again: once is enough.
-          sql: `INSERT INTO usage (${columns.join(",")}) VALUES ${
-            rows.map(() => values).join(",")
-          } ON CONFLICT (request_id) DO NOTHING`,
-          args: rows.flat(),
-        });
-      },
-      onError: (error, pending) =>
-        host.log.error("usage cannot be written; it is kept and tried again", {
-          error: String(error),
-          pending,
-        }),
-    });
+  config: z.strictObject({
+    unpriced: setting(
+      "XROUTER_UNPRICED",
+      z.enum(["record", "refuse"], { error: 'must be "record" or "refuse"' }).default("record"),
+      "Models without a price: record their cost as unknown, or refuse them. Keys with credit or a limit never use them",
+    ),
+    leaseSeconds: setting(
+      "XROUTER_LEASE_SECONDS",
+      z.coerce.number({ error: "must be a number" }).min(5, { error: "must be at least 5" })
+        .default(10),
+      "Seconds after which requests of a process that was not heard of are settled by another",
+    ),
+  }),
+  async setup({ unpriced, leaseSeconds }, { database, log, currency }) {
+    const margins = new Margins();
+    await margins.load(database);
+    const ledger = new Ledger({ database, log, currency, leaseMs: leaseSeconds * 1000 });
+    await ledger.recover();
+    const keeper = new Keeper(ledger, margins, { currency, unpriced });
     return {
-      onFinish(x, outcome) {
-        writer.add(toRow(x, outcome, host.currency));
+      onRequest(x) {
+        const tag = x.headers.get("x-xrouter-tag");
+        if (tag === null || isTag(tag)) return;
+        throw new RouterError(
+          "invalid_request",
+          `"x-xrouter-tag" must have at most ${maxTag} characters, all of them ASCII`,
+          { param: "x-xrouter-tag" },
+        );
       },
+      onAttempt: (x, attempt) => keeper.hold(x, attempt),
+      onFinish: (x, outcome) => keeper.settle(x, outcome),
       ready() {
-        if (writer.failing) throw new Error(`${writer.pending} rows of usage wait to be written`);
+        if (!ledger.failing) return;
+        throw new Error(`The ledger cannot be written; ${ledger.pending} entries wait`);
       },
-      dispose: () => writer.close(),
+      dispose: () => ledger.close(),
     };
   },
 });
-
-function toRow(x: Exchange, outcome: Outcome, currency: string): Row {
-  const { usage, target } = outcome;
-  const known = target?.facts.price;
-  // A price in another currency than the accounts' says nothing about what the accounts are charged.
-  const price = known?.currency === currency ? known : undefined;
-  const asked = x.parsedBody;
-  return [
-    x.id,
-    x.startedAt,
-    x.state.caller?.id ?? null,
-    target?.provider ?? null,
-    asked?.model ?? null,
-    usage === undefined ? null : outcome.servedModel ?? target?.model ?? null,
-    asked?.stream === true ? 1 : 0,
-    usage?.input ?? x.state.inputTokens ?? null,
-    usage?.output ?? null,
-    usage?.cached ?? null,
-    usage?.estimated === false ? 0 : 1,
-    usage === undefined || price === undefined ? null : costOf(usage, price),
-    price?.currency ?? null,
-    price === undefined ? null : toMillionths(price.input),
-    price === undefined ? null : toMillionths(price.output),
-    price === undefined ? null : toMillionths(price.cached ?? price.input),
-    outcome.state,
-    outcome.status,
-    outcome.error?.code ?? null,
-    x.attempts.length,
-    Math.round(outcome.durationMs),
-    outcome.firstChunkMs === undefined ? null : Math.round(outcome.firstChunkMs),
-  ];
-}

@@ -11,7 +11,7 @@ export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-/** A flag (`--name NAME`, `--json`), or the one word that stands without a flag. */
+/** A flag (`--name NAME`, `--json`), or a word that stands without a flag. */
 export interface Argument {
   /** One line of the help. */
   readonly about: string;
@@ -19,7 +19,7 @@ export interface Argument {
   readonly value?: string;
   /** The command cannot do without it. */
   readonly required?: true;
-  /** It is the word without a flag, and is required too. */
+  /** It is a word without a flag, and is required too; several stand in the declared order. */
   readonly bare?: true;
 }
 
@@ -111,15 +111,24 @@ export function readArguments<Declared extends Arguments>(
     if (given.length > 1) throw new UsageError(`"--${name}" is given ${given.length} times`);
     if (each.required && given[0] === undefined) throw new UsageError(`${text} is missing`);
     if (given[0] === "") throw new UsageError(`${text} is empty`);
-    read[name] = each.value === undefined ? given[0] === true : given[0];
+    read[name] = each.value === undefined ? given[0] === true : withoutMark(given[0]);
   }
-  if (positionals.length > 0) throw new UsageError(`Unexpected argument "${positionals[0]}"`);
+  if (positionals.length > 0) {
+    throw new UsageError(`Unexpected argument "${withoutMark(positionals[0])}"`);
+  }
   return read as Values<Declared>;
 }
 
 interface Parsed {
   values: Record<string, (string | boolean)[] | undefined>;
   positionals: string[];
+}
+
+/** What stands before a negative number while it is parsed: no process can be given it. */
+const valueMark = "\0";
+
+function withoutMark<Value>(value: Value): Value | string {
+  return typeof value === "string" ? value.replace(valueMark, "") : value;
 }
 
 function parse(declared: Arguments, args: string[]): Parsed {
@@ -129,7 +138,8 @@ function parse(declared: Arguments, args: string[]): Parsed {
   ]);
   try {
     return parseArgs({
-      args,
+      // No flag is a number: "-5" is a value, wherever it stands.
+      args: args.map((arg) => /^-\d/.test(arg) ? valueMark + arg : arg),
       options: {
         ...Object.fromEntries(options),
         help: { type: "boolean", short: "h", multiple: true },

@@ -15,11 +15,16 @@ import {
   usageOf,
 } from "./arguments.ts";
 import { doctor } from "./doctor.ts";
+import { creditKey } from "./key_credit.ts";
+import { setKeyLimits } from "./key_limits.ts";
 import { createKey, listKeys, revokeKey } from "./keys.ts";
+import { checkLedgerCommand } from "./ledger.ts";
 import { plugins } from "./plugins.ts";
+import { listPrices, setPrice, unsetPrice } from "./prices.ts";
 import { providers } from "./providers.ts";
 import { start } from "./start.ts";
 import { formatTable } from "./terminal.ts";
+import { showUsage } from "./usage.ts";
 
 const commands: readonly Command[] = [
   defineCommand({
@@ -32,7 +37,14 @@ const commands: readonly Command[] = [
   }),
   createKey,
   listKeys,
+  setKeyLimits,
+  creditKey,
   revokeKey,
+  listPrices,
+  setPrice,
+  unsetPrice,
+  showUsage,
+  checkLedgerCommand,
   plugins,
   providers,
   doctor,

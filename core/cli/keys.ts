@@ -3,12 +3,18 @@
  *
  * @module
  */
-import { readConfig, readEnvironment } from "../config.ts";
-import { migrationsFolder } from "../program.ts";
-import { openDatabase } from "../store/database.ts";
-import { type ApiKey, KeyStore } from "../store/keys.ts";
-import { migrate } from "../store/migrate.ts";
+import type { Account } from "../store/accounts.ts";
+import type { ApiKey } from "../store/keys.ts";
 import { defineCommand, jsonSwitch, UsageError } from "./arguments.ts";
+import {
+  accountCells,
+  accountHead,
+  accountToJson,
+  readAmount,
+  refuseSecret,
+  withKeys,
+} from "./key_account.ts";
+import { limitArguments, readLimits } from "./key_limits.ts";
 import { formatTable } from "./terminal.ts";
 
 const hour = 3_600_000;
@@ -22,20 +28,36 @@ export const createKey = defineCommand({
     name: { value: "NAME", required: true, about: "What the key is called" },
     owner: { value: "OWNER", about: "Whom it belongs to" },
     expires: { value: "WHEN", about: "Its end: 2027-01-31 (0:00 UTC), or from now 12h, 30d or 8w" },
+    credit: { value: "AMOUNT", about: "Credit to spend; without it spending is only recorded" },
+    ...limitArguments,
+    admin: { about: "Make a key that reads everybody's usage and calls no model" },
     json: jsonSwitch,
   },
-  async run({ name, owner, expires, json }) {
+  async run({ name, owner, expires, credit, admin, json, ...flags }) {
     const expiresAt = expires === undefined ? undefined : readExpiry(expires, Date.now());
-    const { key, secret } = await withKeys((keys) =>
-      keys.create({
-        name,
-        ...(owner !== undefined && { owner }),
-        ...(expiresAt !== undefined && { expiresAt }),
-      })
+    const amount = credit === undefined ? undefined : readAmount("--credit", credit);
+    if (amount !== undefined && amount <= 0) throw new UsageError("--credit must be above 0");
+    const limits = readLimits(flags);
+    if (admin && (amount !== undefined || Object.keys(limits).length > 0)) {
+      throw new UsageError("An admin key calls no model: it takes neither credit nor limits");
+    }
+    const { key, secret, account, currency } = await withKeys(
+      async ({ keys, accounts, currency }) => {
+        const { key, secret } = await keys.create({
+          name,
+          admin,
+          ...(owner !== undefined && { owner }),
+          ...(expiresAt !== undefined && { expiresAt }),
+        });
+        if (amount !== undefined) await accounts.credit(key.id, amount, "credit");
+        const account = await accounts.setLimits(key.id, limits);
+        return { key, secret, account, currency };
+      },
     );
     if (json) {
       const { active: _, lastUsedAt: __, ...made } = toJson(key);
-      console.log(JSON.stringify({ ...made, secret }, undefined, 2));
+      const shown = { ...made, account: accountToJson(account, currency), secret };
+      console.log(JSON.stringify(shown, undefined, 2));
     } else {
       const end = key.expiresAt === null
         ? "does not expire"
@@ -53,11 +75,30 @@ export const listKeys = defineCommand({
   about: "List the API keys, revoked ones too",
   arguments: { json: jsonSwitch },
   async run({ json }) {
-    const keys = await withKeys((store) => store.list());
-    if (json) console.log(JSON.stringify(keys.map(toJson), undefined, 2));
-    else if (keys.length === 0) {
+    const { keys, accounts, currency } = await withKeys(async ({ keys, accounts, currency }) => ({
+      keys: await keys.list(),
+      accounts: new Map((await accounts.list()).map((account) => [account.id, account])),
+      currency,
+    }));
+    if (json) {
+      const shown = keys.map((key) => ({
+        ...toJson(key),
+        account: accountToJson(accounts.get(key.id)!, currency),
+        ownerAccount: key.owner === null
+          ? null
+          : accountToJson(accounts.get(`owner:${key.owner}`)!, currency),
+      }));
+      console.log(JSON.stringify(shown, undefined, 2));
+    } else if (keys.length === 0) {
       console.error('There is no key yet. "xrouter keys create --name NAME" makes one');
-    } else console.log(formatTable(keys.map(toRow), head).join("\n"));
+    } else {
+      const rows = keys.map((key) => toRow(key, accounts.get(key.id)!));
+      console.log(formatTable(rows, headOf(currency)).join("\n"));
+      const owners = ownerRows([...accounts.values()]);
+      if (owners.length > 0) {
+        console.log(`\n${formatTable(owners, ["OWNER", ...accountHead(currency)]).join("\n")}`);
+      }
+    }
     return 0;
   },
 });
@@ -71,10 +112,8 @@ export const revokeKey = defineCommand({
     json: jsonSwitch,
   },
   async run({ key: idOrName, json }) {
-    if (idOrName.startsWith("xr-")) {
-      throw new UsageError("This is the key itself. Write its id or its name");
-    }
-    const key = await withKeys((keys) => keys.revoke(idOrName));
+    refuseSecret(idOrName);
+    const key = await withKeys(({ keys }) => keys.revoke(idOrName));
     if (json) console.log(JSON.stringify(toJson(key), undefined, 2));
     else console.log(`Key "${key.name}" (${key.id}) is revoked`);
     return 0;
@@ -106,22 +145,7 @@ export function readExpiry(text: string, now: number): number {
   return end;
 }
 
-/** Opens the database, migrates it, and closes it when done. */
-async function withKeys<Result>(action: (keys: KeyStore) => Promise<Result>): Promise<Result> {
-  const { databaseUrl, databaseAuthToken } = (await readConfig(readEnvironment())).settings;
-  const database = await openDatabase({
-    url: databaseUrl,
-    ...(databaseAuthToken !== undefined && { authToken: databaseAuthToken }),
-  });
-  try {
-    await migrate(database, migrationsFolder);
-    return await action(new KeyStore(database));
-  } finally {
-    database.close();
-  }
-}
-
-function toJson({ id, name, owner, createdAt, expiresAt, active, lastUsedAt }: ApiKey) {
+function toJson({ id, name, owner, createdAt, expiresAt, active, lastUsedAt, admin }: ApiKey) {
   const time = (ms: number | null) => ms === null ? null : new Date(ms).toISOString();
   return {
     id,
@@ -131,16 +155,29 @@ function toJson({ id, name, owner, createdAt, expiresAt, active, lastUsedAt }: A
     expiresAt: time(expiresAt),
     active,
     lastUsedAt: time(lastUsedAt),
+    admin,
   };
 }
 
-const head = ["ID", "NAME", "OWNER", "STATE", "CREATED (UTC)", "EXPIRES", "LAST USED"];
+function headOf(currency: string): string[] {
+  const times = ["CREATED (UTC)", "EXPIRES", "LAST USED"];
+  return ["ID", "NAME", "OWNER", "STATE", ...accountHead(currency), ...times];
+}
 
-function toRow({ id, name, owner, active, createdAt, expiresAt, lastUsedAt }: ApiKey): string[] {
+function toRow(key: ApiKey, account: Account): string[] {
+  const { id, name, owner, active, admin, createdAt, expiresAt, lastUsedAt } = key;
   const expired = expiresAt !== null && expiresAt <= Date.now();
-  const state = !active ? "revoked" : expired ? "expired" : "active";
+  const state = !active ? "revoked" : expired ? "expired" : admin ? "admin" : "active";
   const time = (ms: number | null) => ms === null ? "never" : shortTime(ms);
-  return [id, name, owner ?? "", state, shortTime(createdAt), time(expiresAt), time(lastUsedAt)];
+  const times = [shortTime(createdAt), time(expiresAt), time(lastUsedAt)];
+  return [id, name, owner ?? "", state, ...accountCells(account), ...times];
+}
+
+/** The owners whose keys share credit or a limit. */
+function ownerRows(accounts: readonly Account[]): string[][] {
+  return accounts
+    .filter(({ id, prepaid, limit }) => id.startsWith("owner:") && (prepaid || limit !== null))
+    .map((account) => [account.id.slice("owner:".length), ...accountCells(account)]);
 }
 
 function shortTime(ms: number): string {

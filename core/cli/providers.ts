@@ -133,9 +133,16 @@ function print(
     if (fault !== null) console.log(`${name}: ${fault.found}\n  ${fault.cure}\n`);
   }
   if (!live) console.log(paint("With --live the configured vendors are asked for more.", "dim"));
+  console.log(
+    paint(
+      'Prices are those of the files; "xrouter prices list" has those set by command, too.',
+      "dim",
+    ),
+  );
 }
 
-function priceText(price: ModelFacts["price"]): string {
+/** A price in words: `65 in, 65 out, 0 cached RUB`. */
+export function priceText(price: ModelFacts["price"]): string {
   if (price === undefined) return "not known";
   const { currency, input, output, cached } = price;
   const shown = cached === undefined ? "" : `, ${cached} cached`;

@@ -51,11 +51,14 @@ export async function databaseAlive(client: Client): Promise<void> {
 }
 
 /**
- * Runs `action` again while another process holds the write lock (SQLITE_BUSY), for up to 30 s,
- * and then rejects with what it rejected with. `action` must be safe to repeat.
+ * Runs `action` again while another process holds the write lock (SQLITE_BUSY), for up to 30 s or
+ * `deadlineMs`, and then rejects with what it rejected with. `action` must be safe to repeat.
  */
-export async function retryWhileBusy<Result>(action: () => Promise<Result>): Promise<Result> {
-  const deadline = performance.now() + busyDeadlineMs;
+export async function retryWhileBusy<Result>(
+  action: () => Promise<Result>,
+  deadlineMs: number = busyDeadlineMs,
+): Promise<Result> {
+  const deadline = performance.now() + deadlineMs;
   for (;;) {
     try {
       return await action();

@@ -1,5 +1,7 @@
 import type { Client, Row } from "@libsql/client";
 import { createHash, randomBytes } from "node:crypto";
+import { retryWhileBusy } from "./database.ts";
+import { type Limits, toLimits } from "./limits.ts";
 
 /** What is stored about an API key. Times are milliseconds since 1970-01-01 UTC. */
 export interface ApiKey {
@@ -13,9 +15,20 @@ export interface ApiKey {
   /** False once revoked. */
   active: boolean;
   lastUsedAt: number | null;
+  /** It reads everybody's usage, and calls no model. */
+  admin: boolean;
+  limits: Limits;
+  /** Those that its owner's keys share; null without an owner. */
+  ownerLimits: Limits | null;
 }
 
-const columns = "id, name, owner, created_at, expires_at, active, last_used_at";
+const limitColumns = ["prepaid", "requests_per_minute", "tokens_per_minute", "models", "hold_cap"];
+
+const selectKeys = `SELECT api_keys.*,
+  ${limitColumns.map((name) => `own.${name}, shared.${name} AS owner_${name}`).join(", ")}
+  FROM api_keys
+  JOIN accounts AS own ON own.id = api_keys.id
+  LEFT JOIN accounts AS shared ON shared.id = 'owner:' || owner`;
 
 /** SHA-256 of an API key in lower-case hex: the only form in which a key is stored or looked up. */
 export function hashKey(secret: string): string {
@@ -38,9 +51,12 @@ export class KeyStore {
    * @throws Error when `name` or `owner` is not 1 to 100 printable characters, or when `expiresAt`
    * is not a whole number of milliseconds in the future
    */
-  async create(
-    { name, owner, expiresAt }: { name: string; owner?: string; expiresAt?: number },
-  ): Promise<{ key: ApiKey; secret: string }> {
+  async create({ name, owner, expiresAt, admin = false }: {
+    name: string;
+    owner?: string;
+    expiresAt?: number;
+    admin?: boolean;
+  }): Promise<{ key: ApiKey; secret: string }> {
     const createdAt = Date.now();
     checkLabel("name", name);
     if (owner !== undefined) checkLabel("owner", owner);
@@ -52,27 +68,23 @@ export class KeyStore {
     }
 
     const secret = `xr-${randomBytes(32).toString("base64url")}`;
-    const key: ApiKey = {
-      id: `key_${randomBytes(8).toString("hex")}`,
-      name,
-      owner: owner ?? null,
-      createdAt,
-      expiresAt: expiresAt ?? null,
-      active: true,
-      lastUsedAt: null,
-    };
-    await this.#client.execute({
-      sql: `INSERT INTO api_keys (id, hash, name, owner, created_at, expires_at)
-        VALUES (?, ?, ?, ?, ?, ?)`,
-      args: [key.id, hashKey(secret), key.name, key.owner, key.createdAt, key.expiresAt],
-    });
-    return { key, secret };
+    const id = `key_${randomBytes(8).toString("hex")}`;
+    const statements = [
+      {
+        sql: `INSERT INTO api_keys (id, hash, name, owner, created_at, expires_at, admin)
+          VALUES (?, ?, ?, ?, ?, ?, ?)`,
+        args: [id, hashKey(secret), name, owner ?? null, createdAt, expiresAt ?? null, admin],
+      },
+      { sql: `${selectKeys} WHERE api_keys.id = ?`, args: [id] },
+    ];
+    const [, read] = await retryWhileBusy(() => this.#client.batch(statements, "write"));
+    return { key: toApiKey(read!.rows[0]!), secret };
   }
 
   /** The key with this {@link hashKey}, also when revoked or expired: the caller judges that. */
   async find(hash: string): Promise<ApiKey | undefined> {
     const { rows } = await this.#client.execute({
-      sql: `SELECT ${columns} FROM api_keys WHERE hash = ?`,
+      sql: `${selectKeys} WHERE hash = ?`,
       args: [hash],
     });
     return rows[0] && toApiKey(rows[0]);
@@ -81,20 +93,19 @@ export class KeyStore {
   /** Every key, the oldest first, revoked and expired ones included. */
   async list(): Promise<ApiKey[]> {
     const { rows } = await this.#client.execute(
-      `SELECT ${columns} FROM api_keys ORDER BY created_at, id`,
+      `${selectKeys} ORDER BY created_at, api_keys.id`,
     );
     return rows.map(toApiKey);
   }
 
   /**
-   * Revokes the key with this id, else the only key with this name, and returns it. Revoking twice
-   * is no error.
+   * The key with this id, else the only key with this name; revoked and expired ones included.
    *
    * @throws Error when no key fits, or when several keys share the name; it lists their ids
    */
-  async revoke(idOrName: string): Promise<ApiKey> {
+  async named(idOrName: string): Promise<ApiKey> {
     const { rows } = await this.#client.execute({
-      sql: `SELECT ${columns} FROM api_keys WHERE id = ?1 OR name = ?1 ORDER BY created_at, id`,
+      sql: `${selectKeys} WHERE api_keys.id = ?1 OR name = ?1 ORDER BY created_at, api_keys.id`,
       args: [idOrName],
     });
     const keys = rows.map(toApiKey);
@@ -104,12 +115,24 @@ export class KeyStore {
     }
     if (key.id !== idOrName && keys.length > 1) {
       const ids = keys.map(({ id, active }) => active ? id : `${id} (revoked)`).join(", ");
-      throw new Error(`${keys.length} keys are named "${idOrName}". Revoke by id: ${ids}`);
+      throw new Error(`${keys.length} keys are named "${idOrName}". Write the id: ${ids}`);
     }
-    await this.#client.execute({
-      sql: "UPDATE api_keys SET active = 0 WHERE id = ?",
-      args: [key.id],
-    });
+    return key;
+  }
+
+  /**
+   * Revokes the key that {@link named} finds, and returns it. Revoking twice is no error.
+   *
+   * @throws Error as {@link named} does
+   */
+  async revoke(idOrName: string): Promise<ApiKey> {
+    const key = await this.named(idOrName);
+    await retryWhileBusy(() =>
+      this.#client.execute({
+        sql: "UPDATE api_keys SET active = 0 WHERE id = ?",
+        args: [key.id],
+      })
+    );
     return { ...key, active: false };
   }
 
@@ -152,5 +175,8 @@ function toApiKey(row: Row): ApiKey {
     expiresAt: row.expires_at as number | null,
     active: row.active === 1,
     lastUsedAt: row.last_used_at as number | null,
+    admin: row.admin === 1,
+    limits: toLimits(row),
+    ownerLimits: row.owner === null ? null : toLimits(row, "owner_"),
   };
 }

@@ -40,6 +40,13 @@ export interface RateStore {
    * @returns A state for each window, in the same order.
    */
   take(windows: readonly RateWindow[]): RateState[] | Promise<RateState[]>;
+  /**
+   * Adds the cost to every window, whether it fits or not: for what is known only afterwards. One
+   * round trip, however many windows there are.
+   *
+   * @param windows The windows, at least one.
+   */
+  add(windows: readonly RateWindow[]): void | Promise<void>;
 }
 
 interface Counter {
@@ -86,6 +93,11 @@ export class MemoryRateStore implements RateStore {
         retryAfterMs: fits ? 0 : fitsAt(counter, window) - now,
       };
     });
+  }
+
+  add(windows: readonly RateWindow[]): void {
+    const now = this.#now();
+    for (const window of windows) this.#counter(window, now).current += window.cost;
   }
 
   #counter({ key, windowMs }: RateWindow, now: number): Counter {

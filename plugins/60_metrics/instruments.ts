@@ -24,18 +24,31 @@ const delayBuckets = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2
 /** What is measured. */
 export type Instruments = ReturnType<typeof createInstruments>;
 
+/** What is read when somebody asks for it. */
+export interface Levels {
+  /** Requests under way. */
+  active: () => number;
+  /** What prepaid balances could not pay, in millionths of the currency. */
+  loss: () => Promise<number>;
+}
+
 /**
  * Opens every instrument.
  *
  * @param sinks Where they write.
- * @param active Says how many requests are under way.
  */
-export function createInstruments(sinks: Sinks, active: () => number) {
+export function createInstruments(sinks: Sinks, { active, loss }: Levels) {
   sinks.gauge({
     name: "xrouter.active_requests",
     unit: "{request}",
     description: "Requests that were let in and have not ended",
   }, active);
+  sinks.gauge({
+    name: "xrouter.loss",
+    unit: "millionths",
+    description:
+      "What providers reported beyond prepaid balances, in millionths of the currency: the operator's loss",
+  }, loss);
   return {
     requests: sinks.counter({
       name: "xrouter.requests",

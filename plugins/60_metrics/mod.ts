@@ -14,12 +14,24 @@ import { Sinks } from "./sinks.ts";
 export default definePlugin({
   name: "metrics",
   onError: "skip",
-  setup(_config, { catalog, currency }) {
+  setup(_config, { catalog, currency, database, log }) {
     const registry = new Registry();
     const sinks = new Sinks(registry);
     // A set and no count: what was refused before it came here is finished here all the same.
     const active = new Set<Exchange>();
-    const instruments = createInstruments(sinks, () => active.size);
+    let lastLoss = 0;
+    const loss = async () => {
+      try {
+        const { rows } = await database.execute(
+          "SELECT coalesce(sum(cost - charged), 0) AS loss FROM usage_daily",
+        );
+        lastLoss = Number(rows[0]!.loss);
+      } catch (error) {
+        log.warn("the loss cannot be read; the last known is shown", { error: String(error) });
+      }
+      return lastLoss;
+    };
+    const instruments = createInstruments(sinks, { active: () => active.size, loss });
     const recorder = new Recorder(instruments, new Labels(catalog), currency);
     addProcessMetrics(registry);
     const unwatch = watchEventLoop(instruments.eventLoopDelay());

@@ -3,8 +3,7 @@
  *
  * @module
  */
-import type { Price, Usage } from "xrouter/plugin";
-import { costOf } from "../../core/price.ts";
+import type { Usage } from "xrouter/plugin";
 import type { Instruments } from "./instruments.ts";
 import type { Write } from "./sinks.ts";
 
@@ -60,16 +59,16 @@ export class ModelSeries {
 
   /**
    * @param usage Tokens of the answer.
-   * @param price The model's price. One in another currency than the accounts' counts as none.
+   * @param cost Millionths of the accounts' currency, where a price is known.
    */
-  recordUsage(usage: Usage, price: Price | undefined): void {
+  recordUsage(usage: Usage, cost: number | undefined): void {
     this.#inputTokens(usage.input);
     this.#outputTokens(usage.output);
     this.#cachedTokens(usage.cached);
     if (usage.estimated) this.#estimatedAnswers(1);
-    if (price?.currency !== this.#currency) return this.#unpricedAnswers(1);
+    if (cost === undefined) return this.#unpricedAnswers(1);
     // Opened by the first known cost: an unknown one must not look like 0.
     this.#cost ??= this.#to.cost(...this.#model, this.#currency);
-    this.#cost(costOf(usage, price));
+    this.#cost(cost);
   }
 }

@@ -40,7 +40,7 @@ export class Recorder {
     if (target === undefined) return;
     const series = this.#seriesOf(target);
     series.recordDuration(outcome.durationMs, error);
-    if (outcome.usage !== undefined) series.recordUsage(outcome.usage, target.facts.price);
+    if (outcome.usage !== undefined) series.recordUsage(outcome.usage, outcome.cost);
     // The first chunk of an answer that is not streamed is the whole of it.
     if (outcome.firstChunkMs !== undefined && x.parsedBody?.stream === true) {
       series.recordFirstToken(outcome.firstChunkMs);

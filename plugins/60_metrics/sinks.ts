@@ -92,15 +92,15 @@ export class Sinks {
   }
 
   /** A level that is read when somebody asks for it. */
-  gauge(declared: Declaration, read: () => number): void {
+  gauge(declared: Declaration, read: () => number | Promise<number>): void {
     new Gauge({
       ...this.#prometheus(declared),
-      collect() {
-        this.set(read());
+      async collect() {
+        this.set(await read());
       },
     });
     const otel = this.#meter.createObservableUpDownCounter(declared.name, declared);
-    const observe: ObservableCallback = (result) => result.observe(read());
+    const observe: ObservableCallback = async (result) => result.observe(await read());
     otel.addCallback(observe);
     this.#closers.push(() => otel.removeCallback(observe));
   }

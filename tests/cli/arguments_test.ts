@@ -30,6 +30,36 @@ Deno.test("readArguments reads flags, switches and the bare word in any order", 
   assertEquals(readArguments(command, ["wall", "-h"]), "help");
 });
 
+Deno.test("readArguments takes a negative number for a value, wherever it stands", () => {
+  const pay = defineCommand({
+    name: "pay",
+    about: "Pay somebody",
+    arguments: {
+      who: { value: "WHO", bare: true, required: true, about: "Whom" },
+      amount: { value: "AMOUNT", bare: true, required: true, about: "How much" },
+      tip: { value: "AMOUNT", about: "More" },
+    },
+    run: () => 0,
+  });
+  const read = (...args: string[]) => readArguments(pay, args);
+  assertEquals(read("me", "-5"), { who: "me", amount: "-5", tip: undefined });
+  assertEquals(read("me", "--tip", "-0.5", "-100.50"), {
+    who: "me",
+    amount: "-100.50",
+    tip: "-0.5",
+  });
+  assertEquals(read("--tip=-1", "--", "-2", "-3"), { who: "-2", amount: "-3", tip: "-1" });
+  const wrong: [args: string[], message: string][] = [
+    [["me"], "AMOUNT is missing"],
+    [["me", "-5", "-6"], 'Unexpected argument "-6"'],
+    [["me", "-x"], 'Unknown flag "-x"'],
+    [["me", "-x5"], 'Unknown flag "-x"'],
+  ];
+  for (const [args, message] of wrong) {
+    assertEquals(assertThrows(() => readArguments(pay, args), UsageError).message, message);
+  }
+});
+
 Deno.test("readArguments names what is wrong", () => {
   const cases: [args: string[], message: string][] = [
     [[], "THING is missing"],

@@ -18,7 +18,7 @@ Deno.test("runCommand prints its help, its version and the help of a command", (
     assertEquals([keys.code, keys.stderr], [0, ""]);
     assertStringIncludes(
       keys.stdout,
-      "Usage: xrouter keys create --name NAME [--owner OWNER] [--expires WHEN] [--json]\n",
+      "Usage: xrouter keys create --name NAME [--owner OWNER] [--expires WHEN] [--credit AMOUNT] [",
     );
     assertEquals(start.code, 0);
     assertMatch(start.stdout, /^ {2}PORT +Port to listen on.*\(8000\)$/m);
@@ -35,7 +35,8 @@ Deno.test("runCommand exits with 2 and the usage line when the command line is w
       [["--port", "80"], 'Unknown flag "--port"\nUsage: xrouter [COMMAND] [--version] [--help]\n'],
       [
         ["keys"],
-        '"keys" needs one more word: create, list, revoke\nUsage: xrouter keys create|list|revoke\n',
+        '"keys" needs one more word: create, list, set, credit, revoke\n' +
+        "Usage: xrouter keys create|list|set|credit|revoke\n",
       ],
       [["doctor", "--jsn"], 'Unknown flag "--jsn"\nUsage: xrouter doctor [--json]\n'],
     ];

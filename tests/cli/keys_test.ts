@@ -16,7 +16,10 @@ Deno.test("keys create, list and revoke work on one database", () =>
     const made = JSON.parse(
       await run("create", "--name", "Ключ 1", "--owner", "me", "--expires", "30d", "--json"),
     );
-    assertEquals(Object.keys(made), ["id", "name", "owner", "createdAt", "expiresAt", "secret"]);
+    assertEquals(
+      Object.keys(made).join(" "),
+      "id name owner createdAt expiresAt admin account secret",
+    );
     assertEquals([made.name, made.owner], ["Ключ 1", "me"]);
     assertEquals(Date.parse(made.expiresAt) - Date.parse(made.createdAt) > 29.9 * 86_400_000, true);
 
@@ -26,10 +29,16 @@ Deno.test("keys create, list and revoke work on one database", () =>
     const listed = JSON.parse(await run("list", "--json"));
     assertEquals(listed.map(({ name }: { name: string }) => name), ["Ключ 1", "second"]);
     const { secret: _, ...key } = made;
-    assertEquals(listed[0], { ...key, active: true, lastUsedAt: null });
+    assertEquals(listed[0], {
+      ...key,
+      active: true,
+      lastUsedAt: null,
+      ownerAccount: made.account,
+    });
 
     const revoked = JSON.parse(await run("revoke", "Ключ 1", "--json"));
-    assertEquals(revoked, { ...listed[0], active: false });
+    const { account: _account, ownerAccount: _ownerAccount, ...plain } = listed[0];
+    assertEquals(revoked, { ...plain, active: false });
     const table = await run("list");
     assertMatch(table, new RegExp(`^${made.id}  Ключ 1  me +revoked  `, "m"));
     assertMatch(table, /^key_\w+ {2}second {2}- +active .* never +never$/m);
@@ -67,7 +76,7 @@ Deno.test("keys commands fail with 1 and one clear message", () =>
       }),
     ]);
     assertEquals([twins!.code, twins!.stdout], [1, ""]);
-    assertMatch(twins!.stderr, /^2 keys are named "twin"\. Revoke by id: key_\w+, key_\w+\n$/);
+    assertMatch(twins!.stderr, /^2 keys are named "twin"\. Write the id: key_\w+, key_\w+\n$/);
     assertEquals([unknown!.code, unknown!.stdout], [1, ""]);
     assertMatch(unknown!.stderr, /^No key has the id or name "nobody"/);
     assertEquals(label!.code, 1);

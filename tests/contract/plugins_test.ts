@@ -67,6 +67,7 @@ function unknownExchange(): Exchange {
     replyHeaders: {},
     state: {},
     attempts: [],
+    producedTokens: () => 0,
   };
 }
 

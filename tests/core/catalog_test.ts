@@ -1,9 +1,12 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { Catalog } from "../../core/catalog.ts";
-import type { ModelFacts } from "../../core/model.ts";
+import type { DeclaredFacts } from "../../core/model.ts";
 import { RouterError } from "../../core/errors.ts";
 import type { Provider } from "../../core/provider.ts";
+import { createLog } from "../../core/log.ts";
+import { startOfDay } from "../../core/tariff.ts";
 import { Transport } from "../../core/transport.ts";
+import { HeldClock } from "../support/clock.ts";
 
 const price = { currency: "RUB", input: 1, output: 2 };
 
@@ -26,7 +29,7 @@ function listing(name: string, list: () => string[], rest: Partial<Provider> = {
 
 function catalogOf(
   providers: readonly (Provider & { asked?: number })[],
-  overrides?: Record<string, ModelFacts>,
+  overrides?: Record<string, DeclaredFacts>,
   aliases?: Record<string, string[]>,
 ): Catalog {
   const transports = providers.map(({ asked: _asked, ...provider }) => {
@@ -212,4 +215,58 @@ Deno.test("Catalog prefers a provider's own table to what vendors list", async (
     await refusal(catalog, "other"),
     'Several providers have the model "other". Write "owner/other" or "reseller/other"',
   );
+});
+
+Deno.test("Catalog gives a target the price in force, from its first moment on", () => {
+  using clock = new HeldClock();
+  const inDays = (days: number) =>
+    new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
+  const alpha = listing("alpha", () => [], {
+    models: { one: { context: 8, price: [price, { ...price, input: 5, from: inDays(2) }] } },
+  });
+  const catalog = catalogOf([alpha], {
+    "alpha/one": { price: { ...price, input: 9, from: inDays(4) } },
+    "alpha/new": { maxOutput: 4, price: [{ ...price, from: inDays(1) }] },
+  });
+  const facts = (model: string) => catalog.target("alpha", model).facts;
+  assertEquals(facts("one"), { context: 8, price });
+  assertEquals(facts("new"), { maxOutput: 4 });
+  const until = (days: number) => startOfDay(inDays(days)) - Date.now();
+  clock.pass(until(2) - 1);
+  assertEquals(facts("one"), { context: 8, price });
+  assertEquals(facts("new"), { maxOutput: 4, price });
+  clock.pass(1);
+  assertEquals(facts("one"), { context: 8, price: { ...price, input: 5 } });
+  clock.pass(until(2));
+  assertEquals(facts("one"), { context: 8, price: { ...price, input: 9 } });
+});
+
+Deno.test("Catalog waits for prices that were set while nobody asked, and only then", async () => {
+  using clock = new HeldClock();
+  const catalog = catalogOf([listing("alpha", () => ["one"], { models: { one: { price } } })]);
+  const set = (input: number) => [
+    {
+      provider: "alpha",
+      model: "one",
+      source: "command",
+      tariff: [{ from: 0, price: { ...price, input } }],
+    } as const,
+  ];
+  let input = 3;
+  await catalog.prices.follow(() => Promise.resolve(set(input)), createLog(() => {}));
+  const resolved = async () => (await catalog.resolve(["one"]))[0]!.facts.price?.input;
+  const listed = async () => (await catalog.models())[0]!.facts.price?.input;
+  input = 4;
+  assertEquals([await resolved(), await listed()], [3, 3]);
+  clock.pass(2_000);
+  assertEquals(await resolved(), 4);
+  input = 5;
+  clock.pass(2_000);
+  assertEquals(await listed(), 5);
+  // Who aims at a model without asking for it by name keeps the prices current, too.
+  input = 6;
+  clock.pass(1_000);
+  assertEquals(catalog.target("alpha", "one").facts.price?.input, 5);
+  await catalog.prices.close();
+  assertEquals(catalog.target("alpha", "one").facts.price?.input, 6);
 });

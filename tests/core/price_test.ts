@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { costOf, priceSchema, toMillionths } from "../../core/price.ts";
+import { costOf, isSamePrice, priceSchema, toMillionths } from "../../core/price.ts";
 import { seededRandom } from "../support/random.ts";
 
 const price = { currency: "RUB", input: 65, output: 260, cached: 6.5 };
@@ -42,6 +42,18 @@ Deno.test("toMillionths writes a price as whole millionths", () => {
   assertEquals([65, 0.1, 0.15, 1.1, 0].map(toMillionths), [65e6, 100_000, 150_000, 1_100_000, 0]);
 });
 
+Deno.test("isSamePrice compares to the millionth, and takes cached tokens at their price", () => {
+  const { cached: _cached, ...full } = price;
+  assertEquals(isSamePrice(price, { ...price, input: 65.0000001 }), true);
+  assertEquals(isSamePrice(full, { ...full, cached: 65 }), true);
+  assertEquals(isSamePrice(undefined, undefined), true);
+  const others = [full, { ...price, currency: "USD" }, { ...price, input: 65.000001 }];
+  for (const other of [...others, { ...price, output: 0 }, { ...price, cached: 0 }, undefined]) {
+    assertEquals(isSamePrice(price, other), false, JSON.stringify(other));
+    assertEquals(isSamePrice(other, price), false, JSON.stringify(other));
+  }
+});
+
 Deno.test("priceSchema takes prices in a currency, and nothing below nothing", () => {
   assertEquals(priceSchema.safeParse(price).success, true);
   for (
@@ -51,6 +63,7 @@ Deno.test("priceSchema takes prices in a currency, and nothing below nothing", (
       { ...price, input: -1 },
       { ...price, output: "65" },
       { ...price, input: Infinity },
+      { ...price, input: 1_000_000_001 },
       { ...price, perMonth: 1 },
       { currency: "RUB", input: 1 },
     ]

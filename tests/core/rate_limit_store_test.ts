@@ -138,6 +138,23 @@ Deno.test("MemoryRateStore forgets keys that count nothing, and only those", () 
   assertEquals(store.take([window(1, { key: "old" })])[0]!.fits, true);
 });
 
+Deno.test("MemoryRateStore adds what does not fit, and lets it fade like the rest", () => {
+  const { store, clock } = storeAt(start);
+  store.take([window(10, { cost: 4 })]);
+  store.add([window(10, { cost: 5 }), window(10, { key: "other", cost: 30 })]);
+  assertEquals(store.take([window(10, { cost: 2 })])[0]!.fits, false);
+  assertEquals(store.take([window(10)])[0]!.remaining, 0);
+  const other = (cost: number) => store.take([window(10, { key: "other", cost })])[0]!;
+  const { fits, remaining, resetMs, retryAfterMs } = other(1);
+  // A third of the 30 is more than the 9 that may be left of them.
+  const wait = minute + Math.ceil(minute * 21 / 30);
+  assertEquals([fits, remaining, resetMs, retryAfterMs], [false, 0, 2 * minute, wait]);
+  clock.now += wait - 1;
+  assertEquals(other(1).fits, false);
+  clock.now += 1;
+  assertEquals(other(1).fits, true);
+});
+
 Deno.test("MemoryRateStore goes on when the clock is set back", () => {
   const { store, clock } = storeAt(start + 5 * minute);
   store.take([window(2)]);

@@ -4,7 +4,15 @@ import type { Chunk, Hooks } from "../../core/plugin.ts";
 import { inParts, inProcess, startKernel } from "../support/kernel.ts";
 import { seededRandom } from "../support/random.ts";
 import { ask } from "../support/router.ts";
-import { delta, ending, event, Script, startUpstream, wholeAnswer } from "../support/upstream.ts";
+import {
+  delta,
+  ending,
+  event,
+  Script,
+  startUpstream,
+  streamed,
+  wholeAnswer,
+} from "../support/upstream.ts";
 
 const done = "data: [DONE]\n\n";
 const [stop, usage] = ending() as [string, string, string];
@@ -80,12 +88,29 @@ Deno.test("Relay keeps the usage event from a client that did not ask for it", a
   assertEquals(outcome.usage, { input: 10, output: 5, cached: 0, estimated: false });
 });
 
-Deno.test("Relay hands the usage event on to a client that asked, as it is", async () => {
-  for (const written of [usage, usage.replace('"choices":[]', '"choices": [\n ]')]) {
-    const one = written.replaceAll("\n ", " ");
-    const { text } = await relayed([delta("a"), stop, one, done], withUsage);
-    assertEquals(text, delta("a") + stop + one + done);
+Deno.test("Relay hands the usage event on to a client that asked, with the cost", async () => {
+  const priced = usage.replace('"total_tokens":15}', '"total_tokens":15,"cost":null}');
+  for (const written of [usage, usage.replace('"choices":[]', '"choices": [ ]')]) {
+    const { text } = await relayed([delta("a"), stop, written, done], withUsage);
+    assertEquals(text, delta("a") + stop + priced + done);
   }
+});
+
+Deno.test("Relay says what an answer cost by the target's price, whole or streamed", async () => {
+  const price = { currency: "RUB", input: 65, output: 130, cached: 0 };
+  await using upstream = startUpstream(({ body }) =>
+    body.stream === true ? streamed(delta("a"), stop, usage, done) : wholeAnswer("a")
+  );
+  await using kernel = startKernel({
+    providers: [{ name: "vendor", baseUrl: upstream.url, models: { m: { price } } }],
+  });
+  const whole = await (await kernel.chat(ask("vendor/m"))).json();
+  // 10 tokens in, 4 of them cached, 5 out.
+  assertEquals(whole.usage.cost, (6 * 65 + 5 * 130) / 1_000_000);
+  assertEquals((await kernel.ended()).cost, 6 * 65 + 5 * 130);
+  const text = await (await kernel.chat(ask("vendor/m", "hi", withUsage))).text();
+  assertStringIncludes(text, `"cost":${(10 * 65 + 5 * 130) / 1_000_000}}`);
+  assertEquals((await kernel.ended(2)).cost, 10 * 65 + 5 * 130);
 });
 
 Deno.test("Relay makes a usage event where the vendor has none", async () => {
@@ -101,6 +126,7 @@ Deno.test("Relay makes a usage event where the vendor has none", async () => {
       completion_tokens: output,
       total_tokens: input + output,
       prompt_tokens_details: { cached_tokens: 0 },
+      cost: null,
     },
   });
   assertEquals(text, delta("one two three") + stop + made + done);
@@ -113,7 +139,9 @@ Deno.test("Relay repeats a report that came with the last words as an event of i
     usage: report,
   });
   const { text } = await relayed([last, done], withUsage);
-  const made = event({ object: "chat.completion.chunk", choices: [], usage: report });
+  // Not the vendor's own cost, which may be in another currency.
+  const told = { ...report, cost: null };
+  const made = event({ object: "chat.completion.chunk", choices: [], usage: told });
   assertEquals(text, last + made + done);
 });
 
@@ -150,13 +178,15 @@ Deno.test("Relay streams a whole answer to a client that asked for a stream", as
   assertEquals(text.endsWith(done), true);
 });
 
-Deno.test("Relay hands a whole answer on byte for byte", async () => {
+Deno.test("Relay hands a whole answer on with all its fields, and the cost", async () => {
   const body = '{ "choices": [{"index":0,"message":{"content":"ключ"}}],\n  "own": 1.50 }';
   await using kernel = startKernel({
     providers: [inProcess(() => new Response(body, { headers: { "x-of": "vendor" } }))],
   });
   const response = await kernel.chat(ask("vendor/m"));
-  assertEquals(await response.text(), body);
+  const { usage: told, ...rest } = await response.json();
+  assertEquals(rest, JSON.parse(body));
+  assertEquals([told.completion_tokens, told.cost], [1, null]);
   assertEquals(response.headers.get("content-type"), "application/json");
   assertEquals(response.headers.get("x-of"), null);
 });
@@ -173,7 +203,9 @@ Deno.test("Relay shows a whole answer to plugins as one chunk", async () => {
     providers: [inProcess(() => wholeAnswer("Hi."))],
   });
   const response = await kernel.chat(ask("vendor/m"));
-  assertEquals(await response.json(), { choices: [], said: "Hi." });
+  const { usage: told, ...rest } = await response.json();
+  assertEquals(rest, { choices: [], said: "Hi." });
+  assertEquals([told.completion_tokens, told.cost], [5, null]);
   assertEquals((await kernel.ended()).usage?.output, 5);
 });
 

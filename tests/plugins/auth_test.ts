@@ -2,9 +2,11 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import auth from "../../plugins/10_auth.ts";
 import type { Exchange, Host } from "../../core/plugin.ts";
 import { createLog } from "../../core/log.ts";
+import { AccountStore } from "../../core/store/accounts.ts";
 import { openDatabase } from "../../core/store/database.ts";
 import { KeyStore } from "../../core/store/keys.ts";
 import { HeldClock } from "../support/clock.ts";
+import { dropIn } from "../support/drop_in.ts";
 import { sendRaw } from "../support/raw_http.ts";
 import { ask, startRouter, type TestRouter } from "../support/router.ts";
 import { watchStatements } from "../support/statements.ts";
@@ -155,7 +157,7 @@ Deno.test("auth looks a key up once for many requests, and writes its use once",
   await (await router.chat(ask("echo"))).body?.cancel();
   using _clock = new HeldClock();
   await Promise.all(Array.from({ length: 60 }, () => statuses(router, bearer(router.secret))));
-  assertEquals([count(/FROM api_keys WHERE hash/), count(/UPDATE api_keys/)], [1, 0]);
+  assertEquals([count(/FROM api_keys\b.*WHERE hash/s), count(/UPDATE api_keys/)], [1, 0]);
   await router.stop();
   assertEquals(count(/UPDATE api_keys/), 1);
   const other = await openDatabase({ url: router.databaseUrl });
@@ -197,9 +199,54 @@ Deno.test("without the keys' table a cached key works for a moment, then all is 
   assertEquals(await statuses(router, bearer(router.secret)), [200, 200]);
 });
 
+Deno.test("an admin key may read and call no model, and its refusal is recorded", async () => {
+  await using router = await startRouter();
+  const { key, secret } = await new KeyStore(router.program.database)
+    .create({ name: "boss", admin: true });
+  assertEquals(await statuses(router, bearer(secret)), [403, 200]);
+  for (const body of [ask("echo", "hi", { stream: true }), "{"]) {
+    const response = await router.chat(body, { headers: bearer(secret) });
+    const { error } = await response.json();
+    assertEquals([response.status, error.code], [403, "forbidden"]);
+    assertMatch(error.message, /^"boss" is an admin key: .* calls no model/);
+  }
+  assertEquals(await statuses(router, bearer(router.secret)), [200, 200]);
+  const rows = (await router.usage()).filter(({ key_id: id }) => id === key.id);
+  assertEquals(rows.map(({ status, attempts }) => [status, attempts]), Array(3).fill([403, 0]));
+});
+
+const reader = `
+import { definePlugin } from "xrouter/plugin";
+
+export default definePlugin({
+  name: "reader",
+  setup: () => ({
+    routes(app) {
+      app.get("/v1/me", (c) => c.json(c.get("caller")));
+    },
+  }),
+});
+`;
+
+Deno.test("routes of later plugins read the caller, with its limits of the moment", async () => {
+  await using folder = await dropIn({ "95_reader.ts": reader });
+  await using router = await startRouter({ XROUTER_PLUGINS_DIR: folder.path });
+  using clock = new HeldClock();
+  const keys = new KeyStore(router.program.database);
+  const { key, secret } = await keys.create({ name: "mine", owner: "me", admin: true });
+  const me = async () =>
+    await (await fetch(`${router.url}/v1/me`, { headers: bearer(secret) })).json();
+  assertEquals(await me(), key);
+  await new AccountStore(router.program.database).setLimits("owner:me", { requestsPerMinute: 3 });
+  clock.pass(2_000);
+  assertEquals((await me()).ownerLimits.requestsPerMinute, 3);
+  const stranger = await fetch(`${router.url}/v1/me`);
+  assertEquals([stranger.status, (await stranger.json()).error.code], [401, "unauthorized"]);
+});
+
 Deno.test("auth keeps 10,000 keys in mind and no more", async () => {
   let lookups = 0;
-  const row = { id: "key_1", active: 1, "expires_at": null };
+  const row = { id: "key_1", owner: null, active: 1, "expires_at": null, models: null };
   const database = {
     execute: () => {
       lookups++;

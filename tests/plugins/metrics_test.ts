@@ -35,6 +35,7 @@ Deno.test("metrics answers a scrape in Prometheus' text format", async () => {
     xrouter_cost_millionths_total: "counter",
     xrouter_estimated_answers_total: "counter",
     xrouter_event_loop_delay_seconds: "histogram",
+    xrouter_loss_millionths: "gauge",
     xrouter_requests_total: "counter",
     xrouter_unpriced_answers_total: "counter",
   });
@@ -91,6 +92,19 @@ Deno.test("metrics measures a stream: time, first token, tokens, cost and the tr
   assertEquals(page.value("xrouter_cached_tokens_total", model), 10);
   assertEquals(page.value("xrouter_unpriced_answers_total", model), 0);
   assertEquals(page.value("xrouter_estimated_answers_total", model), 0);
+});
+
+Deno.test("metrics shows what prepaid balances could not pay", async () => {
+  using plugin = await startMetrics();
+  await plugin.database.executeMultiple(`
+    INSERT INTO api_keys (id, hash, name, created_at) VALUES ('key_1', 'h', 'n', 1);
+    UPDATE accounts SET prepaid = 1;
+    INSERT INTO credits VALUES ('c', 'key_1', 1, 100, 'test');
+    INSERT INTO usage (request_id, created_at, key_id, stream, estimated, cost, charged, state,
+      status, attempts, duration_ms)
+      VALUES ('r', 1, 'key_1', 0, 0, 130, 130, 'completed', 200, 1, 1);
+  `);
+  assertEquals((await plugin.scrape()).value("xrouter_loss_millionths"), 30);
 });
 
 Deno.test("metrics takes no first token from an answer that is not streamed", async () => {
@@ -235,7 +249,7 @@ Deno.test("metrics writes to OpenTelemetry what it writes to Prometheus", async 
     plugin.hooks.onRequest!(x);
     const active: number[] = [];
     for (const callback of callbacks) await callback({ observe: (value) => active.push(value) });
-    assertEquals(active, [1]);
+    assertEquals(active, [1, 0]);
     plugin.finish(x, {
       state: "failed",
       error: fault("timeout"),

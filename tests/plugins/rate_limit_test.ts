@@ -1,9 +1,12 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
+import { AccountStore } from "../../core/store/accounts.ts";
 import { KeyStore } from "../../core/store/keys.ts";
+import type { LimitChanges } from "../../core/store/limits.ts";
 import { MemoryRateStore } from "../../core/store/rate_limit.ts";
 import { HeldClock } from "../support/clock.ts";
+import { dropIn } from "../support/drop_in.ts";
 import { seededRandom } from "../support/random.ts";
-import { ask, startRouter } from "../support/router.ts";
+import { ask, startRouter, type TestRouter } from "../support/router.ts";
 
 async function statusOf(answer: Promise<Response>): Promise<number> {
   const response = await answer;
@@ -55,7 +58,10 @@ Deno.test("the headers say what is left, and the request after retry-after is ad
     assertEquals([refused.status, refused.headers.get(names[1]!)], [429, "0"]);
     const { error } = await refused.json();
     assertEquals([error.code, error.type], ["rate_limited", "rate_limit_error"]);
-    assertMatch(error.message, /3 requests a minute. Try again in \S+$/);
+    assertMatch(
+      error.message,
+      /^The limit of key "test" is 3 requests a minute; 3 are used\. Try again in \S+$/,
+    );
     const seconds = Number(refused.headers.get("retry-after"));
     assert(Number.isInteger(seconds) && seconds >= 1 && seconds <= 120);
     clock.pass(seconds * 1000);
@@ -92,6 +98,173 @@ Deno.test("a refused request asks no vendor, and is recorded with its key", asyn
 });
 
 const minute = 60_000;
+
+/** A clock at which a window begins, so that what fades when is the same in every run. */
+function startOfMinute(): HeldClock {
+  const clock = new HeldClock();
+  clock.pass(minute - Date.now() % minute);
+  return clock;
+}
+
+/** What is asked by a key with these limits, whose owner has those. */
+async function limitedKey(
+  { program: { database } }: TestRouter,
+  limits: LimitChanges,
+  owner?: { name: string; limits: LimitChanges },
+) {
+  const made = { name: "limited", ...owner && { owner: owner.name } };
+  const { key, secret } = await new KeyStore(database).create(made);
+  await new AccountStore(database).setLimits(key.id, limits);
+  if (owner) await new AccountStore(database).setLimits(`owner:${owner.name}`, owner.limits);
+  return { authorization: `Bearer ${secret}` };
+}
+
+/** How a request ended, and what the headers say of one kind of limit. */
+async function outcome(answer: Promise<Response>, kind: "requests" | "tokens") {
+  const { status, headers, body } = await answer;
+  const text = await new Response(body).text();
+  const [limit, remaining, reset] = ["limit", "remaining", "reset"]
+    .map((name) => headers.get(`x-ratelimit-${name}-${kind}`));
+  return { status, text, limit, remaining, reset, retryAfter: headers.get("retry-after") };
+}
+
+Deno.test("a key's own limit goes before the setting, up or down", async () => {
+  using clock = new HeldClock();
+  await using router = await startRouter({ API_RATE_LIMIT: "2" });
+  const fewer = await limitedKey(router, { requestsPerMinute: 1 });
+  const more = await limitedKey(router, { requestsPerMinute: 3 });
+  for (const [headers, limit] of [[fewer, "1"], [more, "3"]] as const) {
+    for (let left = Number(limit) - 1; left >= 0; left--) {
+      const said = await outcome(router.chat(ask("echo"), { headers }), "requests");
+      assertEquals([said.status, said.limit, said.remaining], [200, limit, `${left}`]);
+    }
+    const refused = await outcome(router.chat(ask("echo"), { headers }), "requests");
+    assertEquals([refused.status, refused.limit, refused.remaining], [429, limit, "0"]);
+  }
+  const { rows } = await router.program.database
+    .execute("UPDATE accounts SET requests_per_minute = NULL RETURNING id");
+  assertEquals(rows.length, 3);
+  clock.pass(2_000);
+  const lowered = await outcome(router.chat(ask("echo"), { headers: more }), "requests");
+  assertEquals([lowered.status, lowered.limit], [429, "2"], "a change counts within two seconds");
+});
+
+Deno.test("the keys of an owner share its minute, and a refusal takes from neither", async () => {
+  using clock = startOfMinute();
+  await using router = await startRouter();
+  const me = { name: "me", limits: { requestsPerMinute: 3 } };
+  const one = await limitedKey(router, { requestsPerMinute: 2 }, me);
+  const two = await limitedKey(router, {}, me);
+  const say = (headers: Record<string, string>) =>
+    outcome(router.chat(ask("echo"), { headers }), "requests");
+  const shown = ({ status, limit, remaining }: Awaited<ReturnType<typeof say>>) =>
+    [status, limit, remaining].join(" ");
+  assertEquals(shown(await say(one)), "200 2 1", "the key's own is the tighter one");
+  assertEquals(shown(await say(two)), "200 3 1", "the owner's is");
+  assertEquals(shown(await say(two)), "200 3 0");
+  for (const headers of [two, one, one]) {
+    const refused = await say(headers);
+    assertEquals(shown(refused), "429 3 0");
+    assertStringIncludes(
+      refused.text,
+      'limit of owner \\"me\\" is 3 requests a minute; 3 are used',
+    );
+    assert(Number(refused.retryAfter) > 0);
+  }
+  // A key without an owner is none of its keys.
+  assertEquals(shown(await say({})), "200 100 99");
+  clock.pass(Number((await say(one)).retryAfter) * 1000);
+  assertEquals((await say(one)).status, 200, "the refused ones took nothing of the key's two");
+});
+
+Deno.test("tokens are taken before the call, and the answer's are added to them", async () => {
+  using clock = startOfMinute();
+  await using router = await startRouter();
+  const headers = await limitedKey(router, { tokensPerMinute: 60 });
+  const say = (text: string, stream = false) =>
+    outcome(router.chat(ask("echo", text, { stream }), { headers }), "tokens");
+  const words = "one two three four five six seven eight nine ten";
+  const first = await say(words);
+  const { usage } = JSON.parse(first.text);
+  assertEquals([first.status, first.limit], [200, "60"]);
+  assertEquals(first.remaining, `${60 - usage.prompt_tokens}`);
+  assertMatch(first.reset!, /^1m\d+s$|^2m0s$/);
+  const second = await say(words, true);
+  const used = usage.total_tokens + usage.prompt_tokens;
+  assertEquals([second.status, second.remaining], [200, `${60 - used}`]);
+  const refused = await say(words);
+  const all = 2 * usage.total_tokens;
+  assert(all + usage.prompt_tokens > 60 && all <= 60, "the numbers fit the test");
+  assertEquals([refused.status, refused.remaining], [429, `${60 - all}`]);
+  const { error } = JSON.parse(refused.text);
+  assertMatch(
+    `${error.code}: ${error.message}`,
+    new RegExp(
+      `^rate_limited: The limit of key "limited" is 60 tokens a minute; ${all} are used and this ` +
+        `request has ${usage.prompt_tokens}\\. Try again in \\S+$`,
+    ),
+  );
+  clock.pass(Number(refused.retryAfter) * 1000);
+  assertEquals((await say(words)).status, 200);
+});
+
+Deno.test("the keys of an owner share its tokens, also past the limit", async () => {
+  using clock = startOfMinute();
+  await using router = await startRouter();
+  const me = { name: "me", limits: { tokensPerMinute: 50 } };
+  const one = await limitedKey(router, { tokensPerMinute: 500 }, me);
+  const two = await limitedKey(router, { tokensPerMinute: 1000 }, me);
+  const say = (headers: Record<string, string>, model: string) =>
+    outcome(router.chat(ask(model), { headers }), "tokens");
+  // A thousand words come back.
+  assertEquals((await say(one, "echo-long")).status, 200);
+  // The key's own 500 are used up too, and are there again sooner.
+  for (const headers of [one, two]) {
+    const refused = await say(headers, "echo");
+    assertEquals([refused.status, refused.limit, refused.remaining], [429, "50", "0"]);
+    assertStringIncludes(refused.text, 'owner \\"me\\" is 50 tokens a minute; 50 are used');
+  }
+  clock.pass(110_000);
+  const again = await say(two, "echo");
+  assertEquals(again.status, 429, "what was used beyond the limit is waited for");
+  clock.pass(Number(again.retryAfter) * 1000);
+  assertEquals((await say(two, "echo")).status, 200);
+});
+
+Deno.test("a request with more tokens than a minute has is told to send less, not to wait", async () => {
+  await using router = await startRouter();
+  const headers = await limitedKey(router, { tokensPerMinute: 5 });
+  const said = await outcome(router.chat(ask("echo", "w ".repeat(20)), { headers }), "tokens");
+  assertEquals([said.status, said.retryAfter, said.remaining], [429, null, "5"]);
+  assertMatch(said.text, /is 5 tokens a minute; 0 are used and this request has \d+\. Send less"/);
+});
+
+const cache = `
+import { definePlugin } from "xrouter/plugin";
+
+export default definePlugin({
+  name: "cache",
+  setup: () => ({
+    onRequest: () => ({
+      id: "c", object: "chat.completion", created: 1, model: "cache",
+      choices: [{ index: 0, message: { role: "assistant", content: "kept" }, finish_reason: "stop" }],
+      usage: { prompt_tokens: 40, completion_tokens: 40, total_tokens: 80 },
+    }),
+  }),
+});
+`;
+
+Deno.test("an answer that no provider gave takes no tokens, nor does a key without the limit", async () => {
+  await using folder = await dropIn({ "35_cache.ts": cache });
+  await using router = await startRouter({ XROUTER_PLUGINS_DIR: folder.path });
+  const limited = await limitedKey(router, { tokensPerMinute: 50 });
+  for (let i = 0; i < 3; i++) {
+    const said = await outcome(router.chat(ask("echo"), { headers: limited }), "tokens");
+    assertEquals([said.status, said.limit], [200, null]);
+  }
+  const free = await outcome(router.chat(ask("echo")), "tokens");
+  assertEquals([free.status, free.limit], [200, null]);
+});
 
 Deno.test("what is said to be left is left, and after the reset all of it is", () => {
   const random = seededRandom();

@@ -1,12 +1,14 @@
 import { dropIn } from "../support/drop_in.ts";
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { AccountStore } from "../../core/store/accounts.ts";
+import { KeyStore } from "../../core/store/keys.ts";
 import { HeldClock } from "../support/clock.ts";
 import { ask, startRouter, type TestRouter } from "../support/router.ts";
 import { modelList, startUpstream, wholeAnswer } from "../support/upstream.ts";
 
 /** Who answered which model, or with what words the request was refused. */
-async function routed(router: TestRouter, body: object): Promise<string> {
-  const response = await router.chat(body);
+async function routed(router: TestRouter, body: object, headers = {}): Promise<string> {
+  const response = await router.chat(body, { headers });
   const { error, model } = await response.json();
   if (error === undefined) return `${response.headers.get("x-xrouter-provider")}: ${model}`;
   return `${response.status} ${error.code} ${error.param}: ${error.message}`;
@@ -188,4 +190,85 @@ Deno.test("the configuration file wins over what a provider says of its models",
   const [row] = await router.usage();
   // 10 tokens in, 4 of them cached at the same price, 5 out.
   assertEquals([row!.cost, row!.price_input], [10 * 65 + 5 * 130, 65_000_000]);
+});
+
+/** Asks as a key that may use these models, of an owner "me" that may use those. */
+async function keyFor(router: TestRouter, models: string[] | null, owners?: string[]) {
+  const { database } = router.program;
+  const { key, secret } = await new KeyStore(database)
+    .create({ name: "narrow", ...owners && { owner: "me" } });
+  const accounts = new AccountStore(database);
+  await accounts.setLimits(key.id, { models });
+  if (owners) await accounts.setLimits("owner:me", { models: owners });
+  return (body: object) => routed(router, body, { authorization: `Bearer ${secret}` });
+}
+
+Deno.test("route gives a key only the models of its list, by any of the four spellings", async () => {
+  await using vendor = startVendor();
+  await using router = await startRouter(vendor.env, {
+    aliases: { fast: "openai/small", best: ["openai/fail", "echo"] },
+  });
+  const cases: [models: string[], asked: string, expected: string][] = [
+    [["openai/a"], "openai/a", "openai: a"],
+    [["openai/a"], "openai/b", "403"],
+    [["openai/*"], "openai/with/slash", "openai: with/slash"],
+    [["openai/*"], "echo", "403"],
+    [["echo"], "echo", "echo: echo"],
+    [["echo"], "echo/echo", "echo: echo"],
+    [["echo/echo"], "echo", "echo: echo"],
+    [["echo"], "echo-slow", "403"],
+    [["echo"], "openai/echo", "openai: echo"],
+    [["with/slash"], "openai/with/slash", "openai: with/slash"],
+    // What is written as one provider's model is no other provider's.
+    [["openai/x"], "openai/openai/x", "403"],
+    [["echo/echo"], "openai/echo/echo", "403"],
+    [["fast"], "fast", "openai: small"],
+    [["fast"], "openai/small", "403"],
+    [["openai/small"], "fast", "openai: small"],
+    [["small"], "fast", "openai: small"],
+    [["best"], "fast", "403"],
+    [["ECHO"], "echo", "403"],
+    [["echo/*"], "nothing", "404"],
+  ];
+  for (const [models, asked, expected] of cases) {
+    const said = await (await keyFor(router, models))(ask(asked));
+    assertEquals(said.slice(0, expected.length), expected, `${models} asked for ${asked}: ${said}`);
+  }
+});
+
+Deno.test("route passes over the fallbacks that a key may not use", async () => {
+  await using vendor = startVendor();
+  await using router = await startRouter({ ...vendor.env, XROUTER_RETRIES: "0" }, {
+    aliases: { best: ["openai/fail", "openai/small", "echo"] },
+  });
+  const narrow = await keyFor(router, ["echo", "openai/b"]);
+  assertEquals(await narrow(ask("best")), "echo: echo");
+  assertEquals(await narrow({ ...ask("openai/a"), models: ["nothing", "openai/b"] }), "openai: b");
+  assertEquals(vendor.seen.map(({ body }) => body.model), ["b"], "nobody else was asked");
+  const forbidden =
+    '403 forbidden model: Key "narrow" may not use the model "openai/a". Allowed: "echo", "openai/b"';
+  assertEquals(await narrow(ask("openai/a")), forbidden);
+  assertEquals(await narrow({ ...ask("nothing"), models: ["openai/a", "openai/c"] }), forbidden);
+  assertStringIncludes(
+    await narrow(ask("nothing")),
+    "404 no_route model: No provider has the model",
+  );
+  assertEquals(await routed(router, ask("openai/a")), "openai: a", "others are as free as before");
+});
+
+Deno.test("route gives a key only what its owner may use too", async () => {
+  await using vendor = startVendor();
+  await using router = await startRouter(vendor.env, { aliases: { fast: "openai/small" } });
+  const owned = await keyFor(router, null, ["openai/*"]);
+  assertEquals(await owned(ask("openai/a")), "openai: a");
+  assertEquals(
+    await owned(ask("echo")),
+    '403 forbidden model: Owner "me" may not use the model "echo". Allowed: "openai/*"',
+  );
+  const both = await keyFor(router, ["fast", "echo"], ["openai/*", "echo"]);
+  assertEquals([await both(ask("fast")), await both(ask("echo"))], ["openai: small", "echo: echo"]);
+  assertStringIncludes(await both(ask("openai/small")), '403 forbidden model: Key "narrow"');
+  const apart = await keyFor(router, ["echo"], ["fast"]);
+  assertStringIncludes(await apart(ask("fast")), '403 forbidden model: Key "narrow"');
+  assertStringIncludes(await apart(ask("echo")), '403 forbidden model: Owner "me"');
 });

@@ -1,4 +1,5 @@
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals } from "@std/assert";
+import { AccountStore } from "../../core/store/accounts.ts";
 import { holdWriteLock } from "../store/write_lock.ts";
 import { readWholeStream } from "../support/event_stream.ts";
 import { ask, startRouter } from "../support/router.ts";
@@ -13,7 +14,9 @@ import {
 } from "../support/upstream.ts";
 
 const price = { currency: "RUB", input: 65, output: 130, cached: 6.5 };
-const priced = { models: { "openai/vendor-model": { price } } };
+// A known encoding: then a hold has no margin.
+const encoding = "o200k_base";
+const priced = { models: { "openai/vendor-model": { price, encoding } } };
 
 Deno.test("usage-record writes what was asked, served, used and charged, from the vendor's report", async () => {
   await using vendor = startUpstream(() => wholeAnswer());
@@ -32,6 +35,11 @@ Deno.test("usage-record writes what was asked, served, used and charged, from th
   assertEquals(rest, {
     "request_id": response.headers.get("x-request-id"),
     "key_id": router.keyId,
+    owner: null,
+    tag: null,
+    model: "vendor-model",
+    "counted_tokens": 10,
+    charged: 6 * 65 + 4 * 6.5 + 5 * 130,
     provider: "openai",
     "model_asked": "fast",
     "model_served": "vendor-model-0613",
@@ -197,20 +205,157 @@ Deno.test("usage-record writes in groups, and what is queued survives a graceful
   assertEquals((await router.usage()).length, 100);
 });
 
-Deno.test("an answer does not wait for its record, which waits for the database", async () => {
-  await using router = await startRouter();
-  await (await router.chat(ask("echo"))).text();
+Deno.test("usage-record refuses before a provider is asked while the ledger is locked, and recovers", async () => {
+  await using vendor = startUpstream(() => wholeAnswer());
+  await using router = await startRouter(vendor.env, priced);
+  await (await router.chat(ask("vendor-model"))).text();
   const lock = await holdWriteLock(`${router.folder}/xrouter.db`);
   try {
-    for (let i = 0; i < 3; i++) {
-      const { choices } = await (await router.chat(ask("echo"))).json();
-      assertEquals(choices[0].message.content, "one two three");
-    }
+    const response = await router.chat(ask("vendor-model"));
+    const { error } = await response.json();
+    assertEquals([response.status, error.code], [503, "unavailable"]);
+    assertEquals(response.headers.get("retry-after"), "1");
   } finally {
     await lock.release();
   }
-  assertEquals((await router.usage()).length, 4);
-  for (const { message } of router.log.filter(({ level }) => level === "error")) {
-    assertMatch(message as string, /kept and tried again|keys' table/);
+  const again = await router.chat(ask("vendor-model"));
+  await again.text();
+  assertEquals(again.status, 200);
+  assertEquals(vendor.seen.length, 2);
+  assertEquals((await router.usage()).map(({ state }) => state), [
+    "completed",
+    "refused",
+    "completed",
+  ]);
+});
+
+/** A router whose key has credit, in millionths. */
+async function startPrepaid(
+  credit: number,
+  vendor: { env: Record<string, string> },
+  models: object = priced.models,
+  env: Record<string, string> = {},
+) {
+  const router = await startRouter({ ...vendor.env, ...env }, { models });
+  await new AccountStore(router.program.database).credit(router.keyId, credit, "test");
+  return router;
+}
+
+Deno.test("usage-record spends credit to its end and refuses what it cannot pay, naming it", async () => {
+  await using vendor = startUpstream(() => wholeAnswer());
+  // Each request holds 10 × 65 + 5 × 130 and costs 6 × 65 + 4 × 6.5 + 5 × 130.
+  await using router = await startPrepaid(1_300 + 1_066, vendor);
+  const body = ask("vendor-model", "one two three", { max_tokens: 5 });
+  const spent = [];
+  for (let i = 0; i < 2; i++) {
+    const response = await router.chat(body);
+    spent.push((await response.json()).usage.cost);
+    assertEquals(response.status, 200);
   }
+  const refused = await router.chat(body);
+  const { error } = await refused.json();
+  assertEquals([refused.status, error.code], [402, "insufficient_credits"]);
+  assertEquals(
+    error.message,
+    'Key "test" has 0.000234 RUB of credit, 0.00 RUB of it held for requests under way; this ' +
+      'request may cost 0.0013 RUB. Add credit, or ask for fewer tokens with "max_tokens"',
+  );
+  assertEquals(spent, [0.001066, 0.001066]);
+  assertEquals(vendor.seen.length, 2);
+  const rows = await router.usage();
+  assertEquals(rows.map((row) => [row.state, row.status, row.charged, row.attempts]), [
+    ["completed", 200, 1_066, 1],
+    ["completed", 200, 1_066, 1],
+    ["refused", 402, 0, 0],
+  ]);
+});
+
+Deno.test("usage-record lets an answer be as long as the credit, where the client did not choose", async () => {
+  await using vendor = startUpstream(() => wholeAnswer());
+  await using router = await startPrepaid(650 + 20 * 130, vendor);
+  const response = await router.chat(ask("vendor-model"));
+  await response.text();
+  assertEquals(response.status, 200);
+  assertEquals(response.headers.get("x-xrouter-max-tokens"), "20");
+  assertEquals(vendor.seen[0]!.body.max_tokens, 20);
+});
+
+Deno.test("usage-record charges beyond the hold as far as the balance goes, and keeps the rest as a loss", async () => {
+  const usage = { prompt_tokens: 10, completion_tokens: 1_000, total_tokens: 1_010 };
+  await using vendor = startUpstream(() => wholeAnswer("long", { usage }));
+  await using router = await startPrepaid(2_000, vendor);
+  await (await router.chat(ask("vendor-model", "one two three", { max_tokens: 5 }))).text();
+  await router.stop();
+  const [row] = await router.usage();
+  assertEquals([row!.cost, row!.charged], [10 * 65 + 1_000 * 130, 2_000]);
+});
+
+Deno.test("usage-record asks the next target where the first cannot be paid", async () => {
+  await using vendor = startUpstream(() => wholeAnswer());
+  const dear = { price: { currency: "RUB", input: 65_000, output: 130_000 }, encoding };
+  await using router = await startPrepaid(5_000, vendor, {
+    ...priced.models,
+    "openai/dear": dear,
+  });
+  const body = ask("openai/dear", "one two three", { models: ["vendor-model"], max_tokens: 5 });
+  const response = await router.chat(body);
+  await response.text();
+  assertEquals([response.status, response.headers.get("x-xrouter-attempts")], [200, "1"]);
+  assertEquals(vendor.seen.map(({ body }) => body.model), ["vendor-model"]);
+});
+
+Deno.test("usage-record raises the hold before a dearer model is asked, or does not ask it", async () => {
+  await using vendor = startUpstream(({ body }) =>
+    body.model === "vendor-model" ? new Response("down", { status: 503 }) : wholeAnswer()
+  );
+  const dear = { price: { currency: "RUB", input: 650, output: 1_300 }, encoding };
+  const models = { ...priced.models, "openai/dear": dear };
+  const body = ask("vendor-model", "one two three", { models: ["openai/dear"], max_tokens: 5 });
+  for (const [credit, status] of [[12_999, 502], [13_000, 200]] as const) {
+    await using router = await startPrepaid(credit, vendor, models, { XROUTER_RETRIES: "0" });
+    const response = await router.chat(body);
+    await response.text();
+    assertEquals(response.status, status);
+    await router.stop();
+  }
+  assertEquals(vendor.seen.map(({ body }) => body.model), [
+    "vendor-model",
+    "vendor-model",
+    "dear",
+  ]);
+});
+
+Deno.test("usage-record refuses models without a price to keys with credit, and to all by setting", async () => {
+  await using vendor = startUpstream(() => wholeAnswer());
+  await using router = await startPrepaid(1_000_000, vendor);
+  const response = await router.chat(ask("openai/unknown"));
+  const { error } = await response.json();
+  assertEquals([response.status, error.code, error.param], [402, "insufficient_credits", "model"]);
+  await using strict = await startRouter({ ...vendor.env, XROUTER_UNPRICED: "refuse" });
+  const refused = await strict.chat(ask("openai/unknown"));
+  assertEquals([refused.status, (await refused.json()).error.code], [404, "no_route"]);
+  assertEquals(vendor.seen.length, 0);
+});
+
+Deno.test("usage-record frees what is held as soon as an answer has ended", async () => {
+  await using vendor = startUpstream(() => wholeAnswer());
+  await using router = await startPrepaid(1_000_000, vendor);
+  const store = new AccountStore(router.program.database);
+  await store.setLimits(router.keyId, { parallel: 1 });
+  for (let i = 0; i < 5; i++) {
+    const response = await router.chat(ask("vendor-model"));
+    await response.text();
+    assertEquals(response.status, 200);
+  }
+  await router.usage();
+});
+
+Deno.test("usage-record keeps the client's tag, and refuses one that is none", async () => {
+  await using router = await startRouter();
+  const tagged = (tag: string) =>
+    router.chat(ask("echo"), { headers: { "x-xrouter-tag": tag } });
+  await (await tagged("billing/eu")).text();
+  const refused = await tagged("x".repeat(65));
+  assertEquals([refused.status, (await refused.json()).error.param], [400, "x-xrouter-tag"]);
+  assertEquals((await router.usage()).map(({ tag }) => tag), ["billing/eu", null]);
 });

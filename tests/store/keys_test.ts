@@ -1,11 +1,21 @@
 import type { Client } from "@libsql/client";
 import { assert, assertEquals, assertMatch, assertNotEquals, assertRejects } from "@std/assert";
 import { fileURLToPath } from "node:url";
+import { AccountStore } from "../../core/store/accounts.ts";
 import { openDatabase } from "../../core/store/database.ts";
 import { hashKey, KeyStore } from "../../core/store/keys.ts";
 import { migrate } from "../../core/store/migrate.ts";
+import { watchStatements } from "../support/statements.ts";
 
 const migrations = fileURLToPath(new URL("../../migrations", import.meta.url));
+
+const unlimited = {
+  prepaid: false,
+  requestsPerMinute: null,
+  tokensPerMinute: null,
+  models: null,
+  holdCap: null,
+};
 
 async function withKeys(
   run: (keys: KeyStore, client: Client, folder: string) => Promise<void>,
@@ -49,6 +59,9 @@ Deno.test("KeyStore.create returns a key that find knows by its hash", () =>
       expiresAt,
       active: true,
       lastUsedAt: null,
+      admin: false,
+      limits: unlimited,
+      ownerLimits: unlimited,
     });
     assertEquals(await keys.find(hashKey(secret)), key);
     assertEquals(await keys.find(hashKey(`${secret}x`)), undefined);
@@ -57,7 +70,35 @@ Deno.test("KeyStore.create returns a key that find knows by its hash", () =>
     const other = await keys.create({ name: "Бот «Аня» 🤖" });
     assertNotEquals(other.secret, secret);
     assertEquals([other.key.owner, other.key.expiresAt], [null, null]);
-    assertEquals((await keys.list()).map(({ id }) => id).sort(), [key.id, other.key.id].sort());
+    assertEquals([other.key.limits, other.key.ownerLimits], [unlimited, null]);
+    const admin = await keys.create({ name: "boss", admin: true });
+    assertEquals([admin.key.admin, await keys.find(hashKey(admin.secret))], [true, admin.key]);
+    assertEquals(
+      (await keys.list()).map(({ id }) => id).sort(),
+      [key.id, other.key.id, admin.key.id].sort(),
+    );
+  }));
+
+Deno.test("KeyStore.find reads the limits of the key and of its owner in one query", () =>
+  withKeys(async (keys, client) => {
+    const accounts = new AccountStore(client);
+    const { key, secret } = await keys.create({ name: "a", owner: "me" });
+    await accounts.setLimits(key.id, { requestsPerMinute: 5, models: ["echo", "openai/*"] });
+    await accounts.setLimits("owner:me", { tokensPerMinute: 70, holdCap: 9 });
+    await accounts.credit("owner:me", 3, "paid");
+    const limits = { ...unlimited, requestsPerMinute: 5, models: ["echo", "openai/*"] };
+    const ownerLimits = { ...unlimited, prepaid: true, tokensPerMinute: 70, holdCap: 9 };
+    const statements = watchStatements(client);
+    assertEquals(await keys.find(hashKey(secret)), { ...key, limits, ownerLimits });
+    assertEquals(statements.length, 1);
+    const plan = await client.execute({ sql: `EXPLAIN QUERY PLAN ${statements[0]}`, args: ["h"] });
+    for (const { detail } of plan.rows) assertMatch(String(detail), /^SEARCH /);
+
+    const second = await keys.create({ name: "b", owner: "me" });
+    assertEquals([second.key.limits, second.key.ownerLimits], [unlimited, ownerLimits]);
+    const list = await keys.list();
+    assertEquals(list.find(({ id }) => id === second.key.id), second.key);
+    assertEquals((await keys.revoke("b")).ownerLimits, ownerLimits);
   }));
 
 Deno.test("KeyStore.create leaves no trace of the secret in the database", () =>

@@ -80,6 +80,7 @@ export function startKernel(setup: KernelSetup): TestKernel {
       hooks,
     })),
     catalog,
+    currency: "RUB",
     log: createLog((line) => log.push(JSON.parse(line))),
     drainMs: setup.drainMs ?? 10_000,
     keepAliveMs: setup.keepAliveMs ?? 10_000,

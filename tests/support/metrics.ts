@@ -5,10 +5,15 @@
  */
 import { Hono } from "hono";
 import { Catalog } from "../../core/catalog.ts";
+import { priceIn } from "../../core/charge.ts";
 import type { ModelFacts, Target } from "../../core/model.ts";
 import type { ErrorCode, RouterError } from "../../core/errors.ts";
 import { createLog } from "../../core/log.ts";
 import type { Attempt, Exchange, Host, Outcome, Usage } from "../../core/plugin.ts";
+import { costOf } from "../../core/price.ts";
+import { migrationsFolder } from "../../core/program.ts";
+import { openDatabase } from "../../core/store/database.ts";
+import { migrate } from "../../core/store/migrate.ts";
 import { Transport } from "../../core/transport.ts";
 import plugin from "../../plugins/60_metrics/mod.ts";
 import { Exposition } from "./exposition.ts";
@@ -38,7 +43,9 @@ export function catalogOf(
 /** Sets the plugin up, with its page in an app. */
 export async function startMetrics(catalog: Catalog = catalogOf()) {
   const log = createLog(() => {});
-  const host: Host = { catalog, log, currency: "RUB", database: undefined as never };
+  const database = await openDatabase({ url: "file::memory:" });
+  await migrate(database, migrationsFolder);
+  const host: Host = { catalog, log, currency: "RUB", database };
   const hooks = await plugin.setup({}, host);
   const app = new Hono();
   hooks.routes!(app);
@@ -49,9 +56,16 @@ export async function startMetrics(catalog: Catalog = catalogOf()) {
     scrape: async () => new Exposition(await (await page()).text()),
     /** Ends an exchange: by a whole answer, unless told otherwise. */
     finish(x: Exchange, rest: Partial<Outcome> = {}) {
-      hooks.onFinish!(x, { state: "completed", status: 200, durationMs: 100, ...rest });
+      const price = priceIn("RUB", rest.target);
+      const known = rest.usage !== undefined && price !== undefined;
+      const cost = known ? { cost: costOf(rest.usage!, price) } : {};
+      hooks.onFinish!(x, { state: "completed", status: 200, durationMs: 100, ...cost, ...rest });
     },
-    [Symbol.dispose]: () => void hooks.dispose!(),
+    database,
+    [Symbol.dispose]() {
+      void hooks.dispose!();
+      database.close();
+    },
   };
 }
 
@@ -67,6 +81,7 @@ export function exchange(target?: Target, stream = false): Exchange {
     signal: new AbortController().signal,
     replyHeaders: {},
     state: {},
+    producedTokens: () => 0,
     attempts: target === undefined ? [] : [attempt(target)],
   };
 }

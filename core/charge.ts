@@ -1,0 +1,29 @@
+/**
+ * What an answer costs, in the currency of the accounts.
+ *
+ * @module
+ */
+import { readUsage, type WireUsage } from "./chat.ts";
+import type { Target } from "./model.ts";
+import { costOf, type Price } from "./price.ts";
+
+/**
+ * The price of a target if it is in the currency of the accounts: one in another says nothing about
+ * what is charged.
+ *
+ * @param currency ISO 4217 code of the accounts.
+ */
+export function priceIn(currency: string, target: Target | undefined): Price | undefined {
+  const price = target?.facts.price;
+  return price?.currency === currency ? price : undefined;
+}
+
+/**
+ * Usage as the client reads it, with `cost` in units of the currency (OpenRouter's field): `null`
+ * where no price is known, never 0 instead.
+ */
+export function withCost(usage: WireUsage, price: Price | undefined): WireUsage {
+  const used = readUsage(usage);
+  const known = used !== undefined && price !== undefined;
+  return { ...usage, cost: known ? costOf(used, price) / 1_000_000 : null };
+}

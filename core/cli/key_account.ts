@@ -1,0 +1,119 @@
+/**
+ * What the commands about keys share: the opened database, and accounts as people name and read them.
+ *
+ * @module
+ */
+import { formatAmount, parseAmount } from "../money.ts";
+import { type Account, AccountStore } from "../store/accounts.ts";
+import { KeyStore } from "../store/keys.ts";
+import { type Argument, UsageError } from "./arguments.ts";
+import { withDatabase } from "./with_database.ts";
+
+/** What the database of `DATABASE_URL` says of keys. */
+export interface KeyDatabase {
+  readonly keys: KeyStore;
+  readonly accounts: AccountStore;
+  /** ISO 4217 code of the accounting currency. */
+  readonly currency: string;
+}
+
+/** Opens the database, and closes it when done. */
+export function withKeys<Result>(
+  action: (database: KeyDatabase) => Promise<Result>,
+): Promise<Result> {
+  return withDatabase(({ database, currency }) =>
+    action({ keys: new KeyStore(database), accounts: new AccountStore(database), currency })
+  );
+}
+
+/** The word that names an account. */
+export const accountArgument = {
+  value: "KEY|owner:NAME",
+  bare: true,
+  required: true,
+  about: "A key's id or name as keys list shows it, or an owner",
+} as const satisfies Argument;
+
+const ownerPrefix = "owner:";
+
+/**
+ * Finds the account that a person names.
+ *
+ * @returns Its id, and how to call it in a sentence.
+ * @throws Error when no key, or no owner, or several keys fit.
+ */
+export async function findAccount(
+  { keys, accounts }: KeyDatabase,
+  word: string,
+): Promise<{ id: string; label: string }> {
+  if (!word.startsWith(ownerPrefix)) {
+    const { id, name } = await keys.named(word);
+    return { id, label: `key "${name}" (${id})` };
+  }
+  const owner = word.slice(ownerPrefix.length);
+  if (await accounts.read(word) === undefined) {
+    throw new Error(`No key has the owner "${owner}". List the keys to see whom they belong to`);
+  }
+  return { id: word, label: `owner "${owner}"` };
+}
+
+/** Keeps a key itself out of messages and tables. @throws {UsageError} when the word is one. */
+export function refuseSecret(word: string): void {
+  if (word.startsWith("xr-")) {
+    throw new UsageError("This is the key itself. Write its id or its name");
+  }
+}
+
+/**
+ * An amount that is written after a flag or as a word.
+ *
+ * @param what The flag or the word, for the message.
+ * @returns Whole millionths.
+ * @throws {UsageError} when it is no amount.
+ */
+export function readAmount(what: string, text: string): number {
+  try {
+    return parseAmount(text);
+  } catch (error) {
+    throw new UsageError(`${what}: ${(error as Error).message}`);
+  }
+}
+
+/** An account in JSON; amounts are exact texts in units, such as "100.50". */
+export function accountToJson(account: Account, currency: string): Record<string, unknown> {
+  const { prepaid, balance, held, open, limit, used, renews, holdCap, parallel, models } = account;
+  return {
+    currency,
+    prepaid,
+    balance: formatAmount(balance),
+    held: formatAmount(held),
+    running: open,
+    limit: limit && {
+      amount: formatAmount(limit.amount),
+      period: limit.period,
+      used: formatAmount(used!),
+      renews,
+    },
+    holdCap: holdCap === null ? null : formatAmount(holdCap),
+    requestsPerMinute: account.requestsPerMinute,
+    tokensPerMinute: account.tokensPerMinute,
+    parallel,
+    models,
+  };
+}
+
+/** The columns of {@link accountCells}. */
+export function accountHead(currency: string): string[] {
+  return [`BALANCE (${currency})`, "HELD", "USED / LIMIT"];
+}
+
+/** An account in a table: `87.50`, `2.00`, `12.50 / 100.00 a day`. */
+export function accountCells({ prepaid, balance, held, limit, used }: Account): string[] {
+  return [
+    prepaid ? formatAmount(balance) : "-",
+    formatAmount(held),
+    limit === null
+      ? "-"
+      : `${formatAmount(used!)} / ${formatAmount(limit.amount)} a ${limit.period}`,
+  ];
+}

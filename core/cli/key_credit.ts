@@ -1,0 +1,48 @@
+/**
+ * `xrouter keys credit`: puts money into an account, or takes it out.
+ *
+ * @module
+ */
+import { formatAmount } from "../money.ts";
+import { defineCommand, jsonSwitch, UsageError } from "./arguments.ts";
+import { accountArgument, findAccount, readAmount, refuseSecret, withKeys } from "./key_account.ts";
+
+/** `xrouter keys credit`. */
+export const creditKey = defineCommand({
+  name: "keys credit",
+  about: "Put credit into the account of a key or an owner; -AMOUNT takes out",
+  arguments: {
+    account: accountArgument,
+    amount: { value: "AMOUNT", bare: true, required: true, about: "100, 100.50 or -5" },
+    reason: { value: "TEXT", about: "What the entry says" },
+    json: jsonSwitch,
+  },
+  help: () => "The first credit makes an account prepaid: from then on it spends nothing beyond.",
+  async run({ account: word, amount: text, reason, json }) {
+    refuseSecret(word);
+    const amount = readAmount("AMOUNT", text);
+    if (amount === 0) throw new UsageError("AMOUNT must not be 0");
+    await withKeys(async (database) => {
+      const { currency } = database;
+      const { id, label } = await findAccount(database, word);
+      const why = reason ?? (amount > 0 ? "credit" : "withdrawal");
+      const balance = await database.accounts.credit(id, amount, why);
+      if (json) {
+        const entry = {
+          id,
+          currency,
+          amount: formatAmount(amount),
+          reason: why,
+          balance: formatAmount(balance),
+        };
+        console.log(JSON.stringify(entry, undefined, 2));
+      } else {
+        const done = amount > 0
+          ? `Credited ${formatAmount(amount, currency)} to ${label}`
+          : `Took ${formatAmount(-amount, currency)} out of ${label}`;
+        console.log(`${done}. The balance is ${formatAmount(balance, currency)}`);
+      }
+    });
+    return 0;
+  },
+});

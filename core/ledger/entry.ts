@@ -1,0 +1,111 @@
+/**
+ * The row that settles a request: the ledger's entry, and the record of its usage.
+ *
+ * @module
+ */
+import type { Outcome } from "../plugin.ts";
+import type { Price } from "../price.ts";
+import { priceColumns } from "./hold_writer.ts";
+
+/** What became of one request. Tokens and amounts are absent where nothing is known of them. */
+export interface Entry {
+  readonly requestId: string;
+  /** Milliseconds since 1970 when the request arrived. */
+  readonly createdAt: number;
+  readonly keyId: string | undefined;
+  readonly owner: string | undefined;
+  readonly tag: string | undefined;
+  readonly modelAsked: string | undefined;
+  readonly stream: boolean;
+  /** Input tokens as counted before the call. */
+  readonly countedTokens: number | undefined;
+  /** Calls to providers. */
+  readonly attempts: number;
+  /** The price, in the accounting currency. */
+  readonly price: Price | undefined;
+  /** Millionths of the accounting currency. */
+  readonly cost: number | undefined;
+  readonly outcome: Outcome;
+}
+
+const columns = [
+  "request_id",
+  "created_at",
+  "key_id",
+  "owner",
+  "tag",
+  "provider",
+  "model",
+  "model_asked",
+  "model_served",
+  "stream",
+  "input_tokens",
+  "output_tokens",
+  "cached_tokens",
+  "counted_tokens",
+  "estimated",
+  "cost",
+  "charged",
+  "currency",
+  "price_input",
+  "price_output",
+  "price_cached",
+  "state",
+  "status",
+  "error_code",
+  "attempts",
+  "duration_ms",
+  "first_token_ms",
+] as const;
+
+const placeholders = `(${columns.map(() => "?").join(", ")})`;
+
+/** The most rows of one statement: SQLite takes at most 32,766 values. */
+export const maxEntries = 500;
+
+/**
+ * The statement that settles requests. A group that was written although its answer was lost is
+ * written again, and a request whose process seemed dead may be settled already: once is enough.
+ */
+export function settlement(entries: readonly Entry[]): {
+  sql: string;
+  args: (string | number | null)[];
+} {
+  return {
+    sql: `INSERT INTO usage (${columns.join(", ")}) VALUES ${
+      `${placeholders}, `.repeat(entries.length - 1)
+    }${placeholders} ON CONFLICT (request_id) DO NOTHING`,
+    args: entries.flatMap(toRow),
+  };
+}
+
+function toRow(entry: Entry): (string | number | null)[] {
+  const { outcome, price } = entry;
+  const { usage, target } = outcome;
+  return [
+    entry.requestId,
+    entry.createdAt,
+    entry.keyId ?? null,
+    entry.owner ?? null,
+    entry.tag ?? null,
+    target?.provider ?? null,
+    target?.model ?? null,
+    entry.modelAsked ?? null,
+    usage === undefined ? null : outcome.servedModel ?? target?.model ?? null,
+    entry.stream ? 1 : 0,
+    usage?.input ?? entry.countedTokens ?? null,
+    usage?.output ?? null,
+    usage?.cached ?? null,
+    entry.countedTokens ?? null,
+    usage?.estimated === false ? 0 : 1,
+    entry.cost ?? null,
+    entry.cost ?? 0,
+    ...priceColumns(price),
+    outcome.state,
+    outcome.status,
+    outcome.error?.code ?? null,
+    entry.attempts,
+    Math.round(outcome.durationMs),
+    outcome.firstChunkMs === undefined ? null : Math.round(outcome.firstChunkMs),
+  ];
+}

@@ -1,0 +1,71 @@
+/**
+ * How much is held for a request before a provider is asked.
+ *
+ * @module
+ */
+import type { ChatBody } from "../chat.ts";
+import type { Target } from "../model.ts";
+import type { Price } from "../price.ts";
+
+/** Output tokens that are held for where neither the client nor the model says how many there may be. */
+const unknownOutput = 4_096;
+
+/** More is never held for one request, in millionths: a sum of holds has to stay a number. */
+const mostHeld = 10_000_000_000_000;
+
+/** Fewer output tokens than these are no answer: rather refuse than cut it so short. */
+const leastOutput = 16;
+
+/** What a request may use at most. */
+export interface Bounds {
+  /** Input tokens, counted, with the margin for encodings that are not known. */
+  readonly input: number;
+  /** Output tokens of all alternatives together. */
+  readonly output: number;
+  /** Alternatives. */
+  readonly choices: number;
+  /** The client has said how many output tokens it wants, so that nobody else may. */
+  readonly asked: boolean;
+}
+
+/**
+ * What a request may use at most.
+ *
+ * @param counted Input tokens as counted.
+ * @param margin What the vendor reports for each counted token.
+ */
+export function boundsOf(
+  body: ChatBody,
+  { facts }: Target,
+  counted: number,
+  margin: number,
+): Bounds {
+  const input = Math.ceil(counted * margin);
+  const asked = body.max_completion_tokens ?? body.max_tokens ?? undefined;
+  const room = facts.context === undefined ? undefined : Math.max(1, facts.context - counted);
+  const most = facts.maxOutput ?? room ?? unknownOutput;
+  const each = asked === undefined ? most : Math.min(asked, facts.maxOutput ?? Infinity);
+  const choices = body.n ?? 1;
+  return { input, output: each * choices, choices, asked: asked !== undefined };
+}
+
+/**
+ * The amount to hold, in millionths of the currency; never rounded down.
+ *
+ * @param cap The most that the key lets be held for one request.
+ */
+export function amountOf({ input, output }: Bounds, price: Price, cap: number = mostHeld): number {
+  const full = Math.ceil(input * Math.max(price.input, price.cached ?? 0) + output * price.output);
+  return Math.min(full, cap, mostHeld);
+}
+
+/**
+ * The output tokens of each alternative that `room` millionths still pay for; `undefined` where the
+ * client has chosen itself, or where it would be too little to answer.
+ */
+export function affordableOutput(bounds: Bounds, price: Price, room: number): number | undefined {
+  if (bounds.asked || price.output === 0) return undefined;
+  const rest = room - bounds.input * Math.max(price.input, price.cached ?? 0);
+  const each = Math.floor(rest / price.output / bounds.choices);
+  return each >= leastOutput ? each : undefined;
+}

@@ -1,0 +1,193 @@
+/**
+ * Writing holds: those that come together with one statement, each refused by itself.
+ *
+ * @module
+ */
+import { type Client, LibsqlError } from "@libsql/client";
+import { type Price, toMillionths } from "../price.ts";
+import { retryWhileBusy } from "../store/database.ts";
+
+/** What is written down before a provider is asked. */
+export interface Hold {
+  /** The exchange. */
+  readonly requestId: string;
+  /** The key that pays, where one was recognised. */
+  readonly keyId: string | null;
+  /** The key's owner, who pays too. */
+  readonly owner: string | null;
+  /** Millionths of the accounting currency. */
+  readonly amount: number;
+  /** Milliseconds since 1970 when the request arrived. */
+  readonly openedAt: number;
+  /** Who will be asked. */
+  readonly provider: string;
+  /** For what, by the provider's id. */
+  readonly model: string;
+  /** The model as the client wrote it. */
+  readonly modelAsked: string;
+  /** What the client wrote into `x-xrouter-tag`. */
+  readonly tag: string | null;
+  /** The client asked for a stream. */
+  readonly stream: boolean;
+  /** Input tokens as counted. */
+  readonly inputTokens: number;
+  /** The price, in the accounting currency; absent where none is known. */
+  readonly price: Price | undefined;
+}
+
+const columns =
+  "request_id, key_id, owner, amount, opened_at, expires_at, provider, model, model_asked, tag, " +
+  "stream, input_tokens, currency, price_input, price_output, price_cached";
+
+/** The lease runs by the database's clock, which all who share it share. */
+const placeholders = `(?, ?, ?, ?, ?, ${leaseEnd("?")}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+
+/** SQL for the moment at which a lease of so many milliseconds ends. */
+export function leaseEnd(ms: string): string {
+  return `CAST(unixepoch('subsec') * 1000 AS INTEGER) + ${ms}`;
+}
+
+/** SQLite takes at most 32,766 values in one statement. */
+const maxRows = 500;
+
+/** Milliseconds for which a key whose hold did not fit is written by itself, to spare the others. */
+const apartMs = 1_000;
+
+/** Milliseconds for which a database that another process has locked is tried again. */
+const busyMs = 2_000;
+
+/** Whether the database's rules refused a hold. */
+export function doesNotFit(error: unknown): boolean {
+  return error instanceof LibsqlError && error.message.includes("the hold does not fit");
+}
+
+interface Waiting {
+  readonly hold: Hold;
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** Writes holds. */
+export class HoldWriter {
+  readonly #database: Client;
+  readonly #leaseMs: number;
+  #waiting: Waiting[] = [];
+  /** Keys whose last hold did not fit, and until when they are written apart. */
+  readonly #apart = new Map<string, number>();
+
+  /**
+   * @param database The database, migrated.
+   * @param leaseMs Milliseconds after which a hold that nobody renewed is taken for left behind.
+   */
+  constructor(database: Client, leaseMs: number) {
+    this.#database = database;
+    this.#leaseMs = leaseMs;
+  }
+
+  /**
+   * Writes a hold, with all that come in the same turn of the event loop.
+   *
+   * @returns Once it is durable. Rejects with the database's error; {@linkcode doesNotFit} tells a
+   * refusal from a failure.
+   */
+  write(hold: Hold): Promise<void> {
+    if (this.#isApart(hold)) return this.#insert([hold]);
+    return new Promise((resolve, reject) => {
+      if (this.#waiting.push({ hold, resolve, reject }) === 1) setTimeout(() => this.#flush(), 0);
+    });
+  }
+
+  async #flush(): Promise<void> {
+    const group = this.#waiting.splice(0, maxRows);
+    if (this.#waiting.length > 0) setTimeout(() => this.#flush(), 0);
+    try {
+      await this.#insert(group.map(({ hold }) => hold));
+      for (const { resolve } of group) resolve();
+    } catch (error) {
+      if (group.length === 1 || !doesNotFit(error)) {
+        for (const { hold, reject } of group) {
+          if (doesNotFit(error)) this.#setApart(hold);
+          reject(error);
+        }
+        return;
+      }
+      // In the order in which they came: the first that fit are served.
+      for (const { hold, resolve, reject } of group) {
+        await this.#insert([hold]).then(resolve, (reason) => {
+          if (doesNotFit(reason)) this.#setApart(hold);
+          reject(reason);
+        });
+      }
+    }
+  }
+
+  async #insert(holds: readonly Hold[]): Promise<void> {
+    const sql = `INSERT INTO holds (${columns}) VALUES ${
+      `${placeholders}, `.repeat(holds.length - 1)
+    }${placeholders}`;
+    const args = holds.flatMap(({ price, ...hold }) => [
+      hold.requestId,
+      hold.keyId,
+      hold.owner,
+      hold.amount,
+      hold.openedAt,
+      this.#leaseMs,
+      hold.provider,
+      hold.model,
+      hold.modelAsked,
+      hold.tag,
+      hold.stream ? 1 : 0,
+      hold.inputTokens,
+      ...priceColumns(price),
+    ]);
+    await retryWhileBusy(() => this.#database.execute({ sql, args }), busyMs);
+  }
+
+  /**
+   * Writes what changes when another target is asked.
+   *
+   * @param hold Its amount, target and price replace what was held. Rejects as
+   * {@linkcode HoldWriter.write} does.
+   * @returns Whether there was something to replace.
+   */
+  async move(hold: Hold): Promise<boolean> {
+    const { rowsAffected } = await retryWhileBusy(() =>
+      this.#database.execute({
+        sql: `UPDATE holds SET amount = ?, provider = ?, model = ?, currency = ?, price_input = ?,
+          price_output = ?, price_cached = ?, attempts = attempts + 1 WHERE request_id = ?`,
+        args: [
+          hold.amount,
+          hold.provider,
+          hold.model,
+          ...priceColumns(hold.price),
+          hold.requestId,
+        ],
+      }), busyMs);
+    return rowsAffected > 0;
+  }
+
+  #isApart({ keyId }: Hold): boolean {
+    if (this.#apart.size === 0 || keyId === null) return false;
+    const until = this.#apart.get(keyId);
+    if (until === undefined) return false;
+    if (performance.now() < until) return true;
+    this.#apart.delete(keyId);
+    return false;
+  }
+
+  #setApart({ keyId }: Hold): void {
+    if (keyId !== null) this.#apart.set(keyId, performance.now() + apartMs);
+  }
+}
+
+/** A price as rows keep it. */
+export function priceColumns(
+  price: Price | undefined,
+): [string | null, number | null, number | null, number | null] {
+  return price === undefined ? [null, null, null, null] : [
+    price.currency,
+    toMillionths(price.input),
+    toMillionths(price.output),
+    toMillionths(price.cached ?? price.input),
+  ];
+}

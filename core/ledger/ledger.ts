@@ -1,0 +1,257 @@
+/**
+ * The ledger: a hold before a provider is asked, one entry when the request is over, and the
+ * settlement of what a dead process left open. Its rules stand in the database (migration 0002), so
+ * that they hold for every process that shares it.
+ *
+ * @module
+ */
+import type { Client } from "@libsql/client";
+import { RouterError } from "../errors.ts";
+import type { Log } from "../log.ts";
+import { GroupedWriter } from "../store/grouped_writer.ts";
+import { type Entry, maxEntries, settlement } from "./entry.ts";
+import { doesNotFit, type Hold, HoldWriter, leaseEnd } from "./hold_writer.ts";
+import { leastRoom, readRooms, refusalOf } from "./refusal.ts";
+
+/** Milliseconds between two looks at what is open: checkpoints are not older. */
+const lookMs = 2_000;
+
+/** Looks between two searches for what dead processes left open. */
+const looksPerRecovery = 3;
+
+/** How often a hold that does not fit is made smaller, while others change what is left. */
+const fittings = 4;
+
+/** What the ledger works with. */
+export interface LedgerOptions {
+  /** The database, migrated. */
+  readonly database: Client;
+  /** Takes what cannot be written. */
+  readonly log: Log;
+  /** ISO 4217 code of the accounts. */
+  readonly currency: string;
+  /** Milliseconds after which an exchange whose process was not heard of is settled by another. */
+  readonly leaseMs: number;
+}
+
+/** Tells how many output tokens there are so far. */
+export type Progress = () => number | Promise<number>;
+
+/** Holds and settles. */
+export class Ledger {
+  readonly #o: LedgerOptions;
+  readonly #holds: HoldWriter;
+  readonly #entries: GroupedWriter<Entry>;
+  /** Exchanges with a hold, and the holds that are being written. */
+  readonly #open = new Map<string, { progress: Progress; written: Promise<unknown> }>();
+  /** Entries whose hold is still on its way to the database. */
+  readonly #waiting = new Set<Promise<void>>();
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #looks = 0;
+  #looking: Promise<void> | undefined;
+  #failing = false;
+
+  /** @param options The database and its surroundings. */
+  constructor(options: LedgerOptions) {
+    this.#o = options;
+    const { database, log } = options;
+    this.#holds = new HoldWriter(database, options.leaseMs);
+    this.#entries = new GroupedWriter<Entry>({
+      maxRows: maxEntries,
+      write: async (entries) => {
+        await database.execute(settlement(entries));
+      },
+      onError: (error, pending) =>
+        log.error("usage cannot be written; it is kept and tried again", {
+          error: String(error),
+          pending,
+        }),
+    });
+    this.#timer = setInterval(() => void this.look(), lookMs);
+    Deno.unrefTimer(this.#timer);
+  }
+
+  /** Entries that are not written yet. */
+  get pending(): number {
+    return this.#waiting.size + this.#entries.pending;
+  }
+
+  /** Whether the last write failed. */
+  get failing(): boolean {
+    return this.#entries.failing || this.#failing;
+  }
+
+  /**
+   * Holds an amount; once this resolves, whatever happens is settled.
+   *
+   * @param hold What to hold, for whom.
+   * @param progress Asked from time to time, for the checkpoint.
+   * @param shrink A smaller amount that fits into `room` millionths, or `undefined` to be refused.
+   * @throws {RouterError} `insufficient_credits` and `rate_limited` name the limit;
+   * `unavailable` when the database cannot be written.
+   */
+  async hold(
+    hold: Hold,
+    progress: Progress,
+    shrink: (room: number) => number | undefined,
+  ): Promise<void> {
+    const written = this.#fit(hold, shrink);
+    this.#open.set(hold.requestId, { progress, written });
+    try {
+      await written;
+      this.#failing = false;
+    } catch (error) {
+      this.#open.delete(hold.requestId);
+      throw this.#toRouterError(error);
+    }
+  }
+
+  /**
+   * Holds for another target before it is asked.
+   *
+   * @throws {RouterError} as {@linkcode Ledger.hold} does; the old hold then stays. `unavailable`
+   * also when there is none: another process took this one for dead.
+   */
+  async move(hold: Hold): Promise<void> {
+    let moved: boolean;
+    try {
+      moved = await this.#holds.move(hold);
+    } catch (error) {
+      if (!doesNotFit(error)) throw this.#toRouterError(error);
+      const rooms = await readRooms(this.#o.database, hold);
+      throw refusalOf(rooms, hold, this.#o.currency, Date.now());
+    }
+    if (moved) return;
+    const reason = "The request took so long to go on that it was settled. Send it again";
+    throw new RouterError("unavailable", reason, { retryAfterMs: 1_000 });
+  }
+
+  /** Takes the entry of a request that is over. Written soon, with others; never lost, never twice. */
+  settle(entry: Entry): void {
+    const open = this.#open.get(entry.requestId);
+    if (open === undefined) return this.#entries.add(entry);
+    this.#open.delete(entry.requestId);
+    // A hold that is still on its way to the database must not arrive after its end.
+    const add = () => {
+      this.#waiting.delete(waiting);
+      this.#entries.add(entry);
+    };
+    const waiting = open.written.then(add, add);
+    this.#waiting.add(waiting);
+  }
+
+  /** Renews what is open, and settles what others left open. Never rejects. */
+  look(): Promise<void> {
+    this.#looking ??= this.#look().finally(() => this.#looking = undefined);
+    return this.#looking;
+  }
+
+  /**
+   * Settles what dead processes left open, from the last checkpoint: state `interrupted`.
+   *
+   * @returns How many requests. Rejects when the database does.
+   */
+  async recover(): Promise<number> {
+    const { database, log } = this.#o;
+    const expired = `expires_at < ${leaseEnd("0")}`;
+    const stale = await database.execute(`SELECT 1 FROM holds WHERE ${expired} LIMIT 1`);
+    if (stale.rows.length === 0) return 0;
+    const [settled] = await database.batch([
+      // By the same arithmetic as costOf: a price of millionths for a million tokens.
+      `INSERT INTO usage (request_id, created_at, key_id, owner, tag, provider, model, model_asked,
+        model_served, stream, input_tokens, output_tokens, cached_tokens, counted_tokens, estimated,
+        cost, charged, currency, price_input, price_output, price_cached, state, status, error_code,
+        attempts, duration_ms)
+      SELECT request_id, opened_at, key_id, owner, tag, provider, model, model_asked, model, stream,
+        input_tokens, output_tokens, 0, input_tokens, 1,
+        (input_tokens * price_input + output_tokens * price_output + 500000) / 1000000,
+        coalesce((input_tokens * price_input + output_tokens * price_output + 500000) / 1000000, 0),
+        currency, price_input, price_output, price_cached, 'interrupted', 500, 'internal', attempts,
+        max(0, ${leaseEnd("0")} - opened_at)
+      FROM holds WHERE ${expired}
+      ON CONFLICT (request_id) DO NOTHING`,
+      // Settled before, while its hold was still on its way.
+      `DELETE FROM holds WHERE ${expired} AND request_id IN (SELECT request_id FROM usage)`,
+    ], "write");
+    const count = settled!.rowsAffected;
+    if (count > 0) log.warn("requests of a process that died are settled", { requests: count });
+    return count;
+  }
+
+  /** Writes what is pending. Rejects when that fails within five seconds. Safe to call twice. */
+  async close(): Promise<void> {
+    clearInterval(this.#timer);
+    await this.#looking;
+    await Promise.all(this.#waiting);
+    await this.#entries.close();
+  }
+
+  /** Resolves when every entry that was taken is written. Rejects when a write fails. */
+  async flush(): Promise<void> {
+    await Promise.all(this.#waiting);
+    await this.#entries.flush();
+  }
+
+  async #fit(hold: Hold, shrink: (room: number) => number | undefined): Promise<void> {
+    const { database, currency } = this.#o;
+    let { amount } = hold;
+    for (let fitting = 0;; fitting++) {
+      try {
+        return await this.#holds.write({ ...hold, amount });
+      } catch (error) {
+        if (!doesNotFit(error)) throw error;
+      }
+      if (fitting === 0) {
+        // What has ended but is not written yet still holds its amount.
+        await this.#entries.flush();
+        continue;
+      }
+      const rooms = await readRooms(database, hold);
+      const smaller = fitting < fittings && hold.price !== undefined
+        ? shrink(leastRoom(rooms))
+        : undefined;
+      if (smaller === undefined || smaller >= amount) {
+        throw refusalOf(rooms, { ...hold, amount }, currency, Date.now());
+      }
+      amount = smaller;
+    }
+  }
+
+  async #look(): Promise<void> {
+    try {
+      await this.#renew();
+      if (this.#looks++ % looksPerRecovery === 0) await this.recover();
+    } catch (error) {
+      this.#o.log.error("open requests cannot be looked after; tried again soon", {
+        error: String(error),
+      });
+    }
+  }
+
+  /** Writes the checkpoints of what is open, which renews its leases. */
+  async #renew(): Promise<void> {
+    if (this.#open.size === 0) return;
+    const tokens: Record<string, number> = {};
+    for (const [id, { progress }] of [...this.#open]) tokens[id] = await progress();
+    await this.#o.database.execute({
+      sql: `UPDATE holds SET output_tokens = checkpoint.value, expires_at = ${leaseEnd("?")}
+        FROM json_each(?) AS checkpoint WHERE request_id = checkpoint.key`,
+      args: [this.#o.leaseMs, JSON.stringify(tokens)],
+    });
+  }
+
+  #toRouterError(error: unknown): RouterError {
+    if (error instanceof RouterError) return error;
+    if (!this.#failing) {
+      this.#o.log.error("holds cannot be written; requests are refused until they can", {
+        error: String(error),
+      });
+    }
+    this.#failing = true;
+    return new RouterError(
+      "unavailable",
+      "The ledger cannot be written now, so no provider was asked. Send the request again",
+      { retryAfterMs: 1_000, cause: error },
+    );
+  }
+}

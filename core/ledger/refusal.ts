@@ -1,0 +1,139 @@
+/**
+ * Why a hold does not fit, told to the client.
+ *
+ * @module
+ */
+import type { Client, Row } from "@libsql/client";
+import { RouterError } from "../errors.ts";
+import type { Hold } from "./hold_writer.ts";
+
+/** What an account says about a hold. */
+export interface Room {
+  /** The key's name or the owner's, for people. */
+  readonly who: string;
+  /** It spends only credit. */
+  readonly prepaid: boolean;
+  readonly balance: number;
+  readonly held: number;
+  readonly open: number;
+  readonly parallel: number | null;
+  /** The limit that renews, where there is one. */
+  readonly limit: { amount: number; period: string; used: number; renewsAt: number } | undefined;
+}
+
+/**
+ * Reads what the accounts of a hold leave room for beside what it holds already, the key first.
+ * Rejects when the database does.
+ */
+export async function readRooms(
+  database: Client,
+  { requestId, keyId, owner }: Pick<Hold, "requestId" | "keyId" | "owner">,
+): Promise<Room[]> {
+  const { rows } = await database.execute({
+    sql: `SELECT account_room.*, name, unixepoch(renews) * 1000 AS renews_at,
+        (SELECT amount FROM holds WHERE request_id = ?) AS own
+      FROM account_room LEFT JOIN api_keys USING (id)
+      WHERE account_room.id IN (?, 'owner:' || ?) ORDER BY name IS NULL`,
+    args: [requestId, keyId, owner],
+  });
+  return rows.map(toRoom);
+}
+
+function toRoom(row: Row): Room {
+  const amount = row.limit_amount as number | null;
+  const own = row.own as number | null;
+  return {
+    who: row.name === null
+      ? `Owner "${String(row.id).slice("owner:".length)}"`
+      : `Key "${row.name}"`,
+    prepaid: row.prepaid === 1,
+    balance: row.balance as number,
+    held: row.held as number - (own ?? 0),
+    open: row.open as number,
+    // What holds already runs, and is no further one.
+    parallel: own === null ? row.parallel as number | null : null,
+    limit: amount === null ? undefined : {
+      amount,
+      period: row.limit_period as string,
+      used: row.used as number,
+      renewsAt: row.renews_at as number,
+    },
+  };
+}
+
+/** The most that may still be held, in millionths; `Infinity` where nothing bounds it. */
+export function leastRoom(rooms: readonly Room[]): number {
+  return Math.min(
+    ...rooms.map(({ prepaid, balance, held, limit }) =>
+      Math.min(
+        prepaid ? balance - held : Infinity,
+        limit === undefined ? Infinity : limit.amount - limit.used - held,
+      )
+    ),
+  );
+}
+
+/**
+ * The refusal: which limit, what is used, what is held and when it renews.
+ *
+ * @param amount What the request may cost, in millionths.
+ * @param currency ISO 4217 code of the accounts.
+ * @param now Milliseconds since 1970.
+ */
+export function refusalOf(
+  rooms: readonly Room[],
+  { amount, price, provider, model }: Pick<Hold, "amount" | "price" | "provider" | "model">,
+  currency: string,
+  now: number,
+): RouterError {
+  const money = (millionths: number) => `${toUnits(millionths)} ${currency}`;
+  for (const { who, prepaid, balance, held, open, parallel, limit } of rooms) {
+    if (parallel !== null && open >= parallel) {
+      return new RouterError(
+        "rate_limited",
+        `${who} has ${open} requests under way and may have ${parallel} at a time. ` +
+          "Send this one again when another has ended",
+        { retryAfterMs: 1_000 },
+      );
+    }
+    if ((prepaid || limit !== undefined) && price === undefined) {
+      return new RouterError(
+        "insufficient_credits",
+        `"${provider}/${model}" has no price in ${currency}, so it cannot be paid from credit or ` +
+          "within a limit. Choose a model with a price, or let the operator set one",
+        { param: "model" },
+      );
+    }
+    if (prepaid && balance - held < amount) {
+      return new RouterError(
+        "insufficient_credits",
+        `${who} has ${money(balance)} of credit, ${money(held)} of it held for requests under ` +
+          `way; this request may cost ${
+            money(amount)
+          }. Add credit, or ask for fewer tokens with "max_tokens"`,
+      );
+    }
+    if (limit !== undefined && limit.used + held + amount > limit.amount) {
+      return new RouterError(
+        "insufficient_credits",
+        `${who} may spend ${money(limit.amount)} a ${limit.period} and has used ` +
+          `${money(limit.used)}; ${money(held)} is held for requests under way, and this request ` +
+          `may cost ${money(amount)}. The limit renews at ${
+            new Date(limit.renewsAt).toISOString()
+          }`,
+        { retryAfterMs: Math.max(0, limit.renewsAt - now) },
+      );
+    }
+  }
+  // Between the refusal and this look something ended: the next try may fit.
+  return new RouterError("rate_limited", "The account is busy. Send the request again", {
+    retryAfterMs: 1_000,
+  });
+}
+
+function toUnits(millionths: number): string {
+  const sign = millionths < 0 ? "-" : "";
+  const digits = Math.abs(millionths).toString().padStart(7, "0");
+  const cents = digits.slice(-6).replace(/0{1,4}$/, "");
+  return `${sign}${digits.slice(0, -6)}.${cents}`;
+}

@@ -1,0 +1,178 @@
+import { type Client, LibsqlError, type Row } from "@libsql/client";
+import { formatAmount } from "../money.ts";
+import { timeOrderedId } from "../time_ordered_id.ts";
+import { retryWhileBusy } from "./database.ts";
+import {
+  type LimitChanges,
+  type Limits,
+  type SpendingLimit,
+  toColumns,
+  toLimits,
+} from "./limits.ts";
+
+/** The account of a key or of an owner. Amounts are millionths of the accounting currency. */
+export interface Account extends Limits {
+  /** The key's id, or `owner:` and the owner's name. */
+  readonly id: string;
+  /** Below 0: owed, where the account is not prepaid. */
+  readonly balance: number;
+  /** Set aside for running requests. */
+  readonly held: number;
+  /** How many requests hold it. */
+  readonly open: number;
+  /** Requests at a time. */
+  readonly parallel: number | null;
+  readonly limit: SpendingLimit | null;
+  /** First day of the limit's running period, `2026-11-22`; null without a limit. */
+  readonly periodStart: string | null;
+  /** First day of the next period. */
+  readonly renews: string | null;
+  /** Spent in the running period. */
+  readonly used: number | null;
+}
+
+/** What the first credit of an account squares, so that what was spent before is not owed. */
+const openingReason = "opening: what was spent before credit was needed";
+
+/** The accounts of keys and owners. Every method rejects when the database does. */
+export class AccountStore {
+  readonly #client: Client;
+
+  constructor(client: Client) {
+    this.#client = client;
+  }
+
+  /** The account with this id: a key's id, or `owner:` and an owner's name. */
+  async read(id: string): Promise<Account | undefined> {
+    const { rows } = await this.#client.execute(selectAccount(id));
+    return rows[0] && toAccount(rows[0]);
+  }
+
+  /** Every account, in order of ids. */
+  async list(): Promise<Account[]> {
+    const { rows } = await this.#client.execute("SELECT * FROM account_room ORDER BY id");
+    return rows.map(toAccount);
+  }
+
+  /**
+   * Sets or removes limits, all of them or none.
+   *
+   * @returns The account afterwards.
+   * @throws Error naming the limit that is wrong, or when there is no such account
+   */
+  async setLimits(id: string, changes: LimitChanges): Promise<Account> {
+    const columns = toColumns(changes);
+    const names = Object.keys(columns);
+    const update = {
+      sql: `UPDATE accounts SET ${names.map((name) => `${name} = ?`).join(", ")} WHERE id = ?`,
+      args: [...Object.values(columns), id],
+    };
+    const statements = [...names.length > 0 ? [update] : [], selectAccount(id)];
+    const results = await retryWhileBusy(() => this.#client.batch(statements, "write"));
+    const row = results.at(-1)!.rows[0];
+    if (row === undefined) throw noAccount(id);
+    return toAccount(row);
+  }
+
+  /**
+   * Puts credit into an account; the first makes it prepaid, with a balance of this amount alone.
+   *
+   * @param amount Whole millionths of the accounting currency; below 0 they are taken out.
+   * @param reason What the entry says for people.
+   * @returns The new balance.
+   * @throws Error when there is no such account; when it is not prepaid, or has too little that is
+   * not held, to take this out; when the balance would be too large to be exact
+   */
+  async credit(id: string, amount: number, reason: string): Promise<number> {
+    if (!Number.isSafeInteger(amount) || amount === 0) {
+      throw new Error(`Credit must be whole millionths other than 0, not ${amount}`);
+    }
+    if (reason.trim() === "") throw new Error("Credit needs a reason that people can read");
+    const now = Date.now();
+    const [openingId, entryId] = [timeOrderedId(now), timeOrderedId(now)].sort();
+    const columns = "INSERT INTO credits (id, account_id, created_at, amount, reason)";
+    const opening = {
+      sql: `${columns} SELECT ?, id, ?, -balance, ? FROM accounts
+        WHERE id = ? AND prepaid = 0 AND balance <> 0`,
+      args: [openingId!, now, openingReason, id],
+    };
+    const entry = {
+      sql: `${columns} SELECT ?1, id, ?2, ?3, ?4 FROM accounts
+        WHERE id = ?5 AND (prepaid = 1 OR ?3 > 0) AND balance + ?3 <= ?6`,
+      args: [entryId!, now, amount, reason, id, Number.MAX_SAFE_INTEGER],
+    };
+    // After the entry: until then what runs may hold more than the balance.
+    const prepaid = {
+      sql: "UPDATE accounts SET prepaid = 1 WHERE id = ? AND prepaid = 0",
+      args: [id],
+    };
+    const steps = amount > 0 ? [opening, entry, prepaid] : [entry];
+    try {
+      const results = await retryWhileBusy(() =>
+        this.#client.batch([...steps, selectAccount(id)], "write")
+      );
+      if (results[steps.indexOf(entry)]!.rowsAffected === 1) {
+        return results.at(-1)!.rows[0]!.balance as number;
+      }
+    } catch (error) {
+      const refused = error instanceof LibsqlError && /CHECK constraint/.test(error.message);
+      if (!refused) throw error;
+    }
+    throw refusal(id, amount, await this.read(id));
+  }
+}
+
+function selectAccount(id: string) {
+  return { sql: "SELECT * FROM account_room WHERE id = ?", args: [id] };
+}
+
+function noAccount(id: string): Error {
+  return new Error(`There is no account "${id}". Making a key opens its account and its owner's`);
+}
+
+/** Why an account does not take a credit. */
+function refusal(id: string, amount: number, account: Account | undefined): Error {
+  if (account === undefined) return noAccount(id);
+  const { prepaid, balance, held } = account;
+  const now = `its balance is ${formatAmount(balance)}, and ${formatAmount(held)} is held`;
+  if (amount > 0 && prepaid) {
+    return new Error(
+      `Cannot credit ${formatAmount(amount)} to "${id}": ${now}, and the sum is too large to be ` +
+        `counted exactly. Credit at most ${formatAmount(Number.MAX_SAFE_INTEGER - balance)}`,
+    );
+  }
+  if (amount > 0) {
+    return new Error(
+      `Cannot make "${id}" prepaid with ${formatAmount(amount)}: running requests hold ` +
+        `${formatAmount(held)}. Credit at least that, or wait until they are over`,
+    );
+  }
+  if (!prepaid) {
+    return new Error(
+      `Cannot take ${formatAmount(-amount)} out of "${id}": it is not prepaid, nothing was ever ` +
+        "credited to it. Credit it first",
+    );
+  }
+  return new Error(
+    `Cannot take ${formatAmount(-amount)} out of "${id}": ${now} for running requests. ` +
+      `Take out at most ${formatAmount(balance - held)}${
+        held > 0 ? ", or wait until they are over" : ""
+      }`,
+  );
+}
+
+function toAccount(row: Row): Account {
+  const period = row.limit_period as SpendingLimit["period"] | null;
+  return {
+    id: row.id as string,
+    ...toLimits(row),
+    balance: row.balance as number,
+    held: row.held as number,
+    open: row.open as number,
+    parallel: row.parallel as number | null,
+    limit: period && { amount: row.limit_amount as number, period },
+    periodStart: row.period_start as string | null,
+    renews: row.renews as string | null,
+    used: row.used as number | null,
+  };
+}

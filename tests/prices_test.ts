@@ -1,0 +1,160 @@
+/** Prices of a running router: what the next answer costs, and what the database remembers. */
+import { assertEquals } from "@std/assert";
+import { openDatabase } from "../core/store/database.ts";
+import { PriceStore } from "../core/store/prices.ts";
+import { startOfDay } from "../core/tariff.ts";
+import { HeldClock } from "./support/clock.ts";
+import { dropIn } from "./support/drop_in.ts";
+import { ask, startRouter, type TestRouter } from "./support/router.ts";
+import { startUpstream, wholeAnswer } from "./support/upstream.ts";
+
+const rub = (input: number) => ({ currency: "RUB", input, output: 100, cached: 0 });
+
+/** What an answer of ten tokens in, four of them cached, and five out costs. */
+const costAt = (input: number) => 6 * input + 5 * 100;
+
+async function answered(router: TestRouter, model = "openai/vendor-model"): Promise<void> {
+  const response = await router.chat(ask(model));
+  assertEquals(response.status, 200, await response.text());
+}
+
+/** Does something with the prices as another process does: by a connection of its own. */
+async function elsewhere(router: TestRouter, run: (prices: PriceStore) => Promise<unknown>) {
+  const database = await openDatabase({ url: router.databaseUrl });
+  await run(new PriceStore(database));
+  database.close();
+}
+
+async function shownPrice(router: TestRouter, model: string): Promise<unknown> {
+  const { data } = await (await router.get("/v1/models")).json();
+  return data.find(({ id }: { id: string }) => id === model)?.price;
+}
+
+Deno.test("a price that is set or unset while a router runs holds for what is asked two seconds later", async () => {
+  await using upstream = startUpstream(() => wholeAnswer());
+  using clock = new HeldClock();
+  await using router = await startRouter(upstream.env, {
+    models: { "openai/vendor-model": { price: rub(65) } },
+  });
+  await answered(router);
+  await elsewhere(router, (prices) => prices.set("openai", "vendor-model", rub(70)));
+  clock.pass(2_000);
+  await answered(router);
+  assertEquals(await shownPrice(router, "openai/vendor-model"), rub(70));
+  await elsewhere(router, (prices) => prices.set("openai", "unlisted", rub(80)));
+  await elsewhere(router, (prices) => prices.unset("openai", "vendor-model"));
+  clock.pass(2_000);
+  await answered(router);
+  // Rows of one millisecond are in any order.
+  clock.pass(1);
+  await answered(router, "openai/unlisted");
+  assertEquals(await shownPrice(router, "openai/vendor-model"), rub(65));
+  const rows = await router.usage();
+  assertEquals(
+    rows.map(({ cost, price_input }) => [cost, price_input]),
+    [65, 70, 65, 80].map((input) => [costAt(input), input * 1_000_000]),
+  );
+});
+
+Deno.test("a busy router heeds a price within two seconds, and no request waits for it", async () => {
+  await using upstream = startUpstream(() => wholeAnswer());
+  using clock = new HeldClock();
+  await using router = await startRouter(upstream.env, {
+    models: { "openai/vendor-model": { price: rub(65) } },
+  });
+  await answered(router);
+  await elsewhere(router, (prices) => prices.set("openai", "vendor-model", rub(70)));
+  for (let i = 0; i < 20; i++) {
+    clock.pass(100);
+    await answered(router);
+  }
+  const inputs = (await router.usage()).map((row) => Number(row.price_input) / 1_000_000);
+  assertEquals([inputs[0], inputs.at(-1)], [65, 70]);
+  assertEquals(inputs.toSorted((a, b) => a - b), inputs);
+});
+
+Deno.test("a known change of tariff takes effect by itself, at its moment", async () => {
+  await using upstream = startUpstream(() => wholeAnswer());
+  using clock = new HeldClock();
+  const inDays = (days: number) =>
+    new Date(Date.now() + days * 86_400_000).toISOString().slice(0, 10);
+  const days = [inDays(1), inDays(2), inDays(3)].map(startOfDay);
+  await using providers = await dropIn({
+    "tariffed.ts": `import { defineProvider } from "xrouter/provider";
+
+export default defineProvider({
+  name: "tariffed",
+  baseUrl: "${upstream.url}",
+  models: {
+    one: {
+      price: [
+        { currency: "RUB", input: 10, output: 100, cached: 0 },
+        { currency: "RUB", input: 20, output: 100, cached: 0, from: "${inDays(1)}" },
+      ],
+    },
+  },
+});
+`,
+  });
+  await using router = await startRouter(
+    { XROUTER_PROVIDERS_DIR: providers.path, TARIFFED_API_KEY: "key" },
+    { models: { "tariffed/one": { price: [{ ...rub(30), from: inDays(2) }] } } },
+  );
+  await elsewhere(router, (prices) => prices.set("tariffed", "one", rub(40), days[2]));
+  await answered(router, "tariffed/one");
+  for (const day of days) {
+    clock.pass(day - Date.now() - 1);
+    await answered(router, "tariffed/one");
+    clock.pass(1);
+    await answered(router, "tariffed/one");
+  }
+  const rows = await router.usage();
+  assertEquals(
+    rows.map(({ cost }) => cost),
+    [10, 10, 20, 20, 30, 30, 40].map(costAt),
+  );
+});
+
+Deno.test("each start records the prices that the files have changed", async () => {
+  const folder = await Deno.makeTempDir({ prefix: "xrouter-test-" });
+  const start = async (...prices: unknown[]) => {
+    const models = Object.fromEntries(prices.map((price) => ["echo/echo", { price }]));
+    await using _router = await startRouter({ DATABASE_URL: `file:${folder}/x.db` }, { models });
+  };
+  const before = Date.now();
+  await start(rub(65));
+  await start(rub(65));
+  await start(rub(70));
+  await start();
+  const database = await openDatabase({ url: `file:${folder}/x.db` });
+  const rows = (await new PriceStore(database).list()).filter(({ model }) => model === "echo");
+  database.close();
+  assertEquals(rows.map(({ source, price }) => [source, price?.input]), [
+    ["provider", 0],
+    ["file", 65],
+    ["file", 70],
+    ["file", undefined],
+  ]);
+  assertEquals(rows.map(({ from }) => from >= before), [false, false, true, true]);
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("a router goes on with the prices it knows when they cannot be read, and says so", async () => {
+  await using upstream = startUpstream(() => wholeAnswer());
+  using clock = new HeldClock();
+  await using router = await startRouter(upstream.env, {
+    models: { "openai/vendor-model": { price: rub(65) } },
+  });
+  await elsewhere(router, (prices) => prices.set("openai", "vendor-model", rub(70)));
+  clock.pass(2_000);
+  await answered(router);
+  await router.program.database.execute("ALTER TABLE prices RENAME TO hidden");
+  for (let i = 0; i < 3; i++) {
+    clock.pass(2_000);
+    await answered(router);
+  }
+  const lines = router.log.filter(({ message }) => String(message).startsWith("prices cannot"));
+  assertEquals(lines.map(({ level }) => level), ["error"]);
+  const rows = await router.usage();
+  assertEquals(rows.map(({ cost }) => cost), [70, 70, 70, 70].map(costAt));
+});

@@ -1,0 +1,194 @@
+import { assertEquals } from "@std/assert";
+import { checkLedger, type Mismatch } from "../../core/store/ledger_check.ts";
+import { withLedger } from "./ledger_place.ts";
+
+/** What is written by hand, and all that the check must say of it. */
+const corruptions: [what: string, sql: string, found: (keys: readonly string[]) => Mismatch[]][] = [
+  [
+    "a balance that no credit and no charge explains",
+    "UPDATE accounts SET balance = balance + 1 WHERE id = ?3",
+    ([, , key]) => [amount(`account ${key}`, "balance", -250, -249)],
+  ],
+  [
+    "a hold that was never released",
+    "UPDATE accounts SET held = held + 5 WHERE id = 'owner:Anna'",
+    () => [amount("account owner:Anna", "held", 600, 605)],
+  ],
+  [
+    "a hold that is not counted as running",
+    "UPDATE accounts SET open = 0 WHERE id = ?2",
+    ([, key]) => [count(`account ${key}`, "open", 1, 0)],
+  ],
+  [
+    "a charge that the limits do not know",
+    "DELETE FROM spending WHERE account_id = ?3",
+    ([, , key]) => [amount(`account ${key}`, "spending", 250, 0)],
+  ],
+  [
+    "spending of nobody",
+    "INSERT INTO spending VALUES ('key_nobody', '2026-11-01', 3)",
+    () => [
+      { ...amount("account key_nobody", "balance", 0, 0), found: null },
+      amount("account key_nobody", "spending", 0, 3),
+    ],
+  ],
+  [
+    "a credit that changed its amount",
+    `DROP TRIGGER credit_stays;
+     UPDATE credits SET amount = amount - 1 WHERE account_id = ?1 AND reason = 'credit'`,
+    ([key]) => [
+      amount(`account ${key}`, "balance", 299, 300),
+      // Anna's credit of 5,000 is spent but for what is held.
+      amount(`account ${key}`, "prepaid balance, at least what is held", 300, 299),
+    ],
+  ],
+  [
+    "a request that disappeared",
+    "DELETE FROM usage WHERE key_id = ?2",
+    ([, key]) => [
+      amount(`account ${key}`, "balance", 0, -1_000),
+      amount(`account ${key}`, "spending", 0, 1_000),
+      amount("account owner:Anna", "balance", 4_300, 3_300),
+      amount("account owner:Anna", "spending", 5_400, 6_400),
+      ...day(`totals of ${today()}, ${key}, echo/echo, tag t`, {
+        requests: [0, 1],
+        input_tokens: [0, 10],
+        output_tokens: [0, 5],
+        cost: [0, 1_000],
+        charged: [0, 1_000],
+      }),
+    ],
+  ],
+  [
+    "a request that was charged to the key but not to its owner",
+    `UPDATE accounts SET balance = balance + 1000 WHERE id = 'owner:Anna';
+     UPDATE spending SET charged = charged - 1000 WHERE account_id = 'owner:Anna'`,
+    () => [
+      amount("account owner:Anna", "balance", 3_300, 4_300),
+      amount("account owner:Anna", "spending", 6_400, 5_400),
+    ],
+  ],
+  [
+    "totals of a day that are too low",
+    "UPDATE usage_daily SET input_tokens = 1, failed = 0 WHERE key_id = ?3",
+    ([, , key]) =>
+      day(`totals of ${today()}, ${key}, echo/echo`, { failed: [1, 0], input_tokens: [20, 1] }),
+  ],
+  [
+    "totals of a day that are missing",
+    "DELETE FROM usage_daily WHERE key_id = ?3",
+    ([, , key]) =>
+      day(`totals of ${today()}, ${key}, echo/echo`, {
+        requests: [2, null],
+        failed: [1, null],
+        unpriced: [1, null],
+        input_tokens: [20, null],
+        output_tokens: [10, null],
+        cost: [250, null],
+        charged: [250, null],
+      }),
+  ],
+  [
+    "totals of requests that there were not",
+    "INSERT INTO usage_daily VALUES ('2026-01-02', '', '', '', '', 0, 0, 0, 0, 0, 0, 9, 0)",
+    () => day("totals of 2026-01-02, no key, no provider/no model", { cost: [0, 9] }),
+  ],
+  [
+    "a request on another day than its totals",
+    `UPDATE usage_daily SET day = '2026-11-01' WHERE key_id = ?1 AND day = '2026-10-31'`,
+    ([key]) => [
+      ...day(`totals of 2026-10-31, ${key}, echo/echo`, {
+        requests: [2, null],
+        input_tokens: [20, null],
+        output_tokens: [10, null],
+        cost: [7_700, null],
+        charged: [4_400, null],
+      }),
+      ...day(`totals of 2026-11-01, ${key}, echo/echo`, {
+        requests: [0, 2],
+        input_tokens: [0, 20],
+        output_tokens: [0, 10],
+        cost: [0, 7_700],
+        charged: [0, 4_400],
+      }),
+    ],
+  ],
+  [
+    "a hold of a request that is over",
+    `INSERT INTO holds (request_id, key_id, amount, opened_at, expires_at, provider, model, stream,
+       input_tokens, currency)
+     SELECT request_id, key_id, 7, 0, 0, 'echo', 'echo', 0, 1, 'RUB' FROM usage
+       WHERE key_id = ?3 AND cost = 250`,
+    () => [amount("request ?", "held after its end", 0, 7)],
+  ],
+  [
+    "a charge above the cost",
+    `PRAGMA ignore_check_constraints = 1;
+     UPDATE usage SET cost = 249 WHERE key_id = ?3 AND cost = 250;
+     UPDATE usage_daily SET cost = 249 WHERE key_id = ?3`,
+    () => [amount("request ?", "charged, from 0 to its cost", 249, 250)],
+  ],
+  [
+    "a prepaid account that owes",
+    `PRAGMA ignore_check_constraints = 1;
+     UPDATE accounts SET prepaid = 1 WHERE id = ?3`,
+    ([, , key]) => [amount(`account ${key}`, "prepaid balance, at least what is held", 40, -250)],
+  ],
+  [
+    "an account that is missing",
+    "DELETE FROM accounts WHERE id = ?2",
+    ([, key]) => [
+      { ...amount(`account ${key}`, "balance", -1_000, 0), found: null },
+      { ...amount(`account ${key}`, "held", 300, 0), found: null },
+      { ...count(`account ${key}`, "open", 1, 0), found: null },
+    ],
+  ],
+  [
+    "an owner without an account",
+    `DROP TRIGGER key_opens_accounts;
+     INSERT INTO api_keys (id, hash, name, owner, created_at) VALUES ('key_x', 'x', 'x', 'Zoe', 0);
+     INSERT INTO accounts (id) VALUES ('key_x')`,
+    () => [{ ...amount("account owner:Zoe", "balance", 0, 0), found: null }],
+  ],
+];
+
+function amount(subject: string, what: string, expected: number, found: number): Mismatch {
+  return { subject, what, expected, found, isAmount: true };
+}
+
+function count(subject: string, what: string, expected: number, found: number): Mismatch {
+  return { subject, what, expected, found, isAmount: false };
+}
+
+function day(subject: string, wrong: Record<string, [number, number | null]>): Mismatch[] {
+  return Object.entries(wrong).map(([what, [expected, found]]) => ({
+    subject,
+    what,
+    expected,
+    found,
+    isAmount: what === "cost" || what === "charged",
+  }));
+}
+
+function today(): string {
+  return new Date().toISOString().slice(0, 10);
+}
+
+for (const [what, sql, found] of corruptions) {
+  Deno.test(`checkLedger finds ${what}`, () =>
+    withLedger(async ({ client, keys }) => {
+      const written = sql.replaceAll(/\?(\d)/g, (_, n) => `'${keys[n - 1]}'`);
+      await client.executeMultiple(`PRAGMA foreign_keys = 0; ${written}`);
+      const mismatches = (await checkLedger(client)).mismatches.map((each) => ({
+        ...each,
+        // The ids of requests are random.
+        subject: each.subject.replace(/^request [0-9a-f-]{36}$/, "request ?"),
+      }));
+      assertEquals(byText(mismatches), byText(found(keys)));
+    }));
+}
+
+/** Keys are random, so the order of accounts is. */
+function byText(mismatches: readonly Mismatch[]): string[] {
+  return mismatches.map((each) => JSON.stringify(each)).sort();
+}
