@@ -64,6 +64,11 @@ export class Chunk {
     return this.#bytes;
   }
 
+  /** The bytes as the provider sent them; `undefined` where there are none, or they were replaced. */
+  get received(): Uint8Array | undefined {
+    return this.#changed ? undefined : this.#bytes;
+  }
+
   /** The reply that the chunk holds; `undefined` where it is no JSON object. Parsed once. */
   get json(): ChatReply | undefined {
     if (!this.#parsed) {

@@ -9,6 +9,7 @@ import { Chunk } from "./chunk.ts";
 import type { Deadline } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import { doneFrame, errorFrame, keepAliveFrame } from "./frames.ts";
+import { spliceUsage } from "./splice_usage.ts";
 import { concat } from "./sse.ts";
 import type { Tally } from "./tally.ts";
 import type { Group, Upstream } from "./upstream.ts";
@@ -84,10 +85,14 @@ export class Relay {
       const used = tally.reported === undefined
         ? await usage()
         : priced(json.usage ?? tally.reported);
-      chunk.replace({ ...json, usage: used });
-      const { bytes } = chunk;
+      const { received } = chunk;
+      let bytes = received && spliceUsage(received, json.usage, used);
+      if (bytes === undefined) {
+        chunk.replace({ ...json, usage: used });
+        bytes = chunk.bytes as Uint8Array<ArrayBuffer>;
+      }
       this.#settle(this.#gone ? { state: "aborted" } : { state: "completed" });
-      return bytes as Uint8Array<ArrayBuffer>;
+      return bytes;
     } catch (thrown) {
       const error = toRouterError(thrown, "relay");
       this.#settle({ state: this.#gone ? "aborted" : "failed", error });

@@ -158,3 +158,14 @@ Deno.test("a router goes on with the prices it knows when they cannot be read, a
   const rows = await router.usage();
   assertEquals(rows.map(({ cost }) => cost), [70, 70, 70, 70].map(costAt));
 });
+
+Deno.test("a router that is closed reads no prices", async () => {
+  using clock = new HeldClock();
+  await using router = await startRouter();
+  const { catalog } = router.program;
+  await router.stop();
+  clock.pass(5_000);
+  assertEquals(catalog.target("echo", "echo").facts.price?.currency, "RUB");
+  await catalog.prices.refresh();
+  assertEquals(router.log.filter(({ level }) => level === "error"), []);
+});

@@ -95,6 +95,14 @@ Deno.test("PriceBook knows no price before the first one, and none after one tha
   assertEquals(book.steps("alpha", "n").map(({ source }) => source), ["command", undefined]);
 });
 
+Deno.test("PriceBook has a step where the price or who says it changes, and nowhere else", () => {
+  const book = new PriceBook([says("provider", "m", [0, 1], [10, 1]), says("file", "m", [20, 1])]);
+  assertEquals(book.steps("alpha", "m").map(({ from, source }) => [from, source]), [
+    [0, "provider"],
+    [20, "file"],
+  ]);
+});
+
 Deno.test("PriceBook forgets what is no longer set, and keeps what the files say", () => {
   const book = new PriceBook([says("provider", "m", [0, 1])]);
   book.take([says("command", "m", [0, 2]), says("command", "n", [0, 3])]);

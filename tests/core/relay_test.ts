@@ -178,14 +178,15 @@ Deno.test("Relay streams a whole answer to a client that asked for a stream", as
   assertEquals(text.endsWith(done), true);
 });
 
-Deno.test("Relay hands a whole answer on with all its fields, and the cost", async () => {
+Deno.test("Relay hands a whole answer on as the bytes it came in, but for the cost", async () => {
   const body = '{ "choices": [{"index":0,"message":{"content":"ключ"}}],\n  "own": 1.50 }';
   await using kernel = startKernel({
     providers: [inProcess(() => new Response(body, { headers: { "x-of": "vendor" } }))],
   });
   const response = await kernel.chat(ask("vendor/m"));
-  const { usage: told, ...rest } = await response.json();
-  assertEquals(rest, JSON.parse(body));
+  const text = await response.text();
+  assertEquals(text.slice(0, body.length - 1), body.slice(0, -1));
+  const { usage: told } = JSON.parse(text);
   assertEquals([told.completion_tokens, told.cost], [1, null]);
   assertEquals(response.headers.get("content-type"), "application/json");
   assertEquals(response.headers.get("x-of"), null);

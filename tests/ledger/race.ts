@@ -4,14 +4,16 @@
  * @module
  */
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { type LedgerFolder, orderOf, type PayingKey, send } from "./ledger_folder.ts";
-import { costOfOrder, type VendorLog } from "./vendor_log.ts";
+import { LedgerFolder, orderOf, type PayingKey, send } from "./ledger_folder.ts";
+import { RouterProcess } from "./router_process.ts";
+import { serveProgram } from "./served_program.ts";
+import { costOfOrder, startVendorLog, type VendorLog } from "./vendor_log.ts";
 
 /** What ends the served ones. */
-export const limitedBy = ["credit", "limit", "parallel"] as const;
+const limitedBy = ["credit", "limit", "parallel"] as const;
 
 /** One race. */
-export interface Race {
+interface Race {
   /** The processes, asked in turn. */
   readonly urls: readonly string[];
   readonly calls: number;
@@ -24,8 +26,39 @@ const affordable = 10;
 const atATime = 3;
 let races = 0;
 
+/** Every race on one process. @returns How many calls were made. */
+export async function raceOneProcess(calls: number): Promise<number> {
+  await using vendor = startVendorLog();
+  await using folder = await LedgerFolder.make(vendor);
+  await using router = await serveProgram(folder.env);
+  for (const limit of limitedBy) {
+    for (const stream of [true, false]) {
+      await runRace(folder, vendor, { urls: [router.url], calls, limitedBy: limit, stream });
+    }
+  }
+  await folder.check();
+  return 2 * limitedBy.length * calls;
+}
+
+/** Every race on several processes that share a database. @returns How many calls were made. */
+export async function raceProcesses(count: number, calls: number): Promise<number> {
+  await using vendor = startVendorLog();
+  await using folder = await LedgerFolder.make(vendor);
+  await using stack = new AsyncDisposableStack();
+  const routers = await Promise.all(
+    Array.from({ length: count }, () => RouterProcess.start(folder.path, folder.env)),
+  );
+  for (const router of routers) stack.use(router);
+  const urls = routers.map(({ url }) => url);
+  for (const limit of limitedBy) {
+    await runRace(folder, vendor, { urls, calls, limitedBy: limit, stream: "both" });
+  }
+  await folder.check();
+  return limitedBy.length * calls;
+}
+
 /** Runs a race and asserts that exactly as many calls were served as the key can pay for. */
-export async function runRace(folder: LedgerFolder, vendor: VendorLog, race: Race): Promise<void> {
+async function runRace(folder: LedgerFolder, vendor: VendorLog, race: Race): Promise<void> {
   const prefix = `race ${++races}`;
   const example = await orderOf(prefix, 20);
   const cost = costOfOrder(example);

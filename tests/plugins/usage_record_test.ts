@@ -352,8 +352,7 @@ Deno.test("usage-record frees what is held as soon as an answer has ended", asyn
 
 Deno.test("usage-record keeps the client's tag, and refuses one that is none", async () => {
   await using router = await startRouter();
-  const tagged = (tag: string) =>
-    router.chat(ask("echo"), { headers: { "x-xrouter-tag": tag } });
+  const tagged = (tag: string) => router.chat(ask("echo"), { headers: { "x-xrouter-tag": tag } });
   await (await tagged("billing/eu")).text();
   const refused = await tagged("x".repeat(65));
   assertEquals([refused.status, (await refused.json()).error.param], [400, "x-xrouter-tag"]);

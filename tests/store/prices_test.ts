@@ -7,6 +7,7 @@ import { migrate } from "../../core/store/migrate.ts";
 import { PriceStore } from "../../core/store/prices.ts";
 import { stepAt } from "../../core/tariff.ts";
 import { HeldClock } from "../support/clock.ts";
+import { serveHrana } from "./hrana_server.ts";
 
 const migrations = fileURLToPath(new URL("../../migrations", import.meta.url));
 const day = 86_400_000;
@@ -14,7 +15,7 @@ const day = 86_400_000;
 async function withPrices(
   run: (
     prices: PriceStore,
-    more: { clock: HeldClock; client: Client; url: string },
+    more: { clock: HeldClock; client: Client; folder: string; url: string },
   ) => Promise<void>,
 ): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "xrouter prices " });
@@ -23,7 +24,7 @@ async function withPrices(
   try {
     await migrate(client, migrations);
     using clock = new HeldClock();
-    await run(new PriceStore(client), { clock, client, url });
+    await run(new PriceStore(client), { clock, client, folder, url });
   } finally {
     client.close();
     await Deno.remove(folder, { recursive: true });
@@ -184,4 +185,25 @@ Deno.test("PriceStore.recordDeclared takes no lock where there is nothing to rec
     await prices.recordDeclared(declared);
     transaction.close();
     other.close();
+  }));
+
+Deno.test("PriceStore works on a server", () =>
+  withPrices(async (_prices, { clock, folder }) => {
+    await using server = serveHrana(`${folder}/remote.db`);
+    const client = await openDatabase({ url: `http://${server.host}` });
+    await migrate(client, migrations);
+    const prices = new PriceStore(client);
+    const start = Date.now();
+    await prices.recordDeclared([says("file", "m", [0, 1]), says("provider", "m", [0, 2])]);
+    await prices.recordDeclared([says("file", "m", [0, 1]), says("provider", "m", [0, 2])]);
+    await prices.set("alpha", "m", rub(3));
+    clock.pass(1_000);
+    await prices.unset("alpha", "m");
+    assertEquals(await rows(prices, start), [
+      ["file", 0, 1],
+      ["provider", 0, 2],
+      ["command", 0, 3],
+      ["command", 1_000, undefined],
+    ]);
+    client.close();
   }));
