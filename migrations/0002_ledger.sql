@@ -272,14 +272,15 @@ CREATE TRIGGER usage_settles AFTER INSERT ON usage BEGIN
       charged = charged + excluded.charged;
 END;
 
--- Prices that an operator has set; they win over the configuration file and the providers' own.
+-- Steps of the models' prices by source, never changed: what holds follows from them in the order of
+-- set_at. Those of commands win over the configuration file's, and those over the providers' own.
 CREATE TABLE prices (
   provider   TEXT NOT NULL,
   model      TEXT NOT NULL,
   valid_from INTEGER NOT NULL,
-  set_at     INTEGER NOT NULL,               -- of two with one beginning, the later set one holds
+  set_at     INTEGER NOT NULL,               -- grows within a model, whatever the clock says
   source     TEXT NOT NULL CHECK (source IN ('command', 'file', 'provider')),
-  currency   TEXT NOT NULL,
+  currency   TEXT NOT NULL,                  -- '': all prices of the source end here, planned ones too
   input      INTEGER NOT NULL CHECK (input >= 0),   -- millionths of currency per million tokens
   output     INTEGER NOT NULL CHECK (output >= 0),
   cached     INTEGER NOT NULL CHECK (cached >= 0),
