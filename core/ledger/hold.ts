@@ -41,7 +41,9 @@ export function boundsOf(
   margin: number,
 ): Bounds {
   const input = Math.ceil(counted * margin);
-  const asked = body.max_completion_tokens ?? body.max_tokens ?? undefined;
+  // Which of the two counts is the vendor's choice.
+  const limits = [body.max_completion_tokens, body.max_tokens].filter((limit) => limit != null);
+  const asked = limits.length === 0 ? undefined : Math.max(...limits);
   const room = facts.context === undefined ? undefined : Math.max(1, facts.context - counted);
   const most = facts.maxOutput ?? room ?? unknownOutput;
   const each = asked === undefined ? most : Math.min(asked, facts.maxOutput ?? Infinity);
