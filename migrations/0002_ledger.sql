@@ -112,32 +112,28 @@ CREATE VIEW account_room AS SELECT
   ), 0) END AS used
 FROM accounts;
 
-CREATE TRIGGER hold_must_fit BEFORE INSERT ON holds BEGIN
-  SELECT RAISE(ABORT, 'the hold does not fit') FROM account_room
-    WHERE id IN (NEW.key_id, 'owner:' || NEW.owner) AND (
-      prepaid = 1 AND balance - held < NEW.amount
-      OR NEW.currency IS NULL AND (prepaid = 1 OR limit_amount IS NOT NULL)
-      OR parallel <= open
-      OR limit_amount < used + held + NEW.amount
-    );
-END;
-
-CREATE TRIGGER hold_counts AFTER INSERT ON holds BEGIN
-  UPDATE accounts SET held = held + NEW.amount, open = open + 1
+CREATE TRIGGER hold_must_fit AFTER INSERT ON holds BEGIN
+  UPDATE accounts SET open = open + 1, held = CASE
+      WHEN prepaid = 1 AND balance - held < NEW.amount
+        OR NEW.currency IS NULL AND (prepaid = 1 OR limit_amount IS NOT NULL)
+        OR parallel <= open
+        OR limit_amount IS NOT NULL AND limit_amount < held + NEW.amount
+          + (SELECT used FROM account_room WHERE account_room.id = accounts.id)
+      THEN RAISE(ABORT, 'the hold does not fit')
+      ELSE held + NEW.amount
+    END
     WHERE id IN (NEW.key_id, 'owner:' || NEW.owner);
 END;
 
-CREATE TRIGGER raised_hold_must_fit BEFORE UPDATE OF amount ON holds BEGIN
-  SELECT RAISE(ABORT, 'the hold does not fit') FROM account_room
-    WHERE id IN (NEW.key_id, 'owner:' || NEW.owner) AND (
-      prepaid = 1 AND balance - held < NEW.amount - OLD.amount
-      OR NEW.currency IS NULL AND (prepaid = 1 OR limit_amount IS NOT NULL)
-      OR limit_amount < used + held + NEW.amount - OLD.amount
-    );
-END;
-
-CREATE TRIGGER raised_hold_counts AFTER UPDATE OF amount ON holds BEGIN
-  UPDATE accounts SET held = held + NEW.amount - OLD.amount
+CREATE TRIGGER moved_hold_must_fit AFTER UPDATE OF amount ON holds BEGIN
+  UPDATE accounts SET held = CASE
+      WHEN prepaid = 1 AND balance - held < NEW.amount - OLD.amount
+        OR NEW.currency IS NULL AND (prepaid = 1 OR limit_amount IS NOT NULL)
+        OR limit_amount IS NOT NULL AND limit_amount < held + NEW.amount - OLD.amount
+          + (SELECT used FROM account_room WHERE account_room.id = accounts.id)
+      THEN RAISE(ABORT, 'the hold does not fit')
+      ELSE held + NEW.amount - OLD.amount
+    END
     WHERE id IN (NEW.key_id, 'owner:' || NEW.owner);
 END;
 
@@ -237,16 +233,16 @@ UPDATE accounts SET balance = -coalesce(
 );
 
 CREATE TRIGGER usage_settles AFTER INSERT ON usage BEGIN
-  DELETE FROM holds WHERE request_id = NEW.request_id;
   -- What the provider reports beyond the hold is charged as far as the balance goes.
-  UPDATE usage SET charged = max(0, (
-      SELECT min(balance - held) FROM accounts
+  UPDATE usage SET charged = min(charged, coalesce((
+      SELECT max(0, min(balance - held + hold.amount)) FROM accounts
         WHERE id IN (NEW.key_id, 'owner:' || NEW.owner) AND prepaid = 1
-    ))
-    WHERE request_id = NEW.request_id AND charged > (
-      SELECT min(balance - held) FROM accounts
-        WHERE id IN (NEW.key_id, 'owner:' || NEW.owner) AND prepaid = 1
-    );
+    ), charged))
+    FROM (
+      SELECT coalesce((SELECT amount FROM holds WHERE request_id = NEW.request_id), 0) AS amount
+    ) AS hold
+    WHERE request_id = NEW.request_id AND NEW.charged > hold.amount;
+  DELETE FROM holds WHERE request_id = NEW.request_id;
   UPDATE accounts
     SET balance = balance - (SELECT charged FROM usage WHERE request_id = NEW.request_id)
     WHERE NEW.charged > 0 AND id IN (NEW.key_id, 'owner:' || NEW.owner);

@@ -34,6 +34,14 @@ export interface LedgerOptions {
   readonly leaseMs: number;
 }
 
+/**
+ * The cost of a hold by the arithmetic of costOf: its price is in millionths for a million tokens.
+ * Whole units and the rest apart, so that no product is too large for the database.
+ */
+const costSql = `(input_tokens * (price_input / 1000000) + output_tokens * (price_output / 1000000)
+  + (input_tokens * (price_input % 1000000) + output_tokens * (price_output % 1000000) + 500000)
+    / 1000000)`;
+
 /** Tells how many output tokens there are so far. */
 export type Progress = () => number | Promise<number>;
 
@@ -157,15 +165,13 @@ export class Ledger {
     const stale = await database.execute(`SELECT 1 FROM holds WHERE ${expired} LIMIT 1`);
     if (stale.rows.length === 0) return 0;
     const [settled] = await database.batch([
-      // By the same arithmetic as costOf: a price of millionths for a million tokens.
       `INSERT INTO usage (request_id, created_at, key_id, owner, tag, provider, model, model_asked,
         model_served, stream, input_tokens, output_tokens, cached_tokens, counted_tokens, estimated,
         cost, charged, currency, price_input, price_output, price_cached, state, status, error_code,
         attempts, duration_ms)
       SELECT request_id, opened_at, key_id, owner, tag, provider, model, model_asked, model, stream,
         input_tokens, output_tokens, 0, input_tokens, 1,
-        (input_tokens * price_input + output_tokens * price_output + 500000) / 1000000,
-        coalesce((input_tokens * price_input + output_tokens * price_output + 500000) / 1000000, 0),
+        ${costSql}, coalesce(${costSql}, 0),
         currency, price_input, price_output, price_cached, 'interrupted', 500, 'internal', attempts,
         max(0, ${leaseEnd("0")} - opened_at)
       FROM holds WHERE ${expired}
