@@ -33,7 +33,8 @@ class Keeper {
   readonly #margins: Margins;
   readonly #currency: string;
   readonly #unpriced: "record" | "refuse";
-  readonly #held = new WeakMap<Exchange, Held>();
+  /** No WeakMap: the garbage collector would go through it again and again. Each exchange ends. */
+  readonly #held = new Map<Exchange, Held>();
 
   constructor(
     ledger: Ledger,
@@ -119,12 +120,14 @@ class Keeper {
   settle(x: Exchange, outcome: Parameters<Ledger["settle"]>[0]["outcome"]): void {
     const { caller, inputTokens } = x.state;
     const { usage, target } = outcome;
+    const held = this.#held.get(x);
+    this.#held.delete(x);
     this.#ledger.settle({
       requestId: x.id,
       createdAt: x.startedAt,
       keyId: caller?.id,
       owner: caller?.owner ?? undefined,
-      tag: tagOf(x),
+      tag: held === undefined ? tagOf(x) : held.hold.tag ?? undefined,
       modelAsked: x.parsedBody?.model,
       stream: x.parsedBody?.stream === true,
       countedTokens: inputTokens,

@@ -125,21 +125,24 @@ export class HoldWriter {
     const sql = `INSERT INTO holds (${columns}) VALUES ${
       `${placeholders}, `.repeat(holds.length - 1)
     }${placeholders}`;
-    const args = holds.flatMap(({ price, ...hold }) => [
-      hold.requestId,
-      hold.keyId,
-      hold.owner,
-      hold.amount,
-      hold.openedAt,
-      this.#leaseMs,
-      hold.provider,
-      hold.model,
-      hold.modelAsked,
-      hold.tag,
-      hold.stream ? 1 : 0,
-      hold.inputTokens,
-      ...priceColumns(price),
-    ]);
+    const args: (string | number | null)[] = [];
+    for (const hold of holds) {
+      args.push(
+        hold.requestId,
+        hold.keyId,
+        hold.owner,
+        hold.amount,
+        hold.openedAt,
+        this.#leaseMs,
+        hold.provider,
+        hold.model,
+        hold.modelAsked,
+        hold.tag,
+        hold.stream ? 1 : 0,
+        hold.inputTokens,
+        ...priceColumns(hold.price),
+      );
+    }
     await retryWhileBusy(() => this.#database.execute({ sql, args }), busyMs);
   }
 

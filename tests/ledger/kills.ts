@@ -15,6 +15,10 @@ import { costOfOrder, type Served, startVendorLog, type VendorLog } from "./vend
 /** Requests at a time. */
 const load = 12;
 
+/** The process that is not killed, and requests at a time there. */
+const survivorName = "survivor";
+const survivorLoad = 3;
+
 /** Checkpoints are written every two seconds. */
 const checkpointWithinMs = 3_000;
 
@@ -35,7 +39,8 @@ export interface KillCounts {
 }
 
 /**
- * Runs processes on one database after each other and kills each.
+ * Runs processes on one database after each other and kills each, beside one that lives on: what it
+ * serves must not be taken for left behind.
  *
  * @param longEvery Every so many kills, the process runs long enough for checkpoints.
  */
@@ -48,6 +53,22 @@ export async function runKills(
   await using folder = await LedgerFolder.make(vendor);
   const keys = [await folder.makeKey({}), await folder.makeKey({ credit: 1_000_000_000 })];
   const due = new Set<string>();
+  await using survivor = await RouterProcess.start(folder.path, folder.env);
+  const end = new AbortController();
+  const survivors = Array.from(
+    { length: survivorLoad },
+    (_client, i) =>
+      runClient(`${survivorName} client ${i}`, {
+        url: survivor.url,
+        model: vendor.model,
+        key: keys[i % keys.length]!,
+        words: () => 1 + random(100),
+        pauseMs: () => random(60),
+        stream: () => random(3) > 0,
+        stopped: end.signal,
+        begun: new Map(),
+      }),
+  );
   for (let kill = 0; kill < kills; kill++) {
     const router = await RouterProcess.start(folder.path, folder.env);
     const isLong = kill % longEvery === 0;
@@ -78,7 +99,8 @@ export async function runKills(
     await router.kill();
     await Promise.all(clients);
   }
-  await using _last = await RouterProcess.start(folder.path, folder.env);
+  end.abort();
+  await Promise.all(survivors);
   await untilRecovered(folder);
   return await compare(folder, vendor, kills, due);
 }
@@ -147,6 +169,7 @@ async function compare(
     await checkRow(row, served);
     counts[row.state as "completed" | "interrupted"]++;
     byTag.delete(id);
+    if (id.startsWith(survivorName)) assertEquals(row.state, "completed", `"${id}"`);
     if (due.has(id)) assert(row.output_tokens as number > 0, `"${id}" had no checkpoint`);
   }
   // These were cut off on their way to the vendor.

@@ -1,4 +1,4 @@
 import { runSchedules } from "./ledger_property.ts";
 
 Deno.test("Ledger does what its model does in random schedules of two processes", () =>
-  runSchedules(500));
+  runSchedules(1_000));

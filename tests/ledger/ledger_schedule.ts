@@ -39,6 +39,7 @@ export type Step =
 /** How the accounts begin (three keys', then the owner's), and what happens to them. */
 export interface Schedule {
   readonly credits: readonly (number | undefined)[];
+  readonly limits: readonly (number | null)[];
   readonly steps: readonly Step[];
 }
 
@@ -67,7 +68,7 @@ const steps = fc.oneof(
       plans: fc.array(fc.record({ process, plan }), { minLength: 2, maxLength: 6 }),
     }),
   },
-  { weight: 2, arbitrary: step("move", { which, amount, priced: fc.boolean() }) },
+  { weight: 5, arbitrary: step("move", { which, amount, priced: fc.boolean() }) },
   { weight: 1, arbitrary: step("look", { process, outputTokens: fc.nat(300) }) },
   {
     weight: 5,
@@ -86,7 +87,7 @@ const steps = fc.oneof(
     weight: 2,
     arbitrary: step("credit", { process, account, amount: fc.integer({ min: -300, max: 600 }) }),
   },
-  { weight: 1, arbitrary: step("limit", { account, amount: fc.option(fc.nat(800)) }) },
+  { weight: 2, arbitrary: step("limit", { account, amount: fc.option(fc.nat(800)) }) },
   {
     weight: 1,
     arbitrary: step("parallel", { account, count: fc.option(fc.integer({ min: 1, max: 3 })) }),
@@ -95,11 +96,11 @@ const steps = fc.oneof(
 
 /** Any schedule. */
 export const schedules: fc.Arbitrary<Schedule> = fc.record({
-  credits: fc.tuple(
-    ...Array.from(
-      { length: 4 },
-      () => fc.option(fc.integer({ min: 1, max: 600 }), { nil: undefined, freq: 1 }),
-    ),
-  ),
+  credits: forEachAccount(fc.option(fc.integer({ min: 1, max: 600 }), absent)),
+  limits: forEachAccount(fc.option(fc.nat(800), { freq: 1 })),
   steps: fc.array(steps, { minLength: 4, maxLength: 20, size: "max" }),
 });
+
+function forEachAccount<Value>(value: fc.Arbitrary<Value>): fc.Arbitrary<Value[]> {
+  return fc.array(value, { minLength: 4, maxLength: 4 });
+}

@@ -7,18 +7,11 @@ import type { Client } from "@libsql/client";
 import { assert, assertEquals } from "@std/assert";
 import { RouterError } from "../../core/errors.ts";
 import type { Hold } from "../../core/ledger/hold_writer.ts";
-import { AccountStore } from "../../core/store/accounts.ts";
+import type { HoldPlan, Schedule, Step } from "./ledger_schedule.ts";
 import { LedgerModel, type ModelAccount, type ModelHold } from "./ledger_model.ts";
 import type { LedgerProcess, SharedFile } from "./ledger_processes.ts";
-import {
-  assertRefusal,
-  assertSameState,
-  entryOf,
-  price,
-  pricePerToken,
-  readState,
-} from "./ledger_state.ts";
-import type { HoldPlan, Schedule, Step } from "./ledger_schedule.ts";
+import { assertRefusal, entryOf, price, pricePerToken } from "./ledger_state.ts";
+import { TrialAccounts } from "./trial_accounts.ts";
 
 /** An exchange and the process that leads it. */
 interface Running {
@@ -37,9 +30,7 @@ export class LedgerTrial {
   readonly #database: Client;
   readonly #prefix = `t${++trials}`;
   readonly #model = new LedgerModel();
-  readonly #accounts: ModelAccount[];
-  readonly #ids: string[];
-  readonly #owners: (string | null)[];
+  readonly #accounts: TrialAccounts;
   /** Exchanges whose process lives, and those that a dead process left. */
   #running: Running[] = [];
   #left: string[] = [];
@@ -49,35 +40,21 @@ export class LedgerTrial {
   constructor({ processes }: SharedFile) {
     this.#processes = processes;
     this.#database = processes[0].database;
-    const owner = `${this.#prefix}-o`;
-    this.#owners = [owner, owner, null];
-    this.#ids = [0, 1, 2].map((key) => `${this.#prefix}-${key}`).concat(`owner:${owner}`);
-    this.#accounts = this.#ids.map((id, i) => ({
-      who: i < 3 ? `Key "${id}"` : `Owner "${owner}"`,
-      prepaid: false,
-      balance: 0,
-      limit: undefined,
-      parallel: undefined,
-      used: 0,
-      credited: 0,
-    }));
+    this.#accounts = new TrialAccounts(this.#database, this.#model, this.#prefix);
   }
 
   /** Runs it. Rejects at the first difference. */
-  async run({ credits, steps }: Schedule): Promise<void> {
-    await this.#database.batch(
-      this.#owners.map((owner, key) => ({
-        sql: "INSERT INTO api_keys (id, hash, name, owner, created_at) VALUES (?1, ?1, ?1, ?2, 1)",
-        args: [this.#ids[key]!, owner],
-      })),
-      "write",
-    );
+  async run({ credits, limits, steps }: Schedule): Promise<void> {
+    await this.#accounts.open();
     for (const [account, amount] of credits.entries()) {
-      if (amount !== undefined) await this.#credit({ do: "credit", process: 0, account, amount });
+      await this.#accounts.credit(this.#database, account, amount ?? 0);
+    }
+    for (const [account, limit] of limits.entries()) {
+      if (limit !== null) await this.#accounts.limit(account, limit);
     }
     for (const step of steps) {
       await this.#step(step);
-      await this.#compare();
+      await this.#accounts.compare();
     }
     await this.#end();
   }
@@ -88,7 +65,7 @@ export class LedgerTrial {
       await this.#settle({ do: "settle", which, cost: 1, twice: false });
     }
     await this.#recover({ do: "recover", process: 1 });
-    await this.#compare();
+    await this.#accounts.compare();
     assertEquals(this.#model.holds.size, 0);
   }
 
@@ -115,16 +92,15 @@ export class LedgerTrial {
       case "presume dead":
         return this.#presumeDead(step);
       case "credit":
-        return this.#credit(step);
+        return this.#accounts.credit(
+          this.#processes[step.process]!.database,
+          step.account,
+          step.amount,
+        );
       case "limit":
-        this.#accounts[step.account]!.limit = step.amount ?? undefined;
-        return this.#setAccount(step.account, {
-          limit_amount: step.amount,
-          limit_period: step.amount === null ? null : "month",
-        });
+        return this.#accounts.limit(step.account, step.amount);
       case "parallel":
-        this.#accounts[step.account]!.parallel = step.count ?? undefined;
-        return this.#setAccount(step.account, { parallel: step.count });
+        return this.#accounts.parallel(step.account, step.count);
     }
   }
 
@@ -257,24 +233,12 @@ export class LedgerTrial {
     this.#model.recover(id!);
   }
 
-  async #credit({ process, account, amount }: Extract<Step, { do: "credit" }>): Promise<void> {
-    if (amount === 0) return;
-    const store = new AccountStore(this.#processes[process]!.database);
-    const taken = await store.credit(this.#ids[account]!, amount, "test").then(
-      () => true,
-      () => false,
-    );
-    assertEquals(taken, this.#model.credit(this.#accounts[account]!, amount));
-  }
-
   #begin(process: number, { key, amount, priced }: HoldPlan) {
     const requestId = `${this.#prefix}:${String(++this.#requests).padStart(3, "0")}`;
-    const owner = this.#owners[key]!;
-    const accounts = [this.#accounts[key]!, ...owner === null ? [] : [this.#accounts[3]!]];
+    const { accounts, ...payers } = this.#accounts.payersOf(key);
     const hold: Hold = {
       requestId,
-      keyId: this.#ids[key]!,
-      owner,
+      ...payers,
       amount,
       openedAt: Date.now(),
       provider: "p",
@@ -323,21 +287,5 @@ export class LedgerTrial {
       sql: `UPDATE holds SET expires_at = 1 WHERE request_id IN (SELECT value FROM json_each(?))`,
       args: [JSON.stringify(ids)],
     });
-  }
-
-  async #setAccount(
-    account: number,
-    columns: Readonly<Record<string, string | number | null>>,
-  ): Promise<void> {
-    const settings = Object.keys(columns).map((name) => `${name} = ?`).join(", ");
-    await this.#database.execute({
-      sql: `UPDATE accounts SET ${settings} WHERE id = ?`,
-      args: [...Object.values(columns), this.#ids[account]!],
-    });
-  }
-
-  async #compare(): Promise<void> {
-    const state = await readState(this.#database, this.#ids, this.#prefix);
-    assertSameState(state, this.#model, this.#accounts);
   }
 }
