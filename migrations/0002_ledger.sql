@@ -268,6 +268,31 @@ CREATE TRIGGER usage_settles AFTER INSERT ON usage BEGIN
       charged = charged + excluded.charged;
 END;
 
+-- A process that seemed dead was only slow: what it knows takes the place of what was guessed.
+CREATE TRIGGER end_replaces_guess BEFORE INSERT ON usage WHEN NEW.state <> 'interrupted' BEGIN
+  DELETE FROM usage WHERE request_id = NEW.request_id AND state = 'interrupted';
+END;
+
+CREATE TRIGGER guess_is_taken_back AFTER DELETE ON usage WHEN OLD.state = 'interrupted' BEGIN
+  UPDATE accounts SET balance = balance + OLD.charged
+    WHERE id IN (OLD.key_id, 'owner:' || OLD.owner);
+  INSERT INTO spending (account_id, day, charged)
+    SELECT id, date('now'), -OLD.charged FROM accounts
+      WHERE OLD.charged > 0 AND id IN (OLD.key_id, 'owner:' || OLD.owner)
+    ON CONFLICT DO UPDATE SET charged = charged + excluded.charged;
+  UPDATE usage_daily SET
+      requests = requests - 1,
+      failed = failed - 1,
+      unpriced = unpriced - (OLD.cost IS NULL),
+      input_tokens = input_tokens - OLD.input_tokens,
+      output_tokens = output_tokens - OLD.output_tokens,
+      cached_tokens = cached_tokens - OLD.cached_tokens,
+      cost = cost - coalesce(OLD.cost, 0),
+      charged = charged - OLD.charged
+    WHERE day = date(OLD.created_at / 1000, 'unixepoch') AND key_id = coalesce(OLD.key_id, '')
+      AND provider = OLD.provider AND model = OLD.model AND tag = coalesce(OLD.tag, '');
+END;
+
 -- Steps of the models' prices by source, never changed: what holds follows from them in the order of
 -- set_at. Those of commands win over the configuration file's, and those over the providers' own.
 CREATE TABLE prices (

@@ -12,6 +12,7 @@ import type { Hold } from "../core/ledger/hold_writer.ts";
 import { Ledger } from "../core/ledger/ledger.ts";
 import { Margins } from "../core/ledger/margins.ts";
 import type { Price } from "../core/price.ts";
+import { retryWhileBusy } from "../core/store/database.ts";
 import type { ApiKey } from "../core/store/keys.ts";
 
 /** The most characters of a tag: each tag has totals of its own. */
@@ -185,7 +186,7 @@ export default definePlugin({
     const margins = new Margins();
     await margins.load(database);
     const ledger = new Ledger({ database, log, currency, leaseMs: leaseSeconds * 1000 });
-    await ledger.recover();
+    await retryWhileBusy(() => ledger.recover());
     const keeper = new Keeper(ledger, margins, { currency, unpriced });
     return {
       onRequest(x) {

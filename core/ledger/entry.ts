@@ -65,7 +65,7 @@ export const maxEntries = 500;
 
 /**
  * The statement that settles requests. A group that was written although its answer was lost is
- * written again, and a request whose process seemed dead may be settled already: once is enough.
+ * written again: once is enough. What was guessed of a request whose process seemed dead is replaced.
  */
 export function settlement(entries: readonly Entry[]): {
   sql: string;

@@ -19,7 +19,7 @@ const lookMs = 2_000;
 /** Looks between two searches for what dead processes left open. */
 const looksPerRecovery = 3;
 
-/** How often a hold that does not fit is made smaller, while others change what is left. */
+/** How often a hold that does not fit is tried again, while others change what is left. */
 const fittings = 4;
 
 /** What the ledger works with. */
@@ -127,7 +127,7 @@ export class Ledger {
     } catch (error) {
       if (!doesNotFit(error)) throw this.#toRouterError(error);
       const rooms = await readRooms(this.#o.database, hold);
-      throw refusalOf(rooms, hold, this.#o.currency, Date.now());
+      throw refusalOf(rooms, hold, this.#o.currency, Date.now()) ?? busy();
     }
     if (moved) return;
     const reason = "The request took so long to go on that it was settled. Send it again";
@@ -213,12 +213,12 @@ export class Ledger {
         continue;
       }
       const rooms = await readRooms(database, hold);
-      const smaller = fitting < fittings && hold.price !== undefined
-        ? shrink(leastRoom(rooms))
-        : undefined;
-      if (smaller === undefined || smaller >= amount) {
-        throw refusalOf(rooms, { ...hold, amount }, currency, Date.now());
-      }
+      const refusal = refusalOf(rooms, { ...hold, amount }, currency, Date.now());
+      if (fitting === fittings) throw refusal ?? busy();
+      // Something ended between the write and this look.
+      if (refusal === undefined) continue;
+      const smaller = hold.price === undefined ? undefined : shrink(leastRoom(rooms));
+      if (smaller === undefined || smaller >= amount) throw refusal;
       amount = smaller;
     }
   }
@@ -260,4 +260,10 @@ export class Ledger {
       { retryAfterMs: 1_000, cause: error },
     );
   }
+}
+
+function busy(): RouterError {
+  return new RouterError("rate_limited", "The account is busy. Send the request again", {
+    retryAfterMs: 1_000,
+  });
 }

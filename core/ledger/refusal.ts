@@ -5,6 +5,7 @@
  */
 import type { Client, Row } from "@libsql/client";
 import { RouterError } from "../errors.ts";
+import { formatAmount } from "../money.ts";
 import type { Hold } from "./hold_writer.ts";
 
 /** What an account says about a hold. */
@@ -74,7 +75,8 @@ export function leastRoom(rooms: readonly Room[]): number {
 }
 
 /**
- * The refusal: which limit, what is used, what is held and when it renews.
+ * The refusal: which limit, what is used, what is held and when it renews; `undefined` where the hold
+ * fits.
  *
  * @param amount What the request may cost, in millionths.
  * @param currency ISO 4217 code of the accounts.
@@ -85,8 +87,8 @@ export function refusalOf(
   { amount, price, provider, model }: Pick<Hold, "amount" | "price" | "provider" | "model">,
   currency: string,
   now: number,
-): RouterError {
-  const money = (millionths: number) => `${toUnits(millionths)} ${currency}`;
+): RouterError | undefined {
+  const money = (millionths: number) => formatAmount(millionths, currency);
   for (const { who, prepaid, balance, held, open, parallel, limit } of rooms) {
     if (parallel !== null && open >= parallel) {
       return new RouterError(
@@ -125,15 +127,5 @@ export function refusalOf(
       );
     }
   }
-  // Between the refusal and this look something ended: the next try may fit.
-  return new RouterError("rate_limited", "The account is busy. Send the request again", {
-    retryAfterMs: 1_000,
-  });
-}
-
-function toUnits(millionths: number): string {
-  const sign = millionths < 0 ? "-" : "";
-  const digits = Math.abs(millionths).toString().padStart(7, "0");
-  const cents = digits.slice(-6).replace(/0{1,4}$/, "");
-  return `${sign}${digits.slice(0, -6)}.${cents}`;
+  return undefined;
 }

@@ -87,14 +87,22 @@ export class LedgerModel {
     return refusal;
   }
 
-  /** Ends an exchange, whether it has a hold or not. Only the first end counts. */
+  /**
+   * Ends an exchange, whether it has a hold or not. Only the first end counts, but for one that was
+   * guessed because its process seemed dead.
+   */
   settle(
     id: string,
     accounts: readonly ModelAccount[],
     cost: number | null,
     state: ModelEntry["state"] = "completed",
   ): void {
-    if (this.usage.has(id)) return;
+    const before = this.usage.get(id);
+    if (before !== undefined && (before.state !== "interrupted" || state === "interrupted")) return;
+    for (const account of accounts) {
+      account.balance += before?.charged ?? 0;
+      account.used -= before?.charged ?? 0;
+    }
     this.holds.delete(id);
     // Beyond the hold, credit is charged as far as it goes and is not held for others.
     const credit = accounts.filter(({ prepaid }) => prepaid)
