@@ -5,8 +5,8 @@
  */
 import { RouterError } from "./errors.ts";
 import type { DeclaredFacts, ModelFacts, Target } from "./model.ts";
-import { PriceBook, type PriceSource, type SourceTariff } from "./price_book.ts";
-import { toTariff } from "./tariff.ts";
+import { PriceBook, type PriceSource, type SourceTariff } from "./prices/price_book.ts";
+import { toTariff } from "./prices/tariff.ts";
 import type { Encoding } from "./tokens.ts";
 import type { Transport } from "./transport.ts";
 

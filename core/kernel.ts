@@ -5,7 +5,7 @@
  */
 import { askTargets, attemptFailed, type BegunAnswer } from "./attempts.ts";
 import type { Catalog } from "./catalog.ts";
-import { priceIn, withCost } from "./charge.ts";
+import { priceIn, withCost } from "./ledger/charge.ts";
 import type { WireUsage } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
 import { Deadline } from "./deadline.ts";
@@ -15,7 +15,7 @@ import { clientClosed, Flight } from "./flight.ts";
 import { HookRunner, type InstalledPlugin } from "./hooks.ts";
 import type { Log } from "./log.ts";
 import type { Outcome, Route, Usage } from "./plugin.ts";
-import { costOf } from "./price.ts";
+import { costOf } from "./prices/price.ts";
 import { Relay, type RelayEnd } from "./relay.ts";
 import { checkReplyHeaders, errorResponse, streamResponse, wholeResponse } from "./response.ts";
 import { Tally } from "./tally.ts";

@@ -4,8 +4,8 @@
  * @module
  */
 import { z } from "zod";
-import type { Price } from "./price.ts";
-import { type DeclaredPrice, declaredPriceSchema } from "./tariff.ts";
+import type { Price } from "./prices/price.ts";
+import { type DeclaredPrice, declaredPriceSchema } from "./prices/tariff.ts";
 import { type Encoding, encodings } from "./tokens.ts";
 
 /** What is known of a model. A field that is absent is not known. */

@@ -31,7 +31,7 @@ export { Chunk } from "./chunk.ts";
 export { RouterError } from "./errors.ts";
 export type { Log } from "./log.ts";
 export type { ModelFacts, Target } from "./model.ts";
-export type { Price } from "./price.ts";
+export type { Price } from "./prices/price.ts";
 export { readSettings, setting } from "./settings.ts";
 
 /**

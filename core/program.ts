@@ -18,7 +18,7 @@ import { createServer } from "./server.ts";
 import type { Problem } from "./settings.ts";
 import { databaseAlive, openDatabase } from "./store/database.ts";
 import { migrate } from "./store/migrate.ts";
-import { PriceStore } from "./store/prices.ts";
+import { PriceStore } from "./prices/price_store.ts";
 
 /** The project's folder, also inside a compiled binary. */
 const root = join(import.meta.dirname!, "..");

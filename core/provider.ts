@@ -12,8 +12,8 @@ import type { RouterError } from "./errors.ts";
 import type { DeclaredFacts } from "./model.ts";
 
 export type { DeclaredFacts, ModelFacts } from "./model.ts";
-export type { Price } from "./price.ts";
-export type { DatedPrice, DeclaredPrice } from "./tariff.ts";
+export type { Price } from "./prices/price.ts";
+export type { DatedPrice, DeclaredPrice } from "./prices/tariff.ts";
 export type { ChatBody, ChatReply, WireUsage } from "./chat.ts";
 export { RouterError } from "./errors.ts";
 export { setting } from "./settings.ts";

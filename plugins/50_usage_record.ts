@@ -6,12 +6,12 @@
  */
 import { type Attempt, definePlugin, type Exchange, RouterError, setting } from "xrouter/plugin";
 import { z } from "zod";
-import { priceIn } from "../core/charge.ts";
+import { priceIn } from "../core/ledger/charge.ts";
 import { affordableOutput, amountOf, type Bounds, boundsOf } from "../core/ledger/hold.ts";
 import type { Hold } from "../core/ledger/hold_writer.ts";
 import { Ledger } from "../core/ledger/ledger.ts";
 import { Margins } from "../core/ledger/margins.ts";
-import type { Price } from "../core/price.ts";
+import type { Price } from "../core/prices/price.ts";
 import { retryWhileBusy } from "../core/store/database.ts";
 import type { ApiKey } from "../core/store/keys.ts";
 

@@ -1,8 +1,8 @@
 /** Prices of a running router: what the next answer costs, and what the database remembers. */
 import { assertEquals } from "@std/assert";
 import { openDatabase } from "../core/store/database.ts";
-import { PriceStore } from "../core/store/prices.ts";
-import { startOfDay } from "../core/tariff.ts";
+import { PriceStore } from "../core/prices/price_store.ts";
+import { startOfDay } from "../core/prices/tariff.ts";
 import { HeldClock } from "./support/clock.ts";
 import { dropIn } from "./support/drop_in.ts";
 import { ask, startRouter, type TestRouter } from "./support/router.ts";

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { formatAmount, parseAmount } from "../money.ts";
-import { type Account, AccountStore } from "../store/accounts.ts";
+import { formatAmount, parseAmount } from "../ledger/money.ts";
+import { type Account, AccountStore } from "../ledger/accounts.ts";
 import { KeyStore } from "../store/keys.ts";
 import { type Argument, UsageError } from "./arguments.ts";
 import { withDatabase } from "./with_database.ts";

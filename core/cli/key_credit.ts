@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { formatAmount } from "../money.ts";
+import { formatAmount } from "../ledger/money.ts";
 import { defineCommand, jsonSwitch, UsageError } from "./arguments.ts";
 import { accountArgument, findAccount, readAmount, refuseSecret, withKeys } from "./key_account.ts";
 

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { formatAmount } from "../money.ts";
-import type { Account } from "../store/accounts.ts";
-import { isModelEntry, type LimitChanges, type SpendingLimit } from "../store/limits.ts";
+import { formatAmount } from "../ledger/money.ts";
+import type { Account } from "../ledger/accounts.ts";
+import { isModelEntry, type LimitChanges, type SpendingLimit } from "../ledger/limits.ts";
 import { type Argument, defineCommand, jsonSwitch, UsageError, type Values } from "./arguments.ts";
 import {
   accountArgument,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Account } from "../store/accounts.ts";
+import type { Account } from "../ledger/accounts.ts";
 import type { ApiKey } from "../store/keys.ts";
 import { defineCommand, jsonSwitch, UsageError } from "./arguments.ts";
 import {

@@ -3,8 +3,8 @@
  *
  * @module
  */
-import { formatAmount } from "../money.ts";
-import { checkLedger, type LedgerCheck, type Mismatch } from "../store/ledger_check.ts";
+import { formatAmount } from "../ledger/money.ts";
+import { checkLedger, type LedgerCheck, type Mismatch } from "../ledger/ledger_check.ts";
 import { defineCommand, jsonSwitch } from "./arguments.ts";
 import { formatTable } from "./terminal.ts";
 import { withDatabase } from "./with_database.ts";

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import type { Price } from "../price.ts";
-import type { PriceBook, PriceSource } from "../price_book.ts";
-import type { PriceRecord } from "../store/prices.ts";
+import type { Price } from "../prices/price.ts";
+import type { PriceBook, PriceSource } from "../prices/price_book.ts";
+import type { PriceRecord } from "../prices/price_store.ts";
 import { priceText } from "./providers.ts";
 import { formatTable } from "./terminal.ts";
 

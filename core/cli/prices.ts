@@ -6,12 +6,12 @@
 import type { Client } from "@libsql/client";
 import type { Catalog } from "../catalog.ts";
 import { readEnvironment } from "../config.ts";
-import { parseAmount } from "../money.ts";
+import { parseAmount } from "../ledger/money.ts";
 import { assemble, closeProviders, migrationsFolder } from "../program.ts";
 import { openDatabase } from "../store/database.ts";
 import { migrate } from "../store/migrate.ts";
-import { PriceStore } from "../store/prices.ts";
-import { daySchema, startOfDay } from "../tariff.ts";
+import { PriceStore } from "../prices/price_store.ts";
+import { daySchema, startOfDay } from "../prices/tariff.ts";
 import { defineCommand, jsonSwitch, UsageError } from "./arguments.ts";
 import { linesInForce, linesOfHistory, printPrices } from "./price_list.ts";
 

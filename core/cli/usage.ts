@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { toCsv } from "../csv.ts";
-import { formatAmount } from "../money.ts";
-import { AccountStore } from "../store/accounts.ts";
+import { toCsv } from "../report/csv.ts";
+import { formatAmount } from "../ledger/money.ts";
+import { AccountStore } from "../ledger/accounts.ts";
 import { KeyStore } from "../store/keys.ts";
 import {
   type UsageGroup,
@@ -13,10 +13,10 @@ import {
   UsageStore,
   type UsageSums,
   type UsageTotal,
-} from "../store/usage.ts";
-import { daySchema } from "../tariff.ts";
-import { type UsagePeriod, usagePeriod } from "../usage_period.ts";
-import { listTotals, sumOf, totalColumns } from "../usage_table.ts";
+} from "../report/usage_store.ts";
+import { daySchema } from "../prices/tariff.ts";
+import { type UsagePeriod, usagePeriod } from "../report/usage_period.ts";
+import { listTotals, sumOf, totalColumns } from "../report/usage_table.ts";
 import { defineCommand, jsonSwitch, UsageError } from "./arguments.ts";
 import { refuseSecret } from "./key_account.ts";
 import { formatTable } from "./terminal.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 import type { Outcome } from "../plugin.ts";
-import type { Price } from "../price.ts";
+import type { Price } from "../prices/price.ts";
 import { priceColumns } from "./hold_writer.ts";
 
 /** What became of one request. Tokens and amounts are absent where nothing is known of them. */

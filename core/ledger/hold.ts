@@ -5,7 +5,7 @@
  */
 import type { ChatBody } from "../chat.ts";
 import type { Target } from "../model.ts";
-import type { Price } from "../price.ts";
+import type { Price } from "../prices/price.ts";
 
 /** Output tokens that are held for where neither the client nor the model says how many there may be. */
 const unknownOutput = 4_096;

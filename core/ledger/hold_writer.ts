@@ -4,7 +4,7 @@
  * @module
  */
 import { type Client, LibsqlError } from "@libsql/client";
-import { type Price, toMillionths } from "../price.ts";
+import { type Price, toMillionths } from "../prices/price.ts";
 import { retryWhileBusy } from "../store/database.ts";
 
 /** What is written down before a provider is asked. */

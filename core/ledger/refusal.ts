@@ -5,7 +5,7 @@
  */
 import type { Client, Row } from "@libsql/client";
 import { RouterError } from "../errors.ts";
-import { formatAmount } from "../money.ts";
+import { formatAmount } from "./money.ts";
 import type { Hold } from "./hold_writer.ts";
 
 /** What an account says about a hold. */

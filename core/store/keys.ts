@@ -1,7 +1,7 @@
 import type { Client, Row } from "@libsql/client";
 import { createHash, randomBytes } from "node:crypto";
 import { retryWhileBusy } from "./database.ts";
-import { type Limits, toLimits } from "./limits.ts";
+import { type Limits, toLimits } from "../ledger/limits.ts";
 
 /** What is stored about an API key. Times are milliseconds since 1970-01-01 UTC. */
 export interface ApiKey {

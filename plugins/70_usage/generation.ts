@@ -1,5 +1,5 @@
-import type { UsageRow } from "../../core/store/usage_row.ts";
-import { toUnits } from "../../core/usage_table.ts";
+import type { UsageRow } from "../../core/report/usage_row.ts";
+import { toUnits } from "../../core/report/usage_table.ts";
 
 /**
  * One request in OpenRouter's shape of a generation, with what only XRouter knows beside it.

@@ -5,11 +5,11 @@
  */
 import { RouterError } from "xrouter/plugin";
 import { z } from "zod";
-import type { AccountStore } from "../../core/store/accounts.ts";
+import type { AccountStore } from "../../core/ledger/accounts.ts";
 import type { ApiKey } from "../../core/store/keys.ts";
-import { type UsageFilter, type UsageGroup, usageGroups } from "../../core/store/usage.ts";
-import { daySchema } from "../../core/tariff.ts";
-import { type UsagePeriod, usagePeriod } from "../../core/usage_period.ts";
+import { type UsageFilter, type UsageGroup, usageGroups } from "../../core/report/usage_store.ts";
+import { daySchema } from "../../core/prices/tariff.ts";
+import { type UsagePeriod, usagePeriod } from "../../core/report/usage_period.ts";
 
 const text = z.string({ error: "must be given once" }).min(1, { error: "must not be empty" })
   .max(256, { error: "must have at most 256 characters" });

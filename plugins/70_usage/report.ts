@@ -4,9 +4,9 @@
  * @module
  */
 import { RouterError } from "xrouter/plugin";
-import { toCsv, toRecords } from "../../core/csv.ts";
-import type { UsageStore } from "../../core/store/usage.ts";
-import { listTotals, requestColumns, totalColumns } from "../../core/usage_table.ts";
+import { toCsv, toRecords } from "../../core/report/csv.ts";
+import type { UsageStore } from "../../core/report/usage_store.ts";
+import { listTotals, requestColumns, totalColumns } from "../../core/report/usage_table.ts";
 import type { OwnFilter, UsageQuery } from "./query.ts";
 
 /** The most groups of one answer: as many as are written in some tens of milliseconds. */

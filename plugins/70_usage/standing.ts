@@ -4,10 +4,10 @@
  *
  * @module
  */
-import { type Account, AccountStore } from "../../core/store/accounts.ts";
+import { type Account, AccountStore } from "../../core/ledger/accounts.ts";
 import type { ApiKey } from "../../core/store/keys.ts";
-import { type Spent, UsageStore } from "../../core/store/usage.ts";
-import { toUnits, unitsOrNull } from "../../core/usage_table.ts";
+import { type Spent, UsageStore } from "../../core/report/usage_store.ts";
+import { toUnits, unitsOrNull } from "../../core/report/usage_table.ts";
 
 type Host = { readonly usage: UsageStore; readonly accounts: AccountStore };
 

@@ -62,9 +62,14 @@ async function startXRouter(
     OPENAI_API_KEY: "bench",
     OPENAI_BASE_URL: upstreamUrl(upstreamPort),
     API_RATE_LIMIT: "100000000",
+    XROUTER_CONFIG: join(folder, "xrouter.json"),
   };
-  const create = [...deno("main.ts"), "keys", "create", "--name", "bench", "--json"];
-  const key = await children.run({ command: create, cwd: ROOT, env });
+  // As expensive as it gets: a key with credit, whose owner pays too, and a model with a price.
+  const price = { currency: "RUB", input: 65, output: 65, cached: 0 };
+  const models = { [`openai/${MODEL}`]: { price } };
+  await Deno.writeTextFile(env.XROUTER_CONFIG, JSON.stringify({ models }));
+  const create = "keys create --name bench --owner bench --credit 1000000 --json".split(" ");
+  const key = await children.run({ command: [...deno("main.ts"), ...create], cwd: ROOT, env });
   const { secret } = JSON.parse(key) as { secret: string };
   const profile = options.profile === undefined
     ? []

@@ -7,9 +7,9 @@
 import type { Client } from "@libsql/client";
 import { migrationsFolder } from "../../core/program.ts";
 import { openDatabase } from "../../core/store/database.ts";
-import { checkLedger } from "../../core/store/ledger_check.ts";
+import { checkLedger } from "../../core/ledger/ledger_check.ts";
 import { migrate } from "../../core/store/migrate.ts";
-import { UsageStore } from "../../core/store/usage.ts";
+import { UsageStore } from "../../core/report/usage_store.ts";
 
 const requests = Number(Deno.args[0] ?? 1_000_000);
 const keys = 200;

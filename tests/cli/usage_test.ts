@@ -1,7 +1,7 @@
 import type { Client } from "@libsql/client";
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { migrationsFolder } from "../../core/program.ts";
-import { AccountStore } from "../../core/store/accounts.ts";
+import { AccountStore } from "../../core/ledger/accounts.ts";
 import { openDatabase } from "../../core/store/database.ts";
 import { KeyStore } from "../../core/store/keys.ts";
 import { migrate } from "../../core/store/migrate.ts";

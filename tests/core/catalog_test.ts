@@ -4,7 +4,7 @@ import type { DeclaredFacts } from "../../core/model.ts";
 import { RouterError } from "../../core/errors.ts";
 import type { Provider } from "../../core/provider.ts";
 import { createLog } from "../../core/log.ts";
-import { startOfDay } from "../../core/tariff.ts";
+import { startOfDay } from "../../core/prices/tariff.ts";
 import { Transport } from "../../core/transport.ts";
 import { HeldClock } from "../support/clock.ts";
 

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects, assertStrictEquals } from "@std/assert";
 import { createLog } from "../../core/log.ts";
-import { PriceBook, type PriceSource, type SourceTariff } from "../../core/price_book.ts";
-import type { Step } from "../../core/tariff.ts";
+import { PriceBook, type PriceSource, type SourceTariff } from "../../core/prices/price_book.ts";
+import type { Step } from "../../core/prices/tariff.ts";
 import { HeldClock } from "../support/clock.ts";
 
 const rub = (input: number) => ({ currency: "RUB", input, output: 1 });

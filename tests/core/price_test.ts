@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { costOf, isSamePrice, priceSchema, toMillionths } from "../../core/price.ts";
+import { costOf, isSamePrice, priceSchema, toMillionths } from "../../core/prices/price.ts";
 import { seededRandom } from "../support/random.ts";
 
 const price = { currency: "RUB", input: 65, output: 260, cached: 6.5 };

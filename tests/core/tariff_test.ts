@@ -8,7 +8,7 @@ import {
   type Tariff,
   toTariff,
   withStep,
-} from "../../core/tariff.ts";
+} from "../../core/prices/tariff.ts";
 import { seededRandom } from "../support/random.ts";
 
 const rub = (input: number) => ({ currency: "RUB", input, output: 1 });

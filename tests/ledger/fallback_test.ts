@@ -1,5 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { AccountStore } from "../../core/store/accounts.ts";
+import { AccountStore } from "../../core/ledger/accounts.ts";
 import { ask, startRouter } from "../support/router.ts";
 import { startUpstream, wholeAnswer } from "../support/upstream.ts";
 

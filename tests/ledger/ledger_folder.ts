@@ -6,10 +6,10 @@
 import type { Client } from "@libsql/client";
 import { assertEquals } from "@std/assert";
 import { migrationsFolder } from "../../core/program.ts";
-import { AccountStore } from "../../core/store/accounts.ts";
+import { AccountStore } from "../../core/ledger/accounts.ts";
 import { openDatabase } from "../../core/store/database.ts";
 import { KeyStore } from "../../core/store/keys.ts";
-import { checkLedger } from "../../core/store/ledger_check.ts";
+import { checkLedger } from "../../core/ledger/ledger_check.ts";
 import { migrate } from "../../core/store/migrate.ts";
 import { countInput, loadTokenizer } from "../../core/tokens.ts";
 import { type Order, price, type VendorLog } from "./vendor_log.ts";

@@ -5,7 +5,7 @@
  */
 import { assertEquals } from "@std/assert";
 import fc from "fast-check";
-import { checkLedger } from "../../core/store/ledger_check.ts";
+import { checkLedger } from "../../core/ledger/ledger_check.ts";
 import { openSharedFile } from "./ledger_processes.ts";
 import { schedules } from "./ledger_schedule.ts";
 import { LedgerTrial } from "./ledger_trial.ts";

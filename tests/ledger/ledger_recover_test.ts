@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { costOf } from "../../core/price.ts";
+import { costOf } from "../../core/prices/price.ts";
 import { addHold } from "../support/usage_rows.ts";
 import { openSharedFile } from "./ledger_processes.ts";
 

@@ -8,7 +8,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { RouterError } from "../../core/errors.ts";
 import type { Entry } from "../../core/ledger/entry.ts";
 import type { Hold } from "../../core/ledger/hold_writer.ts";
-import type { Price } from "../../core/price.ts";
+import type { Price } from "../../core/prices/price.ts";
 import type { LedgerModel, ModelAccount, ModelRefusal } from "./ledger_model.ts";
 
 /** Millionths. */

@@ -86,7 +86,8 @@ async function runRace(folder: LedgerFolder, vendor: VendorLog, race: Race): Pro
   const served = answers.filter(({ status }) => status === 200);
   const reached = [...vendor.served.keys()].filter((id) => id.startsWith(`${prefix} `)).sort();
   assertEquals(reached, served.map(({ order }) => order.id).sort());
-  assertEquals(served.length, most);
+  const others = new Set(answers.filter(({ status }) => status !== 200).map(({ text }) => text));
+  assertEquals(served.length, most, [...others].slice(0, 5).join("\n"));
   assertEquals(vendor.repeated, []);
   for (const { status, text } of answers.filter((answer) => !served.includes(answer))) {
     assertEquals(status, race.limitedBy === "parallel" ? 429 : 402, text);

@@ -5,7 +5,7 @@
  */
 import type { Client } from "@libsql/client";
 import { assertEquals } from "@std/assert";
-import { AccountStore } from "../../core/store/accounts.ts";
+import { AccountStore } from "../../core/ledger/accounts.ts";
 import type { LedgerModel, ModelAccount } from "./ledger_model.ts";
 import { assertSameState, readState } from "./ledger_state.ts";
 

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertMatch } from "@std/assert";
 import auth from "../../plugins/10_auth.ts";
 import type { Exchange, Host } from "../../core/plugin.ts";
 import { createLog } from "../../core/log.ts";
-import { AccountStore } from "../../core/store/accounts.ts";
+import { AccountStore } from "../../core/ledger/accounts.ts";
 import { openDatabase } from "../../core/store/database.ts";
 import { KeyStore } from "../../core/store/keys.ts";
 import { HeldClock } from "../support/clock.ts";

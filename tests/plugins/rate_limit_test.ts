@@ -1,7 +1,7 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { AccountStore } from "../../core/store/accounts.ts";
+import { AccountStore } from "../../core/ledger/accounts.ts";
 import { KeyStore } from "../../core/store/keys.ts";
-import type { LimitChanges } from "../../core/store/limits.ts";
+import type { LimitChanges } from "../../core/ledger/limits.ts";
 import { MemoryRateStore } from "../../core/store/rate_limit.ts";
 import { HeldClock } from "../support/clock.ts";
 import { dropIn } from "../support/drop_in.ts";

@@ -1,6 +1,6 @@
 import { dropIn } from "../support/drop_in.ts";
 import { assertEquals, assertStringIncludes } from "@std/assert";
-import { AccountStore } from "../../core/store/accounts.ts";
+import { AccountStore } from "../../core/ledger/accounts.ts";
 import { KeyStore } from "../../core/store/keys.ts";
 import { HeldClock } from "../support/clock.ts";
 import { ask, startRouter, type TestRouter } from "../support/router.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import { AccountStore } from "../../core/store/accounts.ts";
+import { AccountStore } from "../../core/ledger/accounts.ts";
 import { holdWriteLock } from "../store/write_lock.ts";
 import { readWholeStream } from "../support/event_stream.ts";
 import { ask, startRouter } from "../support/router.ts";

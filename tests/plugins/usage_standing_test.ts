@@ -3,7 +3,7 @@ import { Hono } from "hono";
 import type { RouterError } from "../../core/errors.ts";
 import { createLog } from "../../core/log.ts";
 import type { Host } from "../../core/plugin.ts";
-import { AccountStore } from "../../core/store/accounts.ts";
+import { AccountStore } from "../../core/ledger/accounts.ts";
 import usage from "../../plugins/70_usage/mod.ts";
 import { ask, startRouter, type TestRouter } from "../support/router.ts";
 import { startUpstream, wholeAnswer } from "../support/upstream.ts";

@@ -1,11 +1,11 @@
 import type { Client } from "@libsql/client";
 import { assertEquals, assertRejects } from "@std/assert";
 import { fileURLToPath } from "node:url";
-import type { PriceSource, SourceTariff } from "../../core/price_book.ts";
+import type { PriceSource, SourceTariff } from "../../core/prices/price_book.ts";
 import { openDatabase } from "../../core/store/database.ts";
 import { migrate } from "../../core/store/migrate.ts";
-import { PriceStore } from "../../core/store/prices.ts";
-import { stepAt } from "../../core/tariff.ts";
+import { PriceStore } from "../../core/prices/price_store.ts";
+import { stepAt } from "../../core/prices/tariff.ts";
 import { HeldClock } from "../support/clock.ts";
 import { serveHrana } from "./hrana_server.ts";
 

@@ -8,7 +8,7 @@ import {
   type UsageGroup,
   UsageStore,
   type UsageSums,
-} from "../../core/store/usage.ts";
+} from "../../core/report/usage_store.ts";
 import type { RandomBelow } from "../support/random.ts";
 import { addUsage } from "../support/usage_rows.ts";
 

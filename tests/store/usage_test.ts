@@ -1,7 +1,7 @@
 import type { Client } from "@libsql/client";
 import { assert, assertEquals } from "@std/assert";
-import { AccountStore } from "../../core/store/accounts.ts";
-import { type UsageGroup, usageGroups } from "../../core/store/usage.ts";
+import { AccountStore } from "../../core/ledger/accounts.ts";
+import { type UsageGroup, usageGroups } from "../../core/report/usage_store.ts";
 import { seededRandom } from "../support/random.ts";
 import { addHold, addUsage } from "../support/usage_rows.ts";
 import {

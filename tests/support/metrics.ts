@@ -5,12 +5,12 @@
  */
 import { Hono } from "hono";
 import { Catalog } from "../../core/catalog.ts";
-import { priceIn } from "../../core/charge.ts";
+import { priceIn } from "../../core/ledger/charge.ts";
 import type { ModelFacts, Target } from "../../core/model.ts";
 import type { ErrorCode, RouterError } from "../../core/errors.ts";
 import { createLog } from "../../core/log.ts";
 import type { Attempt, Exchange, Host, Outcome, Usage } from "../../core/plugin.ts";
-import { costOf } from "../../core/price.ts";
+import { costOf } from "../../core/prices/price.ts";
 import { migrationsFolder } from "../../core/program.ts";
 import { openDatabase } from "../../core/store/database.ts";
 import { migrate } from "../../core/store/migrate.ts";

@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { formatAmount, parseAmount } from "../core/money.ts";
-import { seededRandom } from "./support/random.ts";
+import { formatAmount, parseAmount } from "../../core/ledger/money.ts";
+import { seededRandom } from "../support/random.ts";
 
 Deno.test("parseAmount reads units into whole millionths", () => {
   const amounts: [text: string, millionths: number][] = [

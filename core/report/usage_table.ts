@@ -4,8 +4,8 @@
  * @module
  */
 import { type Columns, toRecords } from "./csv.ts";
-import type { UsageGroup, UsageSums, UsageTotal } from "./store/usage.ts";
-import type { UsageRow } from "./store/usage_row.ts";
+import type { UsageGroup, UsageSums, UsageTotal } from "./usage_store.ts";
+import type { UsageRow } from "./usage_row.ts";
 import type { UsagePeriod } from "./usage_period.ts";
 
 /**

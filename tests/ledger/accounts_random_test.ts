@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import { AccountStore } from "../../core/store/accounts.ts";
+import { AccountStore } from "../../core/ledger/accounts.ts";
 import { openDatabase } from "../../core/store/database.ts";
 import { KeyStore } from "../../core/store/keys.ts";
 import { seededRandom } from "../support/random.ts";

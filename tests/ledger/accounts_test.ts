@@ -1,11 +1,11 @@
 import type { Client } from "@libsql/client";
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
-import { AccountStore } from "../../core/store/accounts.ts";
+import { AccountStore } from "../../core/ledger/accounts.ts";
 import { openDatabase } from "../../core/store/database.ts";
 import { KeyStore } from "../../core/store/keys.ts";
 import { migrate } from "../../core/store/migrate.ts";
 import { hold, migrations, settle, withAccounts } from "./account_place.ts";
-import { serveHrana } from "./hrana_server.ts";
+import { serveHrana } from "../store/hrana_server.ts";
 
 const opening = "opening: what was spent before credit was needed";
 

@@ -8,10 +8,10 @@
  * @module
  */
 import type { Client, InStatement, Row } from "@libsql/client";
-import { type Price, toMillionths } from "../price.ts";
-import type { PriceSource, SourceTariff } from "../price_book.ts";
-import { type Step, stepsToward, type Tariff, withStep } from "../tariff.ts";
-import { retryWhileBusy } from "./database.ts";
+import { type Price, toMillionths } from "./price.ts";
+import type { PriceSource, SourceTariff } from "./price_book.ts";
+import { type Step, stepsToward, type Tariff, withStep } from "./tariff.ts";
+import { retryWhileBusy } from "../store/database.ts";
 
 /** A row of table `prices`. */
 export interface PriceRecord extends Step {

@@ -1,7 +1,7 @@
 import { type Client, LibsqlError, type Row } from "@libsql/client";
-import { formatAmount } from "../money.ts";
+import { formatAmount } from "./money.ts";
 import { timeOrderedId } from "../time_ordered_id.ts";
-import { retryWhileBusy } from "./database.ts";
+import { retryWhileBusy } from "../store/database.ts";
 import {
   type LimitChanges,
   type Limits,

@@ -1,8 +1,8 @@
 import { assert, assertEquals } from "@std/assert";
 import { migrationsFolder } from "../../core/program.ts";
-import { AccountStore } from "../../core/store/accounts.ts";
+import { AccountStore } from "../../core/ledger/accounts.ts";
 import { openDatabase } from "../../core/store/database.ts";
-import { checkLedger } from "../../core/store/ledger_check.ts";
+import { checkLedger } from "../../core/ledger/ledger_check.ts";
 import { migrate } from "../../core/store/migrate.ts";
 import { dropIn } from "../support/drop_in.ts";
 import { seededRandom } from "../support/random.ts";

@@ -5,7 +5,7 @@
  */
 import type { Client } from "@libsql/client";
 import { fileURLToPath } from "node:url";
-import { AccountStore } from "../../core/store/accounts.ts";
+import { AccountStore } from "../../core/ledger/accounts.ts";
 import { openDatabase, retryWhileBusy } from "../../core/store/database.ts";
 import { KeyStore } from "../../core/store/keys.ts";
 import { migrate } from "../../core/store/migrate.ts";

@@ -8,7 +8,7 @@
  *
  * @module
  */
-import type { Log } from "./log.ts";
+import type { Log } from "../log.ts";
 import { isSamePrice, type Price } from "./price.ts";
 import { type Step, stepAt, type Tariff } from "./tariff.ts";
 

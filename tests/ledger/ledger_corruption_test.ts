@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { checkLedger, type Mismatch } from "../../core/store/ledger_check.ts";
+import { checkLedger, type Mismatch } from "../../core/ledger/ledger_check.ts";
 import { withLedger } from "./ledger_place.ts";
 
 /** What is written by hand, and all that the check must say of it. */
