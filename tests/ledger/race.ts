@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { assert, assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertLessOrEqual, assertMatch } from "@std/assert";
 import { LedgerFolder, orderOf, type PayingKey, send } from "./ledger_folder.ts";
 import { RouterProcess } from "./router_process.ts";
 import { serveProgram } from "./served_program.ts";
@@ -93,7 +93,8 @@ async function runRace(folder: LedgerFolder, vendor: VendorLog, race: Race): Pro
     assertEquals(status, race.limitedBy === "parallel" ? 429 : 402, text);
     assertMatch(text, refusals[race.limitedBy]);
   }
-  if (race.limitedBy === "parallel") assertEquals(vendor.mostOpen, atATime);
+  // Fewer where the last is still on its way to the vendor when the first has ended.
+  if (race.limitedBy === "parallel") assertLessOrEqual(vendor.mostOpen, atATime);
   await settled(folder, key, race.calls);
   const account = await folder.accounts.read(key.id);
   const spent = most * cost;
