@@ -7,6 +7,12 @@
 --   a row of usage charges its accounts and ends its hold in one transaction, and only once;
 --   balance = credits - charges, and what is held is never more than a prepaid balance.
 
+-- What all amounts are in; written by the first start.
+CREATE TABLE ledger (
+  id       INTEGER PRIMARY KEY CHECK (id = 1),
+  currency TEXT NOT NULL
+) STRICT;
+
 -- A key, or the owner that several keys share. NULL: no such limit.
 CREATE TABLE accounts (
   id                  TEXT PRIMARY KEY NOT NULL,  -- api_keys.id, or "owner:" and the owner's name
@@ -307,3 +313,11 @@ CREATE TABLE prices (
   cached     INTEGER NOT NULL CHECK (cached >= 0),
   PRIMARY KEY (provider, model, valid_from, set_at)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TRIGGER price_stays BEFORE UPDATE ON prices BEGIN
+  SELECT RAISE(ABORT, 'a price is never changed: set another one');
+END;
+
+CREATE TRIGGER price_is_kept BEFORE DELETE ON prices BEGIN
+  SELECT RAISE(ABORT, 'a price is never deleted: unset it');
+END;

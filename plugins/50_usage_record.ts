@@ -4,9 +4,11 @@
  *
  * @module
  */
+import type { Client } from "@libsql/client";
 import { type Attempt, definePlugin, type Exchange, RouterError, setting } from "xrouter/plugin";
 import { z } from "zod";
 import { priceIn } from "../core/ledger/charge.ts";
+import { formatAmount } from "../core/ledger/money.ts";
 import { affordableOutput, amountOf, type Bounds, boundsOf } from "../core/ledger/hold.ts";
 import type { Hold } from "../core/ledger/hold_writer.ts";
 import { Ledger } from "../core/ledger/ledger.ts";
@@ -58,27 +60,27 @@ class Keeper {
     if (before.maxTokens !== undefined) attempt.body.max_tokens = before.maxTokens;
     const { provider, model } = attempt.target;
     if (before.hold.provider === provider && before.hold.model === model) return;
-    const next = this.#holdOf(x, attempt, price);
+    const { hold: next, output } = this.#plan(x, attempt, price);
     // Less is never held than before: another try may have cost something too.
     const hold = { ...next, amount: Math.max(before.hold.amount, next.amount) };
     await this.#ledger.move(hold);
     before.hold = hold;
+    if (output !== undefined) cut(x, attempt, before, output);
   }
 
   async #open(x: Exchange, attempt: Attempt, price: Price | undefined): Promise<void> {
-    const hold = this.#holdOf(x, attempt, price);
-    let cut: { output: number; amount: number } | undefined;
+    const plan = this.#plan(x, attempt, price);
+    let { output } = plan;
+    let { amount } = plan.hold;
     const shrink = (room: number) => {
       const bounds = this.#boundsOf(x, attempt);
-      const output = price && affordableOutput(bounds, price, room);
-      cut = output === undefined ? undefined : {
-        output,
-        amount: amountOf({ ...bounds, output: output * bounds.choices }, price!),
-      };
-      return cut?.amount;
+      const smaller = price && affordableOutput(bounds, price, room);
+      if (smaller === undefined) return undefined;
+      output = smaller;
+      return amount = amountOf({ ...bounds, output: smaller * bounds.choices }, price!);
     };
-    const written = this.#ledger.hold(hold, () => x.producedTokens(), shrink);
-    const held: Held = { written, hold };
+    const written = this.#ledger.hold(plan.hold, () => x.producedTokens(), shrink);
+    const held: Held = { written, hold: plan.hold };
     this.#held.set(x, held);
     try {
       await written;
@@ -87,25 +89,45 @@ class Keeper {
       this.#held.delete(x);
       throw error;
     }
-    if (cut === undefined) return;
-    held.hold = { ...hold, amount: cut.amount };
-    held.maxTokens = attempt.body.max_tokens = cut.output;
-    x.replyHeaders["x-xrouter-max-tokens"] = String(cut.output);
+    held.hold = { ...plan.hold, amount };
+    if (output !== undefined) cut(x, attempt, held, output);
+  }
+
+  /**
+   * What to hold, and to how many output tokens of each alternative the answer must be cut.
+   *
+   * @throws {RouterError} `insufficient_credits` when the client asks for more than a request of this
+   * key may cost.
+   */
+  #plan(x: Exchange, attempt: Attempt, price: Price | undefined): { hold: Hold; output?: number } {
+    const bounds = this.#boundsOf(x, attempt);
+    const { caller } = x.state;
+    if (price === undefined) return { hold: this.#holdOf(x, attempt, price, 0) };
+    const amount = amountOf(bounds, price);
+    const cap = capOf(caller);
+    if (cap !== undefined && amount > cap) {
+      const output = affordableOutput(bounds, price, cap);
+      if (output === undefined) throw overCap(amount, cap, this.#currency);
+      return { hold: this.#holdOf(x, attempt, price, cap), output };
+    }
+    const hold = this.#holdOf(x, attempt, price, amount);
+    // What nothing else bounds, the vendor has to be told: a hold that it passes would be worth nothing.
+    return bounds.assumed && isBounded(caller)
+      ? { hold, output: bounds.output / bounds.choices }
+      : { hold };
   }
 
   #boundsOf(x: Exchange, { body, target }: Attempt): Bounds {
     return boundsOf(body, target, x.state.inputTokens ?? 0, this.#margins.of(target));
   }
 
-  #holdOf(x: Exchange, attempt: Attempt, price: Price | undefined): Hold {
+  #holdOf(x: Exchange, { target }: Attempt, price: Price | undefined, amount: number): Hold {
     const { caller, inputTokens = 0 } = x.state;
-    const { target } = attempt;
-    const bounds = this.#boundsOf(x, attempt);
     return {
       requestId: x.id,
       keyId: caller?.id ?? null,
       owner: caller?.owner ?? null,
-      amount: price === undefined ? 0 : amountOf(bounds, price, capOf(caller)),
+      amount,
       openedAt: x.startedAt,
       provider: target.provider,
       model: target.model,
@@ -142,10 +164,48 @@ class Keeper {
   }
 }
 
+/** Lets an answer have only so many tokens, and says so. */
+function cut(x: Exchange, attempt: Attempt, held: Held, output: number): void {
+  held.maxTokens = attempt.body.max_tokens = output;
+  x.replyHeaders["x-xrouter-max-tokens"] = String(output);
+}
+
+/** Whether what the key may spend has an end. */
+function isBounded(caller: ApiKey | undefined): boolean {
+  return [caller?.limits, caller?.ownerLimits].some((each) => each?.prepaid || each?.limited);
+}
+
+function overCap(amount: number, cap: number, currency: string): RouterError {
+  return new RouterError(
+    "insufficient_credits",
+    `A request of this key may cost ${formatAmount(cap, currency)}; this one may cost ` +
+      `${formatAmount(amount, currency)}. Ask for fewer tokens with "max_tokens"`,
+  );
+}
+
 /** The most that the key or its owner lets be held for one request. */
 function capOf(caller: ApiKey | undefined): number | undefined {
   const caps = [caller?.limits.holdCap, caller?.ownerLimits?.holdCap].filter((cap) => cap != null);
   return caps.length === 0 ? undefined : Math.min(...caps);
+}
+
+/** @throws Error when the accounts are kept in another currency. */
+async function checkCurrency(database: Client, currency: string): Promise<void> {
+  const [, kept] = await retryWhileBusy(() =>
+    database.batch([
+      {
+        sql: "INSERT INTO ledger (id, currency) VALUES (1, ?) ON CONFLICT DO NOTHING",
+        args: [currency],
+      },
+      "SELECT currency FROM ledger",
+    ], "write")
+  );
+  const found = kept!.rows[0]!.currency;
+  if (found === currency) return;
+  throw new Error(
+    `the accounts of this database are kept in ${found}, and XROUTER_CURRENCY is ${currency}. ` +
+      "Set it back, or take another database",
+  );
 }
 
 function unpriced({ target }: Attempt, currency: string): RouterError {
@@ -185,6 +245,7 @@ export default definePlugin({
   async setup({ unpriced, leaseSeconds }, { database, log, currency }) {
     const margins = new Margins();
     await margins.load(database);
+    await checkCurrency(database, currency);
     const ledger = new Ledger({ database, log, currency, leaseMs: leaseSeconds * 1000 });
     await retryWhileBusy(() => ledger.recover());
     const keeper = new Keeper(ledger, margins, { currency, unpriced });

@@ -54,6 +54,7 @@ async function callsOf(words: number): Promise<Partial<Record<keyof Hooks, numbe
   }));
   const limits = {
     prepaid: false,
+    limited: false,
     requestsPerMinute: null,
     tokensPerMinute: null,
     models: null,

@@ -26,7 +26,10 @@ export const limitArguments = {
     value: "NAMES",
     about: "Models it may use, with commas: provider/model, provider/*, ids, aliases",
   },
-  "hold-cap": { value: "AMOUNT", about: "The most that is held for one request" },
+  "hold-cap": {
+    value: "AMOUNT",
+    about: "The most that is held for one request, and so that it may cost",
+  },
 } as const satisfies Record<string, Argument>;
 
 /** `xrouter keys set`. */

@@ -26,6 +26,8 @@ export interface Bounds {
   readonly choices: number;
   /** The client has said how many output tokens it wants, so that nobody else may. */
   readonly asked: boolean;
+  /** Nobody has said how many output tokens there may be: the vendor would not stop by itself. */
+  readonly assumed: boolean;
 }
 
 /**
@@ -48,17 +50,14 @@ export function boundsOf(
   const most = facts.maxOutput ?? room ?? unknownOutput;
   const each = asked === undefined ? most : Math.min(asked, facts.maxOutput ?? Infinity);
   const choices = body.n ?? 1;
-  return { input, output: each * choices, choices, asked: asked !== undefined };
+  const assumed = asked === undefined && facts.maxOutput === undefined && room === undefined;
+  return { input, output: each * choices, choices, asked: asked !== undefined, assumed };
 }
 
-/**
- * The amount to hold, in millionths of the currency; never rounded down.
- *
- * @param cap The most that the key lets be held for one request.
- */
-export function amountOf({ input, output }: Bounds, price: Price, cap: number = mostHeld): number {
+/** The amount to hold, in millionths of the currency; never rounded down. */
+export function amountOf({ input, output }: Bounds, price: Price): number {
   const full = Math.ceil(input * Math.max(price.input, price.cached ?? 0) + output * price.output);
-  return Math.min(full, cap, mostHeld);
+  return Math.min(full, mostHeld);
 }
 
 /**

@@ -66,6 +66,8 @@ export class Ledger {
     this.#holds = new HoldWriter(database, options.leaseMs);
     this.#entries = new GroupedWriter<Entry>({
       maxRows: maxEntries,
+      // Until then a process that is killed takes with it what the provider reported.
+      maxDelayMs: 10,
       write: async (entries) => {
         await database.execute(settlement(entries));
       },

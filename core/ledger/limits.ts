@@ -4,12 +4,14 @@ import type { Row } from "@libsql/client";
 export interface Limits {
   /** It was given credit, and spends nothing beyond. */
   readonly prepaid: boolean;
+  /** It has a limit of money that renews. */
+  readonly limited: boolean;
   readonly requestsPerMinute: number | null;
   /** Tokens of prompts and answers together. */
   readonly tokensPerMinute: number | null;
   /** `provider/model`, `provider/*`, bare model ids and aliases. */
   readonly models: readonly string[] | null;
-  /** The most that is held for one request, in millionths of the accounting currency. */
+  /** The most that is held for one request, and so that it may cost, in millionths of the currency. */
   readonly holdCap: number | null;
 }
 
@@ -22,7 +24,7 @@ export interface SpendingLimit {
 
 /** Limits to set; null removes one, and one that is absent stays as it is. */
 export type LimitChanges = Partial<
-  Omit<Limits, "prepaid"> & { limit: SpendingLimit | null; parallel: number | null }
+  Omit<Limits, "prepaid" | "limited"> & { limit: SpendingLimit | null; parallel: number | null }
 >;
 
 /**
@@ -88,6 +90,7 @@ export function toLimits(row: Row, prefix = ""): Limits {
   const models = row[`${prefix}models`] as string | null;
   return {
     prepaid: row[`${prefix}prepaid`] === 1,
+    limited: row[`${prefix}limit_amount`] !== null,
     requestsPerMinute: row[`${prefix}requests_per_minute`] as number | null,
     tokensPerMinute: row[`${prefix}tokens_per_minute`] as number | null,
     models: models === null ? null : JSON.parse(models),

@@ -22,7 +22,14 @@ export interface ApiKey {
   ownerLimits: Limits | null;
 }
 
-const limitColumns = ["prepaid", "requests_per_minute", "tokens_per_minute", "models", "hold_cap"];
+const limitColumns = [
+  "prepaid",
+  "limit_amount",
+  "requests_per_minute",
+  "tokens_per_minute",
+  "models",
+  "hold_cap",
+];
 
 const selectKeys = `SELECT api_keys.*,
   ${limitColumns.map((name) => `own.${name}, shared.${name} AS owner_${name}`).join(", ")}

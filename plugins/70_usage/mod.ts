@@ -9,7 +9,7 @@ import { definePlugin, RouterError } from "xrouter/plugin";
 import { z } from "zod";
 import { refuseInvalid } from "../../core/refuse_invalid.ts";
 import { AccountStore } from "../../core/ledger/accounts.ts";
-import type { ApiKey } from "../../core/store/keys.ts";
+import { type ApiKey, KeyStore } from "../../core/store/keys.ts";
 import { UsageStore } from "../../core/report/usage_store.ts";
 import { toGeneration } from "./generation.ts";
 import { checkKnown, filterOf, usageQuery } from "./query.ts";
@@ -26,12 +26,18 @@ const generationQuery = z.object({
     .max(64, { error: "must have at most 64 characters" }),
 });
 
+const keyQuery = z.object({
+  key: z.string({ error: "must be given once" }).max(64, { error: "must be a key's id" })
+    .optional(),
+});
+
 export default definePlugin({
   name: "usage",
   requires: ["caller"],
   setup(_config, { database, currency }) {
     const usage = new UsageStore(database);
     const accounts = new AccountStore(database);
+    const keys = new KeyStore(database);
     const routes = new Hono<CallerEnv>();
 
     routes.get("/usage", known, zValidator("query", usageQuery, refuseInvalid), async (c) => {
@@ -40,9 +46,9 @@ export default definePlugin({
       await checkKnown(accounts, query);
       const write = query.rows ? reportRequests : reportTotals;
       const report = await write(usage, filter, query, currency);
-      return "csv" in report
-        ? c.body(report.csv, 200, { "content-type": "text/csv; charset=utf-8" })
-        : c.json(report.json);
+      if ("json" in report) return c.json(report.json);
+      if (report.next) c.header("x-xrouter-next", report.next);
+      return c.body(report.csv, 200, { "content-type": "text/csv; charset=utf-8" });
     });
 
     routes.get(
@@ -62,14 +68,30 @@ export default definePlugin({
       },
     );
 
-    routes.get("/key", known, async (c) => {
-      const caller = c.get("caller");
-      const standings = await readStandings({ usage, accounts }, caller);
-      return c.json({ data: { ...toKey(caller, standings), currency } });
+    /** The key that is asked about: the caller's own, or for an admin key any other. */
+    const asked = async (caller: ApiKey, id: string | undefined): Promise<ApiKey> => {
+      if (id === undefined || id === caller.id) return caller;
+      if (!caller.admin) {
+        throw new RouterError("forbidden", '"key" is for admin keys only; leave it out', {
+          param: "key",
+        });
+      }
+      const key = (await keys.list()).find((each) => each.id === id);
+      if (key === undefined) {
+        throw new RouterError("not_found", '"key" is none that XRouter knows', { param: "key" });
+      }
+      return key;
+    };
+
+    routes.get("/key", known, zValidator("query", keyQuery, refuseInvalid), async (c) => {
+      const key = await asked(c.get("caller"), c.req.valid("query").key);
+      const standings = await readStandings({ usage, accounts }, key);
+      return c.json({ data: { ...toKey(key, standings), currency } });
     });
 
-    routes.get("/credits", known, async (c) => {
-      const standings = await readStandings({ usage, accounts }, c.get("caller"));
+    routes.get("/credits", known, zValidator("query", keyQuery, refuseInvalid), async (c) => {
+      const key = await asked(c.get("caller"), c.req.valid("query").key);
+      const standings = await readStandings({ usage, accounts }, key);
       return c.json({ data: { ...toCredits(standings), currency } });
     });
 

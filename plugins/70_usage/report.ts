@@ -15,7 +15,9 @@ const mostGroups = 10_000;
 const standardLimit = 100;
 
 /** A report: lines of CSV, or an object for JSON. */
-export type Report = { readonly csv: string } | { readonly json: Record<string, unknown> };
+export type Report =
+  | { readonly csv: string; readonly next?: string | null }
+  | { readonly json: Record<string, unknown> };
 
 /**
  * Totals by group.
@@ -50,9 +52,9 @@ export async function reportRequests(
 ): Promise<Report> {
   const found = await usage.rows({ ...filter, after, limit: limit + 1 });
   const rows = found.slice(0, limit);
-  if (format === "csv") return { csv: toCsv(requestColumns, rows) };
+  const next = found.length > limit ? rows.at(-1)!.requestId : null;
+  if (format === "csv") return { csv: toCsv(requestColumns, rows), next };
   const { from, to } = filter;
   const data = toRecords(requestColumns, rows);
-  const next = found.length > limit ? rows.at(-1)!.requestId : null;
   return { json: { object: "list", from, to, data, next, currency } };
 }

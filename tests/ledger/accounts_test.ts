@@ -21,6 +21,7 @@ Deno.test("AccountStore.read knows the accounts of a new key and its owner, and 
   withAccounts(async ({ accounts, id }) => {
     const unlimited = {
       prepaid: false,
+      limited: false,
       balance: 0,
       held: 0,
       open: 0,

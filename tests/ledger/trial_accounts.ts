@@ -29,6 +29,7 @@ export class TrialAccounts {
     this.#accounts = this.#ids.map((id, i) => ({
       who: i < 3 ? `Key "${id}"` : `Owner "${owner}"`,
       prepaid: false,
+      limited: false,
       balance: 0,
       limit: undefined,
       parallel: undefined,

@@ -1,4 +1,7 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { ConfigError } from "../../core/config.ts";
+import { createLog } from "../../core/log.ts";
+import { Program } from "../../core/program.ts";
 import { AccountStore } from "../../core/ledger/accounts.ts";
 import { holdWriteLock } from "../store/write_lock.ts";
 import { readWholeStream } from "../support/event_stream.ts";
@@ -357,4 +360,54 @@ Deno.test("usage-record keeps the client's tag, and refuses one that is none", a
   const refused = await tagged("x".repeat(65));
   assertEquals([refused.status, (await refused.json()).error.param], [400, "x-xrouter-tag"]);
   assertEquals((await router.usage()).map(({ tag }) => tag), ["billing/eu", null]);
+});
+
+Deno.test("usage-record tells the vendor where to stop, where nothing else would bound a paid answer", async () => {
+  await using vendor = startUpstream(() => wholeAnswer());
+  await using router = await startPrepaid(1_000_000_000, vendor);
+  await (await router.chat(ask("vendor-model"))).text();
+  await (await router.chat(ask("vendor-model", "one two three", { max_tokens: 9 }))).text();
+  await using unbounded = await startRouter(vendor.env, priced);
+  await (await unbounded.chat(ask("vendor-model"))).text();
+  await new AccountStore(unbounded.program.database)
+    .setLimits(unbounded.keyId, { limit: { amount: 1_000_000_000, period: "day" } });
+  const rotated = async () => {
+    const response = await unbounded.chat(ask("vendor-model"));
+    await response.text();
+    return response.headers.get("x-xrouter-max-tokens");
+  };
+  // The key's limits are read anew within two seconds.
+  while (await rotated() === null) await new Promise((resolve) => setTimeout(resolve, 100));
+  const told = vendor.seen.map(({ body }) => body.max_tokens);
+  assertEquals([...told.slice(0, 3), told.at(-1)], [4_096, 9, undefined, 4_096]);
+});
+
+Deno.test("usage-record lets no request cost more than the key's cap", async () => {
+  await using vendor = startUpstream(() => wholeAnswer());
+  await using router = await startPrepaid(1_000_000_000, vendor);
+  await new AccountStore(router.program.database)
+    .setLimits(router.keyId, { holdCap: 650 + 20 * 130 });
+  const cut = await router.chat(ask("vendor-model"));
+  await cut.text();
+  assertEquals([cut.status, vendor.seen[0]!.body.max_tokens], [200, 20]);
+  const refused = await router.chat(ask("vendor-model", "one two three", { max_tokens: 21 }));
+  const { error } = await refused.json();
+  assertEquals([refused.status, error.code], [402, "insufficient_credits"]);
+  assertEquals(
+    error.message,
+    "A request of this key may cost 0.00325 RUB; this one may cost 0.00338 RUB. " +
+      'Ask for fewer tokens with "max_tokens"',
+  );
+  assertEquals(vendor.seen.length, 1);
+});
+
+Deno.test("usage-record keeps accounts in one currency", async () => {
+  await using router = await startRouter();
+  await router.stop();
+  const env = { DATABASE_URL: router.databaseUrl, XROUTER_CURRENCY: "USD" };
+  const error = await assertRejects(() => Program.open(env, createLog(() => {})), ConfigError);
+  assertStringIncludes(
+    error.message,
+    "the accounts of this database are kept in RUB, and XROUTER_CURRENCY is USD",
+  );
 });

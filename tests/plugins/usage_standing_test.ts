@@ -4,6 +4,7 @@ import type { RouterError } from "../../core/errors.ts";
 import { createLog } from "../../core/log.ts";
 import type { Host } from "../../core/plugin.ts";
 import { AccountStore } from "../../core/ledger/accounts.ts";
+import { KeyStore } from "../../core/store/keys.ts";
 import usage from "../../plugins/70_usage/mod.ts";
 import { ask, startRouter, type TestRouter } from "../support/router.ts";
 import { startUpstream, wholeAnswer } from "../support/upstream.ts";
@@ -204,4 +205,25 @@ Deno.test("the usage routes answer 401 without a key, also when nobody checks ke
     const { error } = await (await app.request(`/v1/${path}`)).json();
     assertEquals(error.code, "unauthorized", path);
   }
+});
+
+Deno.test("GET /v1/key and /v1/credits tell an admin key about any key, and others only about themselves", async () => {
+  await using router = await startRouter();
+  const { secret } = await new KeyStore(router.program.database).create({
+    name: "operator",
+    admin: true,
+  });
+  const read = async (path: string, key: string) => {
+    const headers = { authorization: `Bearer ${key}` };
+    const response = await fetch(`${router.url}${path}`, { headers });
+    return { status: response.status, body: await response.json() };
+  };
+  const found = await read(`/v1/key?key=${router.keyId}`, secret);
+  assertEquals([found.status, found.body.data.label], [200, "test"]);
+  assertEquals((await read(`/v1/credits?key=${router.keyId}`, secret)).status, 200);
+  const unknown = await read("/v1/key?key=key_nobody", secret);
+  assertEquals([unknown.status, unknown.body.error.param], [404, "key"]);
+  const refused = await read("/v1/key?key=key_other", router.secret);
+  assertEquals([refused.status, refused.body.error.param], [403, "key"]);
+  assertEquals((await read(`/v1/key?key=${router.keyId}`, router.secret)).status, 200);
 });

@@ -216,6 +216,11 @@ Deno.test("GET /v1/usage?format=csv is RFC 4180, and no cell is a formula", () =
       });
     }
     const csv = await get(router, "usage?rows=1&from=2026-12-01&to=2026-12-01&format=csv");
+    const page = await router.get(
+      "/v1/usage?rows=1&from=2026-12-01&to=2026-12-01&format=csv&limit=1",
+    );
+    const next = page.headers.get("x-xrouter-next");
+    assertEquals((await page.text()).includes(next!), true);
     const lines = csv.split(/\r\n(?=0)/);
     assertMatch(lines[0], /^id,created_at,key,owner,tag,provider,model,model_asked,/);
     const tags = lines.slice(1).map((line: string) => line.split(`,${router.keyId},,`)[1])

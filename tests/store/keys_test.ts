@@ -11,6 +11,7 @@ const migrations = fileURLToPath(new URL("../../migrations", import.meta.url));
 
 const unlimited = {
   prepaid: false,
+  limited: false,
   requestsPerMinute: null,
   tokensPerMinute: null,
   models: null,
