@@ -4,6 +4,7 @@
  * @module
  */
 import { type Client, LibsqlError } from "@libsql/client";
+import { setImmediate } from "node:timers";
 import { type Price, toMillionths } from "../prices/price.ts";
 import { retryWhileBusy } from "../store/database.ts";
 
@@ -93,13 +94,14 @@ export class HoldWriter {
   write(hold: Hold): Promise<void> {
     if (this.#isApart(hold)) return this.#insert([hold]);
     return new Promise((resolve, reject) => {
-      if (this.#waiting.push({ hold, resolve, reject }) === 1) setTimeout(() => this.#flush(), 0);
+      // A timer, even one of 0 ms, would wait for two more.
+      if (this.#waiting.push({ hold, resolve, reject }) === 1) setImmediate(() => this.#flush());
     });
   }
 
   async #flush(): Promise<void> {
     const group = this.#waiting.splice(0, maxRows);
-    if (this.#waiting.length > 0) setTimeout(() => this.#flush(), 0);
+    if (this.#waiting.length > 0) setImmediate(() => this.#flush());
     try {
       await this.#insert(group.map(({ hold }) => hold));
       for (const { resolve } of group) resolve();

@@ -67,7 +67,7 @@ export class Ledger {
     this.#entries = new GroupedWriter<Entry>({
       maxRows: maxEntries,
       // Until then a process that is killed takes with it what the provider reported.
-      maxDelayMs: 10,
+      maxDelayMs: 20,
       write: async (entries) => {
         await database.execute(settlement(entries));
       },
