@@ -50,6 +50,7 @@ const exposedHeaders = [
   "x-xrouter-provider",
   "x-xrouter-attempts",
   "x-xrouter-max-tokens",
+  "x-xrouter-next",
 ];
 
 /** Makes the server's one handler. */

@@ -247,7 +247,12 @@ export default definePlugin({
     await margins.load(database);
     await checkCurrency(database, currency);
     const ledger = new Ledger({ database, log, currency, leaseMs: leaseSeconds * 1000 });
-    await retryWhileBusy(() => ledger.recover());
+    try {
+      await retryWhileBusy(() => ledger.recover());
+    } catch (error) {
+      await ledger.close();
+      throw error;
+    }
     const keeper = new Keeper(ledger, margins, { currency, unpriced });
     return {
       onRequest(x) {
