@@ -194,7 +194,9 @@ export class LedgerTrial {
     const { running, modelHold } = this.#begin(process, plan);
     const error = await this.#ask(running);
     let refusal = this.#model.hold(modelHold);
-    if (refusal !== undefined) {
+    // The end is written first where the hold waits for it, and where the machine was too slow.
+    if (refusal !== undefined || error !== undefined) {
+      this.#model.holds.delete(modelHold.id);
       settle();
       refusal = this.#model.hold(modelHold);
     }
