@@ -4,6 +4,7 @@
  * @module
  */
 import type { Catalog } from "./catalog.ts";
+import { Changes, type UnsupportedPolicy } from "./changes.ts";
 import type { ChatBody } from "./chat.ts";
 import { Deadline } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
@@ -26,6 +27,8 @@ export interface AttemptsOptions {
   log: Log;
   /** Milliseconds for which an answer is awaited after its client has gone. */
   drainMs: number;
+  /** What to do with fields that a vendor cannot keep. */
+  unsupported: UnsupportedPolicy;
 }
 
 /** An answer that has begun. */
@@ -91,23 +94,50 @@ async function ask(
   transport: Transport,
   deadline: Deadline,
   route: Route,
-  { hooks, drainMs }: AttemptsOptions,
+  { hooks, drainMs, log, unsupported }: AttemptsOptions,
 ): Promise<Upstream> {
+  const { x } = flight;
   flight.onStop = (reason) => deadline.abort(reason);
   flight.onGone = () => {
     if (transport.onAbort === "cancel") deadline.abort(clientClosed());
     else deadline.limit(drainMs);
   };
   deadline.expect(route.timeouts.firstByte, "the first byte");
-  await deadline.race(hooks.attempt(flight.x, attempt));
-  if ((attempt.body.stream === true) !== (flight.x.body.stream === true)) {
+  await deadline.race(hooks.attempt(x, attempt));
+  if ((attempt.body.stream === true) !== (x.body.stream === true)) {
     const reason = 'A plugin changed "stream" of a try. It is the client\'s to choose';
     throw new RouterError("internal", reason);
   }
   flight.checkWanted();
-  flight.x.attempts.push(attempt);
-  const { body, headers } = attempt;
-  const opening = transport.open({ body, headers, signal: deadline.signal });
+  const { cannotKeep, changed } = new Changes(unsupported, x.replyHeaders);
+  const opening = transport.open({
+    body: attempt.body,
+    headers: attempt.headers,
+    signal: deadline.signal,
+    clientHeaders: x.headers,
+    keyId: x.state.caller?.id,
+    cannotKeep,
+    changed,
+    onWait: (waiting) => {
+      x.waiting = waiting;
+      x.replyHeaders["x-xrouter-queue"] = String(waiting.place);
+      deadline.expect(Infinity, "a free call of the provider");
+    },
+    onCall: () => {
+      x.waiting = undefined;
+      if (x.attempts.at(-1) !== attempt) x.attempts.push(attempt);
+      deadline.expect(route.timeouts.firstByte, "the first byte");
+    },
+    onRefusal: (account, error) =>
+      log.warn("an account refused; another one is asked", {
+        requestId: x.id,
+        provider: attempt.target.provider,
+        account,
+        code: error.code,
+        error: error.message,
+        detail: error.detail,
+      }),
+  });
   try {
     return await deadline.race(opening);
   } catch (error) {

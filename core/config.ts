@@ -5,6 +5,7 @@
  */
 import { parseEnv } from "node:util";
 import { z } from "zod";
+import { unsupportedPolicies } from "./changes.ts";
 import { type DeclaredFacts, declaredFactsSchema } from "./model.ts";
 import { commaList, type Problem, readSettings, setting } from "./settings.ts";
 
@@ -84,6 +85,21 @@ export const programSettings = z.strictObject({
     "XROUTER_KEEP_ALIVE_SECONDS",
     whole(1, 3600).default(15),
     "Seconds of silence after which a stream gets a comment",
+  ),
+  queueLength: setting(
+    "XROUTER_QUEUE_LENGTH",
+    whole(0, 100_000).default(100),
+    "Requests that may wait for a provider that lets only some run at a time",
+  ),
+  queueSeconds: setting(
+    "XROUTER_QUEUE_SECONDS",
+    whole(1, 3600).default(60),
+    "Seconds that a request may wait there",
+  ),
+  unsupported: setting(
+    "XROUTER_UNSUPPORTED",
+    z.enum(unsupportedPolicies, { error: 'must be "refuse", "warn" or "drop"' }).default("refuse"),
+    "Fields that a vendor cannot keep: refuse the request, leave them out and say so in x-xrouter-changed, or leave them out",
   ),
 });
 

@@ -9,6 +9,7 @@ import type { LoadedModule } from "./load.ts";
 import { explain } from "./pipeline.ts";
 import type { Provider } from "./provider.ts";
 import type { Problem } from "./settings.ts";
+import type { QueueLimits } from "./slots.ts";
 import { Transport } from "./transport.ts";
 
 const method = z.function().optional();
@@ -24,7 +25,9 @@ const providerShape = z.strictObject(
     missing: method,
     listModels: method,
     authorize: method,
+    accounts: method,
     httpClient: method,
+    chatUrl: method,
     encode: method,
     decoder: method,
     fault: method,
@@ -38,12 +41,14 @@ const providerShape = z.strictObject(
  * @param modules The loaded files.
  * @param env The environment.
  * @param sections The configuration file's sections by provider name.
+ * @param queue How long requests may wait for calls that a vendor lets run.
  * @returns The transports, all names, and every problem at once with its file and cure.
  */
 export function connectProviders(
   modules: readonly LoadedModule[],
   env: Readonly<Record<string, string | undefined>>,
   sections: Readonly<Record<string, unknown>>,
+  queue?: QueueLimits,
 ): { transports: Transport[]; names: string[]; problems: Problem[] } {
   const problems: Problem[] = [];
   const transports: Transport[] = [];
@@ -64,7 +69,11 @@ export function connectProviders(
       continue;
     }
     files.set(provider.name, path);
-    const connected = Transport.connect(provider, { env, file: sections[provider.name] });
+    const connected = Transport.connect(
+      provider,
+      { env, file: sections[provider.name] },
+      queue,
+    );
     if (connected.transport === undefined) problems.push(...connected.problems);
     else transports.push(connected.transport);
   }

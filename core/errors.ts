@@ -43,6 +43,7 @@ export const errorTable = {
   unsupported_media_type: entry(415, "invalid_request_error"),
   rate_limited: entry(429, "rate_limit_error"),
   upstream_busy: entry(429, "rate_limit_error", { retry: true, fallback: true }),
+  queue_full: entry(429, "rate_limit_error", { fallback: true }),
   aborted: entry(499, "aborted"),
   internal: entry(500, "server_error", { expose: false }),
   upstream_rejected: entry(502, "upstream_error", { fallback: true }),

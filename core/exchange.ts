@@ -6,6 +6,7 @@
 import { type ChatBody, parseChatBody } from "./chat.ts";
 import { type RouterError, toRouterError } from "./errors.ts";
 import type { Attempt, Exchange, State } from "./plugin.ts";
+import type { Waiting } from "./slots.ts";
 import { startTicking, stopTicking, type Ticking } from "./ticker.ts";
 import { timeOrderedId } from "./time_ordered_id.ts";
 
@@ -24,6 +25,8 @@ export class LiveExchange implements Exchange, Ticking {
   readonly #onGone: () => void;
   /** Counts the answer, once there is one. */
   produced: (() => number | Promise<number>) | undefined;
+  /** Its place in a provider's queue, while it stands there. */
+  waiting: Waiting | undefined;
   #body: ChatBody | RouterError | undefined;
   #signal: AbortSignal | undefined;
 

@@ -13,6 +13,11 @@ export const doneFrame: Uint8Array = encoder.encode("data: [DONE]\n\n");
 /** A comment, which clients pass over. */
 export const keepAliveFrame: Uint8Array = encoder.encode(": keep-alive\n\n");
 
+/** A comment to one that stands in a provider's queue. */
+export function queueFrame(place: number): Uint8Array {
+  return encoder.encode(`: queue ${place}\n\n`);
+}
+
 /** The end of an answer that broke off: an error, and no `[DONE]`, so that it never looks finished. */
 export function errorFrame(error: RouterError): Uint8Array {
   const frame = { ...error.body(), choices: [{ index: 0, delta: {}, finish_reason: "error" }] };

@@ -5,6 +5,7 @@
  */
 import { askTargets, attemptFailed, type BegunAnswer } from "./attempts.ts";
 import type { Catalog } from "./catalog.ts";
+import type { UnsupportedPolicy } from "./changes.ts";
 import { priceIn, withCost } from "./ledger/charge.ts";
 import type { WireUsage } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
@@ -12,6 +13,7 @@ import { Deadline } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
 import { clientClosed, Flight } from "./flight.ts";
+import { keepAliveFrame, queueFrame } from "./frames.ts";
 import { HookRunner, type InstalledPlugin } from "./hooks.ts";
 import type { Log } from "./log.ts";
 import type { Outcome, Route, Usage } from "./plugin.ts";
@@ -37,6 +39,8 @@ export interface KernelOptions {
   keepAliveMs: number;
   /** ISO 4217 code of the accounts. */
   currency: string;
+  /** What to do with fields that a vendor cannot keep. */
+  unsupported: UnsupportedPolicy;
 }
 
 /** The encoding for models of which nobody has said which one they use. */
@@ -156,6 +160,10 @@ export class Kernel {
     checkReplyHeaders(flight.x);
     const stream = waitingStream({
       answer: asked.then(({ body }) => body!),
+      comment: () => {
+        const { waiting } = flight.x;
+        return waiting === undefined ? keepAliveFrame : queueFrame(waiting.place);
+      },
       keepAliveMs,
       onGone: () => flight.leave(),
       onFailure: (reason) => this.#giveUp(flight, reason, 200),

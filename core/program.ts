@@ -52,7 +52,9 @@ export async function assemble(
   const pluginFiles = await loadModules(folders("plugins", pluginsDir));
   const providerFiles = await loadModules(folders("providers", providersDir));
   const { plugins, problems } = checkPlugins(pluginFiles.modules, env, config.file.plugins);
-  const providers = connectProviders(providerFiles.modules, env, config.file.providers);
+  const { queueLength, queueSeconds } = config.settings;
+  const queue = { length: queueLength, waitMs: queueSeconds * 1000 };
+  const providers = connectProviders(providerFiles.modules, env, config.file.providers, queue);
   const all = [
     ...settingProblems,
     ...pluginFiles.problems,
@@ -131,6 +133,7 @@ export class Program {
       drainMs: settings.drainSeconds * 1000,
       keepAliveMs: settings.keepAliveSeconds * 1000,
       currency: settings.currency,
+      unsupported: settings.unsupported,
     });
     this.fetch = createServer({
       kernel: this.#kernel,

@@ -18,9 +18,9 @@ export type { ChatBody, ChatReply, WireUsage } from "./chat.ts";
 export { RouterError } from "./errors.ts";
 export { setting } from "./settings.ts";
 
-/** What a provider's methods may use. */
+/** The way to one account of a vendor. */
 export interface Wire<Settings = Record<string, unknown>> {
-  /** The provider's settings; the same object as long as the program runs. */
+  /** The account's settings; the same object as long as the program runs. */
   readonly settings: Settings;
   /** The address in force, without a slash at its end. */
   readonly baseUrl: string;
@@ -33,8 +33,47 @@ export interface Wire<Settings = Record<string, unknown>> {
   send(path: string, init?: RequestInit): Promise<Response>;
 }
 
+/** One of a vendor's accounts. Calls are spread over all that a provider has. */
+export interface Account<Settings = Record<string, unknown>> {
+  /** Tells it apart in the log; no secret. */
+  readonly name: string;
+  /** What its calls sign in with. */
+  readonly settings: Settings;
+  /** The address that it is called at, where it has one of its own. */
+  readonly baseUrl?: string | undefined;
+  /** Calls that the vendor lets run at a time; without it there is no limit. */
+  readonly parallel?: number | undefined;
+}
+
+/** One call that a client's request leads to. */
+export interface Call<Settings = Record<string, unknown>> extends Wire<Settings> {
+  /** The client's headers. */
+  readonly clientHeaders: Headers;
+  /** Id of the key that asks; absent where nobody has looked at the key. */
+  readonly keyId: string | undefined;
+  /** Fires when nobody waits for the answer any more. */
+  readonly signal: AbortSignal;
+  /** Headers for the vendor beside those that authorize the call; `encode` may add its own. */
+  readonly headers: Record<string, string>;
+  /**
+   * Says that a field asks for what the vendor cannot do. Returns when it is to be left out.
+   *
+   * @param field The field as OpenAI writes it: `messages[0].content`.
+   * @param cure What is wrong with it and the cure, to follow the field's name.
+   * @throws {RouterError} `invalid_request` where the policy is to refuse.
+   */
+  cannotKeep(field: string, cure: string): void;
+  /** Says in `x-xrouter-changed` that a field was carried out in another way than it asks for. */
+  changed(field: string): void;
+}
+
 /** Turns one vendor's answer into OpenAI's; a fresh one is made for each attempt. */
 export interface Decoder {
+  /**
+   * Whether the client's answer is complete although the vendor goes on: the call is ended then.
+   * Looked at after each event.
+   */
+  readonly ended?: boolean;
   /**
    * One event of a stream, as the vendor sent it: the text after `data:`.
    *
@@ -71,12 +110,16 @@ export interface Provider<Settings extends z.ZodType = z.ZodType> {
     wire: Wire<z.output<Settings>>,
     rejected?: Readonly<Record<string, string>>,
   ): Record<string, string> | Promise<Record<string, string>>;
-  /** Options of the HTTP client, such as the vendor's certificate authority. */
+  /** The accounts that calls are spread over. The default is one, with no limit of calls. */
+  accounts?(settings: z.output<Settings>): readonly Account<z.output<Settings>>[];
+  /** Options of an account's HTTP client, such as the vendor's certificate authority. */
   httpClient?(settings: z.output<Settings>, baseUrl: string): Deno.CreateHttpClientOptions;
+  /** The address of a chat request. The default is `{baseUrl}/chat/completions`. */
+  chatUrl?(body: ChatBody, wire: Wire<z.output<Settings>>): string;
   /** Translates a request; the default sends it unchanged. */
-  encode?(body: ChatBody, wire: Wire<z.output<Settings>>): unknown | Promise<unknown>;
+  encode?(body: ChatBody, call: Call<z.output<Settings>>): unknown | Promise<unknown>;
   /** Makes the translator of one answer; without it the answer's bytes pass untouched. */
-  decoder?(body: ChatBody): Decoder;
+  decoder?(body: ChatBody, call: Call<z.output<Settings>>): Decoder;
   /** Names a refusal; `undefined` leaves it to the default, which goes by the status. */
   fault?(status: number, body: string, headers: Headers): RouterError | undefined;
   /**

@@ -49,8 +49,10 @@ const exposedHeaders = [
   "retry-after",
   "x-xrouter-provider",
   "x-xrouter-attempts",
+  "x-xrouter-changed",
   "x-xrouter-max-tokens",
   "x-xrouter-next",
+  "x-xrouter-queue",
 ];
 
 /** Makes the server's one handler. */

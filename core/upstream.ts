@@ -34,6 +34,8 @@ export interface StreamOptions {
   signal: AbortSignal;
   /** Strikes out of a vendor's words what the client must not read. */
   redact: (text: string) => string;
+  /** Told once the vendor's answer is over: read to its end, broken or ended from here. */
+  onEnd?: () => void;
 }
 
 /** Milliseconds that a call gets to end by itself once its answer is complete. */
@@ -75,11 +77,11 @@ export class Upstream {
 
   /** An answer that is a stream of events. */
   static stream(response: Response, options: StreamOptions): Upstream {
-    const { signal } = options;
+    const { signal, onEnd = () => {} } = options;
     const reader = new ByteReader(response.body!);
     const cutter = new EventCutter();
     let ended = false;
-    const cancel = () => reader.cancel().catch(() => {});
+    const cancel = () => reader.cancel().catch(() => {}).finally(onEnd);
     // A body that does not heed the signal by itself is ended here.
     signal.addEventListener("abort", cancel, { once: true });
     const upstream: Upstream = new Upstream(
@@ -89,10 +91,12 @@ export class Upstream {
             const bytes = await reader.read();
             signal.throwIfAborted();
             ended = bytes === undefined;
+            if (ended) onEnd();
             const events = bytes === undefined ? lastEvent(cutter) : cutter.push(bytes);
             const group = upstream.#group(events, options, bytes);
             if (group.chunks.length > 0) return group;
           } catch (error) {
+            onEnd();
             throw signal.aborted ? signal.reason : unreadable(error);
           }
         }
@@ -101,6 +105,8 @@ export class Upstream {
       },
       async () => {
         if (ended) return;
+        // The vendor would go on: what nobody reads must not take its slot.
+        if (options.decoder?.ended) return await cancel();
         const timer = setTimeout(cancel, finishMs);
         try {
           while (await reader.read() !== undefined);
@@ -108,6 +114,7 @@ export class Upstream {
           // The answer is complete: how its connection ends does not matter.
         }
         clearTimeout(timer);
+        onEnd();
       },
       cancel,
     );
@@ -189,6 +196,10 @@ export class Upstream {
       } else {
         for (const reply of decoder.event(fields!.data!, fields!.name)) {
           chunks.push(Chunk.fromJson(reply, false));
+        }
+        if (decoder.ended) {
+          this.#done = true;
+          break;
         }
       }
     }

@@ -4,12 +4,14 @@
  * @module
  */
 import type { RouterError } from "./errors.ts";
-import { errorFrame, keepAliveFrame } from "./frames.ts";
+import { errorFrame } from "./frames.ts";
 
 /** What a waiting stream is made of. */
 export interface WaitingOptions {
   /** The answer's stream, once there is one. */
   answer: Promise<ReadableStream<Uint8Array>>;
+  /** What to say while nobody answers: a comment. */
+  comment: () => Uint8Array;
   /** Milliseconds between two comments. */
   keepAliveMs: number;
   /** Called when the client goes before the answer has begun. */
@@ -20,7 +22,7 @@ export interface WaitingOptions {
 
 /** A comment now and every `keepAliveMs`, then the answer; or an error frame and no `[DONE]`. */
 export function waitingStream(options: WaitingOptions): ReadableStream<Uint8Array> {
-  const { answer, keepAliveMs, onGone, onFailure } = options;
+  const { answer, comment, keepAliveMs, onGone, onFailure } = options;
   let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   let pulling = false;
   let gone = false;
@@ -30,10 +32,10 @@ export function waitingStream(options: WaitingOptions): ReadableStream<Uint8Arra
   answer.catch((reason) => failure = onFailure(reason));
   return new ReadableStream<Uint8Array>({
     start(controller) {
-      controller.enqueue(keepAliveFrame);
+      controller.enqueue(comment());
       timer = setInterval(() => {
         // To a client that does not read, comments would pile up.
-        if (pulling) controller.enqueue(keepAliveFrame);
+        if (pulling) controller.enqueue(comment());
       }, keepAliveMs);
     },
     async pull(controller) {

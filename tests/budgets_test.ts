@@ -69,6 +69,7 @@ async function callsOf(words: number): Promise<Partial<Record<keyof Hooks, numbe
     log,
     drainMs: 1_000,
     keepAliveMs: 10_000,
+    unsupported: "refuse",
   });
   const text = Array.from({ length: words }, () => "word").join(" ");
   const body = JSON.stringify(ask("echo", text, { stream: true }));

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { ChatBody } from "xrouter/provider";
+import type { Call, ChatBody } from "xrouter/provider";
 import { refuse } from "./fault.ts";
 import { FunctionNames } from "./function_names.ts";
 import { encodeFunctions } from "./functions.ts";
@@ -14,7 +14,7 @@ import { encodeMessages } from "./messages.ts";
 /** GigaChat takes nothing at or below 0, and answers without chance below a thousandth. */
 const deterministic = 0.0001;
 
-/** Fields whose meaning GigaChat cannot give. They are refused unless they ask for nothing. */
+/** Fields whose meaning GigaChat cannot give; what becomes of them is the policy's to say. */
 const impossible: Readonly<Record<string, { asks: (value: unknown) => boolean; cure: string }>> = {
   n: {
     asks: (value) => value !== 1,
@@ -94,9 +94,10 @@ const translated: ReadonlySet<string> = new Set([
 /**
  * Translates a request.
  *
+ * @param call Says what becomes of fields that GigaChat cannot keep.
  * @throws {RouterError} `invalid_request` naming the field that GigaChat cannot take or keep.
  */
-export function encode(body: ChatBody): Record<string, unknown> {
+export function encode(body: ChatBody, call: Call): Record<string, unknown> {
   const encoded: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(body)) {
     if (value === null || value === undefined || needless.has(field) || translated.has(field)) {
@@ -104,7 +105,7 @@ export function encode(body: ChatBody): Record<string, unknown> {
     }
     const limit = Object.hasOwn(impossible, field) ? impossible[field] : undefined;
     if (limit === undefined) encoded[field] = value;
-    else if (limit.asks(value)) throw refuse(field, limit.cure);
+    else if (limit.asks(value)) call.cannotKeep(field, limit.cure);
   }
   const names = new FunctionNames(body);
   encoded.messages = encodeMessages(body.messages, names);

@@ -5,8 +5,9 @@ import { assert, assertEquals, assertInstanceOf, assertMatch } from "@std/assert
 import { fileURLToPath } from "node:url";
 import { RouterError } from "../../core/errors.ts";
 import { loadModules } from "../../core/load.ts";
-import type { ChatBody, Provider, Wire } from "../../core/provider.ts";
+import type { ChatBody, Provider } from "../../core/provider.ts";
 import { connectProviders } from "../../core/connect.ts";
+import { callOf } from "../support/call.ts";
 import { readWholeStream } from "../support/event_stream.ts";
 import { LeavingClient } from "../support/leaving_client.ts";
 import { ask, startRouter } from "../support/router.ts";
@@ -37,11 +38,6 @@ const plain = {
 };
 
 /** A wire to nowhere: a plain request needs no call besides its own. */
-function wireOf({ baseUrl }: Provider): Wire {
-  const refuse = () => Promise.reject(new Error("A plain request calls nobody"));
-  return { settings: {}, baseUrl, fetch: refuse, send: refuse };
-}
-
 for (const { file, value } of modules) {
   const provider = value as Provider;
   const { name } = provider;
@@ -67,7 +63,7 @@ for (const { file, value } of modules) {
 
   test("makes JSON of a plain request, and leaves the request as it was", async () => {
     const body = structuredClone(plain) as ChatBody;
-    const encoded = await provider.encode?.(body, wireOf(provider)) ?? body;
+    const encoded = await provider.encode?.(body, callOf()) ?? body;
     assertEquals(body, plain as unknown as ChatBody);
     assertEquals(typeof JSON.parse(JSON.stringify(encoded)), "object");
   });
@@ -76,7 +72,7 @@ for (const { file, value } of modules) {
     for (
       const data of ['{"choices":[]}', "{}", "[]", "null", "5", "<html>", "", '{"choices":[null]}']
     ) {
-      const decoder = provider.decoder?.(plain as ChatBody);
+      const decoder = provider.decoder?.(plain as ChatBody, callOf());
       for (const decode of [() => decoder?.event(data), () => decoder?.whole(parsed(data))]) {
         try {
           decode();

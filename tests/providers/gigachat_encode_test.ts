@@ -3,6 +3,7 @@ import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import type { ChatBody } from "../../core/chat.ts";
 import { RouterError } from "../../core/errors.ts";
 import { encode } from "../../providers/gigachat/encode.ts";
+import { callOf } from "../support/call.ts";
 import { startFakeGigachat } from "../support/fake_gigachat.ts";
 import { ask, bodyOf, connectTo, type Question } from "../support/fake_gigachat_call.ts";
 import { differences } from "../support/fake_gigachat_schema.ts";
@@ -20,11 +21,11 @@ const time = { type: "function", function: { name: "time" } };
 
 /** The encoded fields as they reach the wire. */
 function encoded(question: Question): Record<string, unknown> {
-  return JSON.parse(JSON.stringify(encode(bodyOf(question))));
+  return JSON.parse(JSON.stringify(encode(bodyOf(question), callOf())));
 }
 
 function refusal(question: Question): RouterError {
-  const error = assertThrows(() => encode(bodyOf(question)), RouterError);
+  const error = assertThrows(() => encode(bodyOf(question), callOf()), RouterError);
   assertEquals(error.code, "invalid_request");
   assertStringIncludes(error.message, `"${error.param}"`);
   return error;

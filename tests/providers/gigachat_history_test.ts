@@ -3,6 +3,7 @@ import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/a
 import type { ChatBody } from "../../core/chat.ts";
 import { RouterError } from "../../core/errors.ts";
 import { encode } from "../../providers/gigachat/encode.ts";
+import { callOf } from "../support/call.ts";
 import { startFakeGigachat } from "../support/fake_gigachat.ts";
 import { ask, askStream, bodyOf, connectTo } from "../support/fake_gigachat_call.ts";
 import { differences } from "../support/fake_gigachat_schema.ts";
@@ -22,11 +23,11 @@ const call = (id: string, name: string, given: unknown = "{}") => ({
 const result = (id: string, content: string) => ({ role: "tool", tool_call_id: id, content });
 
 function encoded(messages: Messages): Record<string, unknown>[] {
-  return JSON.parse(JSON.stringify(encode(bodyOf({ messages })).messages));
+  return JSON.parse(JSON.stringify(encode(bodyOf({ messages }), callOf()).messages));
 }
 
 function refusedField(messages: Messages): string | undefined {
-  const error = assertThrows(() => encode(bodyOf({ messages })), RouterError);
+  const error = assertThrows(() => encode(bodyOf({ messages }), callOf()), RouterError);
   assertEquals(error.code, "invalid_request");
   return error.param;
 }
@@ -205,7 +206,7 @@ Deno.test("names that GigaChat refuses or has itself are mapped there and back",
     "______",
   ]);
   // A usable name is never taken away from the tool that has it.
-  const { functions } = encode(bodyOf({ tools: [tool("a/b"), tool("a_b")] }));
+  const { functions } = encode(bodyOf({ tools: [tool("a/b"), tool("a_b")] }), callOf());
   assertEquals((functions as { name: string }[]).map(({ name }) => name), ["a_b_2", "a_b"]);
 });
 

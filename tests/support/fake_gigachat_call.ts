@@ -1,4 +1,5 @@
 /** Calls the fake GigaChat through the provider, as the kernel does. */
+import { callOf } from "./call.ts";
 import gigachat from "../../providers/gigachat/mod.ts";
 import type { ChatBody, ChatReply } from "../../core/chat.ts";
 import { Transport } from "../../core/transport.ts";
@@ -28,7 +29,7 @@ export function open(
   signal: AbortSignal = new AbortController().signal,
 ): Promise<Upstream> {
   const body = bodyOf(question);
-  return transport.open({ body, headers: {}, signal });
+  return transport.open({ ...callOf({ signal }), body });
 }
 
 /** Asks and waits for the whole answer. */

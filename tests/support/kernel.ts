@@ -84,6 +84,7 @@ export function startKernel(setup: KernelSetup): TestKernel {
     log: createLog((line) => log.push(JSON.parse(line))),
     drainMs: setup.drainMs ?? 10_000,
     keepAliveMs: setup.keepAliveMs ?? 10_000,
+    unsupported: "refuse",
   });
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },

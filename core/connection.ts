@@ -1,0 +1,235 @@
+/**
+ * The connection to one account of a vendor: its HTTP client, its sign-in, and the answer as chunks.
+ *
+ * @module
+ */
+import type { ChatBody } from "./chat.ts";
+import { Chunk } from "./chunk.ts";
+import { RouterError } from "./errors.ts";
+import { faultByStatus } from "./fault.ts";
+import type { Account, Call, Decoder, Provider, Wire } from "./provider.ts";
+import { defaultSettings } from "./provider_settings.ts";
+import { withoutSecrets } from "./settings.ts";
+import { unlessAborted } from "./unless_aborted.ts";
+import { readWhole, Upstream } from "./upstream.ts";
+
+/** The most of an error body that is read. */
+const maxErrorBytes = 64 * 1024;
+
+/** Milliseconds for a provider's side calls, such as signing in. */
+const sideCallTimeout = 20_000;
+
+const userAgent = "xrouter";
+
+/** What one attempt sends. */
+export interface Sent
+  extends Pick<Call, "clientHeaders" | "keyId" | "headers" | "signal" | "cannotKeep" | "changed"> {
+  /** The body in OpenAI's shape; `model` is the vendor's id. */
+  readonly body: ChatBody;
+}
+
+/** One account, ready to be called. */
+export class Connection {
+  readonly #provider: Provider;
+  readonly #client: Deno.HttpClient | undefined;
+  /** Tells it apart in the log. */
+  readonly name: string;
+  /** Calls that may run at a time. */
+  readonly parallel: number;
+  /** What the provider's methods get. */
+  readonly wire: Wire;
+
+  /**
+   * @param provider The provider as its file declares it.
+   * @param account The account.
+   * @param baseUrl The address in force, without a slash at its end.
+   */
+  constructor(provider: Provider, { name, settings, parallel }: Account, baseUrl: string) {
+    this.#provider = provider;
+    this.name = name;
+    this.parallel = parallel ?? Infinity;
+    const options = provider.httpClient?.(settings, baseUrl);
+    this.#client = options && Deno.createHttpClient(options);
+    const deadline = (init?: RequestInit): RequestInit => ({
+      signal: AbortSignal.timeout(sideCallTimeout),
+      ...init,
+    });
+    this.wire = {
+      settings,
+      baseUrl,
+      fetch: (url, init) => this.fetch(url, deadline(init)),
+      send: (path, init) => this.signedIn(`${baseUrl}${path}`, deadline(init)),
+    };
+  }
+
+  /** Ids of the models that the vendor offers to the account now. */
+  async listModels(signal: AbortSignal): Promise<string[]> {
+    if (this.#provider.listModels !== undefined) {
+      const ids: unknown = await unlessAborted(this.#provider.listModels(this.wire), signal);
+      return Array.isArray(ids) ? ids.filter((id) => typeof id === "string") : [];
+    }
+    const response = await this.signedIn(`${this.wire.baseUrl}/models`, { signal });
+    if (!response.ok) throw await this.#fault(response);
+    const list = await response.json() as { data?: { id?: unknown }[] } | null;
+    return (Array.isArray(list?.data) ? list.data : [])
+      .map((model) => model?.id)
+      .filter((id): id is string => typeof id === "string");
+  }
+
+  /**
+   * Asks for a chat completion and waits for the first chunk of the answer.
+   *
+   * @param onEnd Told once the vendor's answer is over: read to its end, broken or ended from here;
+   * not when this rejects.
+   * @throws {RouterError} What the refusal or failure means; the signal's reason when it was aborted.
+   */
+  async open(sent: Sent, onEnd: () => void): Promise<Upstream> {
+    try {
+      return await this.#open(sent, onEnd);
+    } catch (error) {
+      throw this.#networkFault(error, sent.signal);
+    }
+  }
+
+  async #open({ body, ...sent }: Sent, onEnd: () => void): Promise<Upstream> {
+    const provider = this.#provider;
+    const { signal } = sent;
+    const call: Call = { ...this.wire, ...sent, headers: { ...sent.headers } };
+    const encoded = await provider.encode?.(body, call) ?? body;
+    const stream = body.stream === true;
+    const url = provider.chatUrl?.(body, this.wire) ?? `${this.wire.baseUrl}/chat/completions`;
+    const response = await this.signedIn(url, {
+      method: "POST",
+      headers: {
+        "content-type": "application/json",
+        accept: stream ? "text/event-stream" : "application/json",
+        ...call.headers,
+      },
+      body: JSON.stringify(encoded),
+      signal,
+    });
+    let upstream: Upstream | undefined;
+    try {
+      if (!response.ok) throw await this.#fault(response);
+      const decoder = provider.decoder?.(body, call);
+      const isStream = /^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "");
+      if (stream && isStream) {
+        upstream = Upstream.stream(response, { decoder, signal, redact: this.#redact, onEnd });
+      } else {
+        upstream = Upstream.whole(await this.#readReply(response, decoder), stream);
+        onEnd();
+      }
+      await upstream.begin();
+      return upstream;
+    } catch (error) {
+      await (upstream ?? response.body)?.cancel().catch(() => {});
+      throw error;
+    }
+  }
+
+  /** A call with the account's sign-in; a 401 refreshes the sign-in once. */
+  async signedIn(url: string, init: RequestInit): Promise<Response> {
+    const signIn = await this.#authorize(init.signal);
+    const response = await this.fetch(url, init, signIn);
+    if (response.status !== 401 || this.#provider.authorize === undefined) return response;
+    await response.body?.cancel();
+    return await this.fetch(url, init, await this.#authorize(init.signal, signIn));
+  }
+
+  /** A call as it is, with some headers for the sign-in. */
+  fetch(url: string, init: RequestInit, signIn: Record<string, string> = {}): Promise<Response> {
+    const headers = {
+      "user-agent": userAgent,
+      ...init.headers as Record<string, string> | undefined,
+      ...signIn,
+    };
+    // A redirect is answered like any refusal: followed, it would carry the credentials elsewhere.
+    const full: RequestInit = { redirect: "manual", ...init, headers };
+    if (this.#provider.fetch !== undefined) {
+      return this.#provider.fetch(new Request(url, full), this.wire.settings);
+    }
+    return fetch(url, this.#client === undefined ? full : { ...full, client: this.#client });
+  }
+
+  /** Closes the HTTP client. */
+  close(): void {
+    this.#client?.close();
+  }
+
+  #authorize(
+    signal: AbortSignal | null | undefined,
+    rejected?: Readonly<Record<string, string>>,
+  ): Record<string, string> | Promise<Record<string, string>> {
+    if (this.#provider.authorize !== undefined) {
+      const headers = this.#provider.authorize(this.wire, rejected);
+      return headers instanceof Promise && signal ? unlessAborted(headers, signal) : headers;
+    }
+    const { apiKey } = this.wire.settings;
+    return typeof apiKey === "string" ? { authorization: `Bearer ${apiKey}` } : {};
+  }
+
+  /** An answer that is one JSON body. */
+  async #readReply(response: Response, decoder: Decoder | undefined): Promise<Chunk> {
+    const { bytes, json } = await readWhole(response);
+    if (json === undefined) {
+      throw new RouterError(
+        "upstream_unavailable",
+        `Provider "${this.#provider.name}" answered with something that is not a JSON object`,
+        { detail: `content-type ${response.headers.get("content-type")}` },
+      );
+    }
+    if (json.error && !Array.isArray(json.choices)) {
+      throw this.#faultOf(response.status, JSON.stringify(json), response.headers);
+    }
+    const reply = decoder === undefined ? json : decoder.whole(json);
+    if (!Array.isArray(reply?.choices) || reply.choices.some((choice) => !isObject(choice))) {
+      throw new RouterError(
+        "upstream_unavailable",
+        `Provider "${this.#provider.name}" answered with something that is not a chat completion`,
+      );
+    }
+    return decoder === undefined
+      ? Chunk.fromBytes(bytes, true, reply)
+      : Chunk.fromJson(reply, true);
+  }
+
+  async #fault(response: Response): Promise<RouterError> {
+    const { bytes } = await readWhole(response, maxErrorBytes);
+    return this.#faultOf(response.status, new TextDecoder().decode(bytes), response.headers);
+  }
+
+  /** Some vendors repeat the key that they refuse, and their words reach the log and the client. */
+  readonly #redact = (text: string): string =>
+    withoutSecrets(
+      text,
+      this.#provider.settings ?? defaultSettings(this.#provider),
+      this.wire.settings,
+    );
+
+  #faultOf(status: number, body: string, headers: Headers): RouterError {
+    const said = this.#redact(body);
+    return this.#provider.fault?.(status, said, headers) ??
+      faultByStatus(this.#provider.name, status, said, headers);
+  }
+
+  /** What a failed connection or a broken body means. */
+  #networkFault(error: unknown, signal: AbortSignal): RouterError {
+    if (error instanceof RouterError) return error;
+    if (signal.aborted && signal.reason instanceof RouterError) return signal.reason;
+    const reason = error instanceof Error ? error.message : String(error);
+    const cause = error instanceof Error && error.cause instanceof Error
+      ? `: ${error.cause.message}`
+      : "";
+    return new RouterError(
+      "upstream_unavailable",
+      `Provider "${this.#provider.name}" cannot be reached`,
+      {
+        detail: this.#redact(`${reason}${cause}`),
+      },
+    );
+  }
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === "object" && value !== null;
+}

@@ -1,0 +1,148 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { setting } from "../../core/settings.ts";
+import { z } from "zod";
+import { defineProvider, type Provider } from "../../core/provider.ts";
+import { readWholeStream } from "../support/event_stream.ts";
+import { startKernel } from "../support/kernel.ts";
+import { startUpstream, wholeAnswer } from "../support/upstream.ts";
+
+const encoder = new TextEncoder();
+
+/** A vendor with some accounts, each of which lets `parallel` calls run at a time. */
+function vendorAt(url: string, keys: string[], parallel?: number): Provider {
+  return defineProvider({
+    name: "acme",
+    baseUrl: url,
+    settings: z.strictObject({
+      apiKey: setting("ACME_API_KEY", z.string().default("none"), "The key", { secret: true }),
+    }),
+    onAbort: "cancel",
+    accounts: () => keys.map((apiKey) => ({ name: apiKey, settings: { apiKey }, parallel })),
+  }) as Provider;
+}
+
+/** A stream that goes on until `end` is called. */
+function openStream(): { response: Response; end: () => void } {
+  let end = () => {};
+  const body = new ReadableStream<Uint8Array>({
+    start(controller) {
+      const say = (data: string) => controller.enqueue(encoder.encode(`data: ${data}\n\n`));
+      say('{"choices":[{"index":0,"delta":{"content":"a"}}]}');
+      end = () => {
+        say('{"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}');
+        say("[DONE]");
+        controller.close();
+      };
+    },
+  });
+  return {
+    response: new Response(body, { headers: { "content-type": "text/event-stream" } }),
+    end: () => end(),
+  };
+}
+
+const question = { model: "acme/m", messages: [{ role: "user", content: "?" }] };
+const streamed = { ...question, stream: true };
+
+Deno.test("a stream keeps its call of a scarce account to the last byte, and the next one waits", async () => {
+  const ends: (() => void)[] = [];
+  await using vendor = startUpstream(() => {
+    const { response, end } = openStream();
+    ends.push(end);
+    return response;
+  });
+  await using router = startKernel({
+    providers: [vendorAt(vendor.url, ["one"], 1)],
+    keepAliveMs: 20,
+  });
+  const first = await router.chat(streamed);
+  assertEquals(first.headers.get("x-xrouter-queue"), null);
+  // The headers of one who waits go out with the first comment.
+  const second = await router.chat(streamed);
+  assertEquals(second.headers.get("x-xrouter-queue"), "1");
+  assertEquals(vendor.seen.length, 1);
+  const asked = vendor.nextChat();
+  const reader = second.body!.pipeThrough(new TextDecoderStream()).getReader();
+  assertEquals((await reader.read()).value, ": queue 1\n\n");
+  ends[0]!();
+  assertEquals((await readWholeStream(first)).done, true);
+  await asked;
+  ends[1]!();
+  let rest = "";
+  for (let part = await reader.read(); !part.done; part = await reader.read()) rest += part.value;
+  assertMatch(rest, /"content":"a"[^]*\[DONE\]\n\n$/);
+  assertEquals((await router.ended(2)).state, "completed");
+});
+
+Deno.test("a client who leaves gives the call back, or his place in the queue", async () => {
+  const streams: { end: () => void }[] = [];
+  await using vendor = startUpstream(() => {
+    const stream = openStream();
+    streams.push(stream);
+    return stream.response;
+  });
+  await using router = startKernel({
+    providers: [vendorAt(vendor.url, ["one"], 1)],
+    keepAliveMs: 20,
+  });
+  const first = await router.chat(streamed);
+  const waiting = await router.chat(streamed);
+  await waiting.body!.cancel();
+  assertEquals((await router.ended(1)).state, "aborted");
+  // Nobody was asked for the one who left the queue.
+  assertEquals(vendor.seen.length, 1);
+  assertEquals(router.outcomes[0]!.target, undefined);
+  const asked = vendor.nextChat();
+  const third = await router.chat(streamed);
+  await first.body!.cancel();
+  await asked;
+  streams[1]!.end();
+  assertEquals((await readWholeStream(third)).done, true);
+});
+
+for (const status of [401, 402, 403, 404, 429]) {
+  Deno.test(`an account that answers ${status} is followed by the next, and avoided`, async () => {
+    await using vendor = startUpstream(({ headers }) =>
+      headers.get("authorization") === "Bearer poor"
+        ? Response.json({ error: { message: "no" } }, {
+          status,
+          headers: { "retry-after": "100" },
+        })
+        : wholeAnswer()
+    );
+    await using router = startKernel({ providers: [vendorAt(vendor.url, ["poor", "rich"])] });
+    for (let request = 0; request < 4; request++) {
+      const response = await router.chat(question);
+      assertEquals(response.status, 200);
+      assertEquals(response.headers.get("x-xrouter-attempts"), "1");
+      await response.body!.cancel();
+    }
+    const keys = vendor.seen.map(({ headers }) => headers.get("authorization"));
+    assertEquals(keys.filter((key) => key === "Bearer poor").length, 1);
+    assertEquals(keys.length, 5);
+    const line = router.log.find(({ message }) => String(message).startsWith("an account refused"));
+    assertEquals(line?.account, "poor");
+  });
+}
+
+Deno.test("what the client got wrong is not asked of the other accounts", async () => {
+  await using vendor = startUpstream(() =>
+    Response.json({ error: { message: "no" } }, { status: 400 })
+  );
+  await using router = startKernel({ providers: [vendorAt(vendor.url, ["a", "b"])] });
+  const response = await router.chat(question);
+  assertEquals(response.status, 400);
+  await response.body!.cancel();
+  assertEquals(vendor.seen.length, 1);
+});
+
+Deno.test("when every account refuses, the client reads the last refusal", async () => {
+  await using vendor = startUpstream(() =>
+    Response.json({ error: { message: "no" } }, { status: 402 })
+  );
+  await using router = startKernel({ providers: [vendorAt(vendor.url, ["a", "b"])] });
+  const response = await router.chat(question);
+  assertEquals(response.status, 502);
+  assertMatch((await response.json()).error.message, /asks XRouter's operator to pay/);
+  assertEquals(vendor.seen.length, 2);
+});
