@@ -5,7 +5,7 @@
  */
 import type { Catalog } from "./catalog.ts";
 import { Changes, type UnsupportedPolicy } from "./changes.ts";
-import type { ChatBody } from "./chat.ts";
+import { type Body, isChat } from "./body.ts";
 import { Deadline } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
@@ -189,9 +189,11 @@ async function pause(
 }
 
 /** The body of one try: the vendor's model id, no list of models, and in a stream its usage. */
-function bodyFor(body: ChatBody, model: string): ChatBody {
-  const { models: _models, ...rest } = body;
-  return body.stream === true
-    ? { ...rest, model, stream_options: { ...body.stream_options, include_usage: true } }
-    : { ...rest, model };
+function bodyFor(body: Body, model: string): Body {
+  const sent: Body = { ...body, model };
+  delete sent.models;
+  if (isChat(sent) && sent.stream === true) {
+    sent.stream_options = { ...sent.stream_options, include_usage: true };
+  }
+  return sent;
 }

@@ -6,42 +6,21 @@
  */
 import { z } from "zod";
 import { RouterError } from "./errors.ts";
-
-/** How deep the JSON of a request may nest. OpenAI's own tool schemas allow five levels. */
-export const maxDepth = 64;
+import {
+  checkItems,
+  listOf,
+  modelFields,
+  openObject,
+  parseBody,
+  positiveInteger,
+  shortText,
+} from "./json_body.ts";
 
 /** How many messages one request may hold. */
 export const maxMessages = 4096;
 
 const optionalNumber = z.number({ error: "must be a number" }).nullish();
-const positiveInteger = z.int({ error: "must be a whole number above 0" })
-  .positive({ error: "must be a whole number above 0" }).nullish();
 const optionalBoolean = z.boolean({ error: "must be true or false" }).nullish();
-const shortText = (what: string) =>
-  z.string({ error: `must be ${what}` }).min(1, { error: `must be ${what}` })
-    .max(256, { error: "must have at most 256 characters" });
-
-/** Zod's copy of a request is thrown away: only its type must know of the other fields. */
-const openObject = z.object as typeof z.looseObject;
-
-/** Stops at the first wrong item: zod's own list would collect an issue for each of five million. */
-function checkItems(item: z.ZodType): (list: unknown, context: z.RefinementCtx) => void {
-  return (list, context) => {
-    if (!Array.isArray(list)) return;
-    for (const [place, value] of list.entries()) {
-      const issue = item.safeParse(value).error?.issues[0];
-      if (issue === undefined) continue;
-      context.addIssue({ code: "custom", message: issue.message, path: [place, ...issue.path] });
-      return;
-    }
-  };
-}
-
-function listOf<Item extends z.ZodType>(item: Item, error: string, least = 0, most = Infinity) {
-  const fits = (list: unknown) =>
-    Array.isArray(list) && list.length >= least && list.length <= most;
-  return z.custom<z.output<Item>[]>(fits, { error }).superRefine(checkItems(item));
-}
 
 function textOrListOf<Item extends z.ZodType>(item: Item, error: string) {
   const fits = (value: unknown) =>
@@ -72,9 +51,7 @@ const tool = openObject(
 
 /** The fields that XRouter checks; every other field passes through unchecked. */
 const chatSchema = openObject({
-  model: shortText('a model such as "echo" or "gigachat/GigaChat-2"').nullish(),
-  models: listOf(shortText("the name of a model"), "must be a list of 1 to 32 models", 1, 32)
-    .nullish(),
+  ...modelFields,
   messages: listOf(message, "must be a list of at least one message", 1),
   stream: optionalBoolean,
   stream_options: openObject({ include_usage: optionalBoolean }, {
@@ -93,8 +70,6 @@ const chatSchema = openObject({
   ),
   tools: listOf(tool, "must be a list of tools").nullish(),
 }, { error: "must be a JSON object" });
-
-const decoder = new TextDecoder("utf-8", { fatal: true });
 
 /** A request's body: the checked fields typed, the others as they came. */
 export type ChatBody = z.infer<typeof chatSchema> & { model: string };
@@ -170,73 +145,15 @@ export interface ChatReply {
  * @throws {RouterError} `invalid_request` naming the first field that is wrong.
  */
 export function parseChatBody(bytes: Uint8Array): ChatBody {
-  let json: unknown;
-  try {
-    json = JSON.parse(decoder.decode(bytes));
-  } catch (error) {
-    const reason = error instanceof SyntaxError ? "JSON" : "UTF-8";
-    throw new RouterError(
-      "invalid_request",
-      `The body is not valid ${reason}. Send one JSON object`,
-    );
-  }
-  if (tooDeep(json, maxDepth)) {
-    throw new RouterError("invalid_request", `The body nests deeper than ${maxDepth} levels`);
-  }
-  const count = (json as { messages?: unknown } | null)?.messages;
-  if (Array.isArray(count) && count.length > maxMessages) {
+  return parseBody(bytes, chatSchema, (json) => {
+    const count = (json as { messages?: unknown } | null)?.messages;
+    if (!Array.isArray(count) || count.length <= maxMessages) return;
     throw new RouterError(
       "invalid_request",
       `"messages" holds ${count.length} messages; at most ${maxMessages} are taken`,
       { param: "messages" },
     );
-  }
-  const checked = chatSchema.safeParse(json);
-  if (!checked.success) {
-    const issue = checked.error.issues[0]!;
-    const param = fieldPath(issue.path);
-    const message = param === "" ? `The body ${issue.message}` : `"${param}" ${issue.message}`;
-    throw new RouterError("invalid_request", message, param === "" ? {} : { param });
-  }
-  const body = json as ChatBody;
-  if (body.model === undefined || body.model === null) {
-    const first = body.models?.[0];
-    if (first === undefined) {
-      throw new RouterError(
-        "invalid_request",
-        '"model" is missing. Name one, such as "echo"; GET /v1/models lists them',
-        { param: "model" },
-      );
-    }
-    body.model = first;
-  }
-  return body;
-}
-
-/** A path as OpenAI writes it: `messages[0].content`. */
-function fieldPath(path: readonly PropertyKey[]): string {
-  return path.reduce<string>(
-    (text, step) =>
-      typeof step === "number"
-        ? `${text}[${step}]`
-        : text === ""
-        ? String(step)
-        : `${text}.${String(step)}`,
-    "",
-  );
-}
-
-function tooDeep(value: unknown, levels: number): boolean {
-  if (typeof value !== "object" || value === null) return false;
-  if (levels === 0) return true;
-  if (Array.isArray(value)) {
-    for (const item of value) if (tooDeep(item, levels - 1)) return true;
-    return false;
-  }
-  for (const key in value) {
-    if (tooDeep((value as Record<string, unknown>)[key], levels - 1)) return true;
-  }
-  return false;
+  });
 }
 
 /** The text that a reply adds: contents, refusals, reasoning and tool calls, for counting. */
@@ -273,7 +190,9 @@ function isCount(value: unknown): value is number {
 export function readUsage(
   usage: WireUsage | null | undefined,
 ): { input: number; output: number; cached: number } | undefined {
-  const { prompt_tokens: input, completion_tokens: output } = usage ?? {};
+  const { prompt_tokens: input, total_tokens: total } = usage ?? {};
+  // An answer of vectors has no tokens of its own, and its report names none.
+  const output = usage?.completion_tokens ?? (total === input ? 0 : undefined);
   if (!isCount(input) || !isCount(output)) return undefined;
   const cached = usage?.prompt_tokens_details?.cached_tokens;
   return { input, output, cached: isCount(cached) ? cached : 0 };

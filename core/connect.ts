@@ -30,6 +30,12 @@ const providerShape = z.strictObject(
     chatUrl: method,
     encode: method,
     decoder: method,
+    embeddings: z.strictObject({
+      plain: z.boolean().optional(),
+      single: z.boolean().optional(),
+      encode: method,
+      decode: method,
+    }).optional(),
     fault: method,
     fetch: method,
   } satisfies Record<keyof Provider, z.ZodType>,

@@ -3,8 +3,16 @@
  *
  * @module
  */
-import type { ChatBody } from "./chat.ts";
+import { type Body, isChat } from "./body.ts";
+import type { ChatBody, ChatReply } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
+import {
+  type EmbeddingsBody,
+  type EmbeddingsReply,
+  joinEmbeddings,
+  shapeEmbeddings,
+  textsOf,
+} from "./embeddings.ts";
 import { RouterError } from "./errors.ts";
 import { faultByStatus } from "./fault.ts";
 import type { Account, Call, Decoder, Provider, Wire } from "./provider.ts";
@@ -25,7 +33,7 @@ const userAgent = "xrouter";
 export interface Sent
   extends Pick<Call, "clientHeaders" | "keyId" | "headers" | "signal" | "cannotKeep" | "changed"> {
   /** The body in OpenAI's shape; `model` is the vendor's id. */
-  readonly body: ChatBody;
+  readonly body: Body;
 }
 
 /** One account, ready to be called. */
@@ -77,7 +85,7 @@ export class Connection {
   }
 
   /**
-   * Asks for a chat completion and waits for the first chunk of the answer.
+   * Asks the vendor and waits for the first chunk of the answer.
    *
    * @param onEnd Told once the vendor's answer is over: read to its end, broken or ended from here;
    * not when this rejects.
@@ -92,22 +100,19 @@ export class Connection {
   }
 
   async #open({ body, ...sent }: Sent, onEnd: () => void): Promise<Upstream> {
-    const provider = this.#provider;
-    const { signal } = sent;
     const call: Call = { ...this.wire, ...sent, headers: { ...sent.headers } };
+    return isChat(body)
+      ? await this.#openChat(body, call, onEnd)
+      : await this.#openEmbeddings(body, call, onEnd);
+  }
+
+  async #openChat(body: ChatBody, call: Call, onEnd: () => void): Promise<Upstream> {
+    const provider = this.#provider;
+    const { signal } = call;
     const encoded = await provider.encode?.(body, call) ?? body;
     const stream = body.stream === true;
     const url = provider.chatUrl?.(body, this.wire) ?? `${this.wire.baseUrl}/chat/completions`;
-    const response = await this.signedIn(url, {
-      method: "POST",
-      headers: {
-        "content-type": "application/json",
-        accept: stream ? "text/event-stream" : "application/json",
-        ...call.headers,
-      },
-      body: JSON.stringify(encoded),
-      signal,
-    });
+    const response = await this.#post(url, encoded, call, stream);
     let upstream: Upstream | undefined;
     try {
       if (!response.ok) throw await this.#fault(response);
@@ -116,7 +121,7 @@ export class Connection {
       if (stream && isStream) {
         upstream = Upstream.stream(response, { decoder, signal, redact: this.#redact, onEnd });
       } else {
-        upstream = Upstream.whole(await this.#readReply(response, decoder), stream);
+        upstream = Upstream.whole(await this.#readChat(response, decoder), stream);
         onEnd();
       }
       await upstream.begin();
@@ -125,6 +130,55 @@ export class Connection {
       await (upstream ?? response.body)?.cancel().catch(() => {});
       throw error;
     }
+  }
+
+  async #openEmbeddings(
+    body: EmbeddingsBody,
+    call: Call,
+    onEnd: () => void,
+  ): Promise<Upstream> {
+    const { plain, single, encode, decode } = this.#provider.embeddings ?? {};
+    const { encoding_format: _format, dimensions: _dimensions, ...rest } = body;
+    const asked = plain ? rest : body;
+    const parts = single ? textsOf(body).map((input) => ({ ...asked, input })) : [asked];
+    const replies: { bytes: Uint8Array; reply: EmbeddingsReply }[] = [];
+    // One after the other: the account lets this request run one call.
+    for (const part of parts) {
+      const encoded = await encode?.(part, call) ?? part;
+      const response = await this.#post(`${call.baseUrl}/embeddings`, encoded, call, false);
+      try {
+        if (!response.ok) throw await this.#fault(response);
+        const { bytes, json } = await this.#readReply(response);
+        const reply = decode === undefined ? json as unknown as EmbeddingsReply : decode(json);
+        if (!Array.isArray(reply?.data)) throw this.#unexpected("a list of embeddings");
+        replies.push({ bytes, reply });
+      } catch (error) {
+        await response.body?.cancel().catch(() => {});
+        throw error;
+      }
+    }
+    onEnd();
+    const { bytes, reply } = replies[0]!;
+    const untouched = !plain && !single && decode === undefined;
+    const merged = single ? joinEmbeddings(replies.map(({ reply }) => reply)) : reply;
+    const json = (plain ? shapeEmbeddings(merged, body) : merged) as unknown as ChatReply;
+    const chunk = untouched ? Chunk.fromBytes(bytes, true, json) : Chunk.fromJson(json, true);
+    const upstream = Upstream.whole(chunk, false);
+    await upstream.begin();
+    return upstream;
+  }
+
+  #post(url: string, body: unknown, call: Call, stream: boolean): Promise<Response> {
+    return this.signedIn(url, {
+      method: "POST",
+      headers: {
+        "content-type": "application/json",
+        accept: stream ? "text/event-stream" : "application/json",
+        ...call.headers,
+      },
+      body: JSON.stringify(body),
+      signal: call.signal,
+    });
   }
 
   /** A call with the account's sign-in; a 401 refreshes the sign-in once. */
@@ -168,29 +222,36 @@ export class Connection {
     return typeof apiKey === "string" ? { authorization: `Bearer ${apiKey}` } : {};
   }
 
-  /** An answer that is one JSON body. */
-  async #readReply(response: Response, decoder: Decoder | undefined): Promise<Chunk> {
-    const { bytes, json } = await readWhole(response);
-    if (json === undefined) {
-      throw new RouterError(
-        "upstream_unavailable",
-        `Provider "${this.#provider.name}" answered with something that is not a JSON object`,
-        { detail: `content-type ${response.headers.get("content-type")}` },
-      );
-    }
-    if (json.error && !Array.isArray(json.choices)) {
-      throw this.#faultOf(response.status, JSON.stringify(json), response.headers);
-    }
+  /** A chat's answer that is one JSON body. */
+  async #readChat(response: Response, decoder: Decoder | undefined): Promise<Chunk> {
+    const { bytes, json } = await this.#readReply(response);
     const reply = decoder === undefined ? json : decoder.whole(json);
     if (!Array.isArray(reply?.choices) || reply.choices.some((choice) => !isObject(choice))) {
-      throw new RouterError(
-        "upstream_unavailable",
-        `Provider "${this.#provider.name}" answered with something that is not a chat completion`,
-      );
+      throw this.#unexpected("a chat completion");
     }
     return decoder === undefined
       ? Chunk.fromBytes(bytes, true, reply)
       : Chunk.fromJson(reply, true);
+  }
+
+  async #readReply(response: Response): Promise<{ bytes: Uint8Array; json: ChatReply }> {
+    const { bytes, json } = await readWhole(response);
+    if (json === undefined) {
+      const type = response.headers.get("content-type");
+      throw this.#unexpected("a JSON object", `content-type ${type}`);
+    }
+    if (json.error && !Array.isArray(json.choices)) {
+      throw this.#faultOf(response.status, JSON.stringify(json), response.headers);
+    }
+    return { bytes, json };
+  }
+
+  #unexpected(what: string, detail?: string): RouterError {
+    return new RouterError(
+      "upstream_unavailable",
+      `Provider "${this.#provider.name}" answered with something that is not ${what}`,
+      detail === undefined ? {} : { detail },
+    );
   }
 
   async #fault(response: Response): Promise<RouterError> {

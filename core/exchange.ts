@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type ChatBody, parseChatBody } from "./chat.ts";
+import { type Body, parsers, type Path } from "./body.ts";
 import { type RouterError, toRouterError } from "./errors.ts";
 import type { Attempt, Exchange, State } from "./plugin.ts";
 import type { Waiting } from "./slots.ts";
@@ -17,6 +17,8 @@ export class LiveExchange implements Exchange, Ticking {
   /** When it began, by `performance.now()`. */
   readonly startedTick: number = performance.now();
   readonly headers: Headers;
+  /** What is asked for. */
+  readonly path: Path;
   readonly replyHeaders: Record<string, string> = {};
   readonly state: Partial<State> = {};
   readonly attempts: Attempt[] = [];
@@ -27,15 +29,17 @@ export class LiveExchange implements Exchange, Ticking {
   produced: (() => number | Promise<number>) | undefined;
   /** Its place in a provider's queue, while it stands there. */
   waiting: Waiting | undefined;
-  #body: ChatBody | RouterError | undefined;
+  #body: Body | RouterError | undefined;
   #signal: AbortSignal | undefined;
 
   /**
    * @param request The client's request.
+   * @param path What is asked for.
    * @param source Its body, or why there is none.
    * @param onGone Called when the client goes away before {@linkcode LiveExchange.answered}.
    */
-  constructor(request: Request, source: Uint8Array | RouterError, onGone: () => void) {
+  constructor(request: Request, path: Path, source: Uint8Array | RouterError, onGone: () => void) {
+    this.path = path;
     this.#request = request;
     this.#source = source;
     this.#onGone = onGone;
@@ -67,11 +71,11 @@ export class LiveExchange implements Exchange, Ticking {
     this.#signal?.removeEventListener("abort", this.#onGone);
   }
 
-  get body(): ChatBody {
+  get body(): Body {
     if (this.#body === undefined) {
       if (!(this.#source instanceof Uint8Array)) throw this.#source;
       try {
-        this.#body = parseChatBody(this.#source);
+        this.#body = parsers[this.path](this.#source);
       } catch (error) {
         this.#body = toRouterError(error, "body");
       }
@@ -84,7 +88,7 @@ export class LiveExchange implements Exchange, Ticking {
     return this.produced?.() ?? 0;
   }
 
-  get parsedBody(): ChatBody | undefined {
+  get parsedBody(): Body | undefined {
     return this.#body instanceof Error ? undefined : this.#body;
   }
 }

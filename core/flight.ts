@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { Path } from "./body.ts";
 import { RouterError } from "./errors.ts";
 import { LiveExchange } from "./exchange.ts";
 
@@ -22,10 +23,11 @@ export class Flight {
 
   /**
    * @param request The client's request.
+   * @param path What is asked for.
    * @param source Its body, or why there is none.
    */
-  constructor(request: Request, source: Uint8Array | RouterError) {
-    this.x = new LiveExchange(request, source, () => this.leave());
+  constructor(request: Request, path: Path, source: Uint8Array | RouterError) {
+    this.x = new LiveExchange(request, path, source, () => this.leave());
   }
 
   /** The client has gone. */

@@ -4,6 +4,7 @@
  * @module
  */
 import { askTargets, attemptFailed, type BegunAnswer } from "./attempts.ts";
+import { countBody, isChat, type Path } from "./body.ts";
 import type { Catalog } from "./catalog.ts";
 import type { UnsupportedPolicy } from "./changes.ts";
 import { priceIn, withCost } from "./ledger/charge.ts";
@@ -21,7 +22,7 @@ import { costOf } from "./prices/price.ts";
 import { Relay, type RelayEnd } from "./relay.ts";
 import { checkReplyHeaders, errorResponse, streamResponse, wholeResponse } from "./response.ts";
 import { Tally } from "./tally.ts";
-import { countInput, type Encoding, loadTokenizer } from "./tokens.ts";
+import { type Encoding, loadTokenizer } from "./tokens.ts";
 import { Upstream } from "./upstream.ts";
 import { waitingStream } from "./waiting_stream.ts";
 
@@ -68,13 +69,18 @@ export class Kernel {
   }
 
   /**
-   * Answers one chat request. Never rejects: what goes wrong is an answer with an error body.
+   * Answers one request of a chat or for embeddings. Never rejects: what goes wrong is an answer with an error body.
    *
    * @param request The client's request.
+   * @param path What is asked for.
    * @param source Its body, or why there is none.
    */
-  async handle(request: Request, source: Uint8Array | RouterError): Promise<Response> {
-    const flight = new Flight(request, source);
+  async handle(
+    request: Request,
+    path: Path,
+    source: Uint8Array | RouterError,
+  ): Promise<Response> {
+    const flight = new Flight(request, path, source);
     const { x } = flight;
     x.replyHeaders["x-request-id"] = x.id;
     this.#flights.add(flight);
@@ -210,9 +216,11 @@ export class Kernel {
       upstream,
       tally,
       deadline,
-      onChunk: this.#hooks.seesChunks ? (chunk) => this.#hooks.chunk(x, chunk) : undefined,
+      onChunk: this.#hooks.seesChunks && isChat(x.body)
+        ? (chunk) => this.#hooks.chunk(x, chunk)
+        : undefined,
       usageWanted: x.body.stream_options?.include_usage === true,
-      usage: async () => withCost(toWire(tally.reported, await usage()), price),
+      usage: async () => withCost(toWire(tally.reported, await usage(), isChat(x.body)), price),
       priced: (reported) => withCost(reported, price),
       onAbort: target === undefined ? "drain" : catalog.providers.get(target.provider)!.onAbort,
       idleMs: route?.timeouts.idle ?? Infinity,
@@ -297,7 +305,7 @@ export class Kernel {
     this.#o.log.info("access", {
       requestId: x.id,
       method: "POST",
-      path: "/v1/chat/completions",
+      path: x.path,
       status: outcome.status,
       state: outcome.state,
       durationMs: Math.round(outcome.durationMs),
@@ -312,11 +320,14 @@ export class Kernel {
 }
 
 async function inputTokens(x: LiveExchange, encoding: Encoding): Promise<number> {
-  return x.state.inputTokens ?? countInput(x.body, await loadTokenizer(encoding));
+  return x.state.inputTokens ?? countBody(x.body, await loadTokenizer(encoding));
 }
 
 /** Usage in OpenAI's shape: the provider's own where there is one. */
-function toWire(reported: WireUsage | undefined, usage: Usage): WireUsage {
+function toWire(reported: WireUsage | undefined, usage: Usage, chat: boolean): WireUsage {
+  if (!chat && reported === undefined) {
+    return { prompt_tokens: usage.input, total_tokens: usage.input } as WireUsage;
+  }
   return reported ?? {
     prompt_tokens: usage.input,
     completion_tokens: usage.output,

@@ -8,7 +8,7 @@
  * | `onRequest` | in order, once | answer now, or refuse by throwing a {@linkcode RouterError} |
  * | `onRoute` | until the first answer | name the targets, best first |
  * | `onAttempt` | in order, before each try | edit that try's body and headers |
- * | `onChunk` | in order, for each chunk, synchronously | read, replace or withhold the chunk |
+ * | `onChunk` | in order, for each chunk of a chat's answer, synchronously | read, replace or withhold the chunk |
  * | `onFinish` | every plugin, exactly once, whatever happened | record |
  * | `dispose` | at shutdown, in reverse order | close what `setup` opened |
  *
@@ -18,7 +18,8 @@ import type { Client } from "@libsql/client";
 import type { Hono } from "hono";
 import type { z } from "zod";
 import type { Catalog } from "./catalog.ts";
-import type { ChatBody, ChatReply } from "./chat.ts";
+import type { Body } from "./body.ts";
+import type { ChatReply } from "./chat.ts";
 import type { Chunk } from "./chunk.ts";
 import type { ErrorCode, RouterError } from "./errors.ts";
 import type { Log } from "./log.ts";
@@ -26,7 +27,9 @@ import type { Target } from "./model.ts";
 import type { ApiKey } from "./store/keys.ts";
 
 export type { Catalog } from "./catalog.ts";
+export { type Body, isChat } from "./body.ts";
 export type { ChatBody, ChatReply } from "./chat.ts";
+export type { EmbeddingsBody } from "./embeddings.ts";
 export { Chunk } from "./chunk.ts";
 export { RouterError } from "./errors.ts";
 export type { Log } from "./log.ts";
@@ -55,13 +58,14 @@ export interface Exchange<Known extends keyof State = never> {
   readonly headers: Headers;
   /**
    * The request's body, parsed and checked when it is first read. A hook before the first attempt
-   * may edit it.
+   * may edit it. Only a chat has `messages`; {@linkcode isChat} tells it from a request for
+   * embeddings.
    *
    * @throws {RouterError} `invalid_request` and its kin when the body is wrong.
    */
-  readonly body: ChatBody;
+  readonly body: Body;
   /** The body if somebody has read it and it was right; for `onFinish`, after whatever happened. */
-  readonly parsedBody: ChatBody | undefined;
+  readonly parsedBody: Body | undefined;
   /** Aborted when the client has gone. Pass it to whatever an async hook waits for. */
   readonly signal: AbortSignal;
   /** Headers of the answer, in lower case; a plugin adds its own until the answer begins. */
@@ -103,7 +107,7 @@ export interface Attempt {
   /** Who is asked. */
   readonly target: Target;
   /** What is sent: this try's own copy, one level deep. Its `stream` stays as the client set it. */
-  body: ChatBody;
+  body: Body;
   /** Headers for the provider beside those that authorize the call. */
   readonly headers: Record<string, string>;
   /** Why it failed, once it has. */

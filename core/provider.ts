@@ -8,6 +8,7 @@
  */
 import { z } from "zod";
 import type { ChatBody, ChatReply } from "./chat.ts";
+import type { EmbeddingsBody, EmbeddingsReply } from "./embeddings.ts";
 import type { RouterError } from "./errors.ts";
 import type { DeclaredFacts } from "./model.ts";
 
@@ -15,6 +16,7 @@ export type { DeclaredFacts, ModelFacts } from "./model.ts";
 export type { Price } from "./prices/price.ts";
 export type { DatedPrice, DeclaredPrice } from "./prices/tariff.ts";
 export type { ChatBody, ChatReply, WireUsage } from "./chat.ts";
+export { type EmbeddingsBody, type EmbeddingsReply, textsOf } from "./embeddings.ts";
 export { RouterError } from "./errors.ts";
 export { setting } from "./settings.ts";
 
@@ -84,6 +86,18 @@ export interface Decoder {
   whole(json: unknown): ChatReply;
 }
 
+/** How a vendor's embeddings differ from OpenAI's. */
+export interface EmbeddingsWire<Settings = Record<string, unknown>> {
+  /** The vendor knows neither `encoding_format` nor `dimensions`: XRouter does what they ask for. */
+  readonly plain?: boolean;
+  /** The vendor takes one text a call: a list is sent as several calls. */
+  readonly single?: boolean;
+  /** Translates a request; the default sends it unchanged. */
+  encode?(body: EmbeddingsBody, call: Call<Settings>): unknown | Promise<unknown>;
+  /** Translates an answer. The default takes it as it is. */
+  decode?(json: unknown): EmbeddingsReply;
+}
+
 /** A provider. See the table in `providers/README.md` for what each member is for. */
 export interface Provider<Settings extends z.ZodType = z.ZodType> {
   /** Lower-case word, unique; the part before the slash in `vendor/model`. */
@@ -120,6 +134,8 @@ export interface Provider<Settings extends z.ZodType = z.ZodType> {
   encode?(body: ChatBody, call: Call<z.output<Settings>>): unknown | Promise<unknown>;
   /** Makes the translator of one answer; without it the answer's bytes pass untouched. */
   decoder?(body: ChatBody, call: Call<z.output<Settings>>): Decoder;
+  /** How its embeddings differ from OpenAI's. */
+  readonly embeddings?: EmbeddingsWire<z.output<Settings>>;
   /** Names a refusal; `undefined` leaves it to the default, which goes by the status. */
   fault?(status: number, body: string, headers: Headers): RouterError | undefined;
   /**

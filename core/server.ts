@@ -8,6 +8,7 @@ import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { getPath } from "hono/utils/url";
 import { z } from "zod";
+import { isPath, parsers, type Path } from "./body.ts";
 import type { Catalog, CatalogModel } from "./catalog.ts";
 import { ConfigError } from "./config.ts";
 import { RouterError, toRouterError } from "./errors.ts";
@@ -57,22 +58,24 @@ const exposedHeaders = [
 
 /** Makes the server's one handler. */
 export function createServer(options: ServerOptions): (request: Request) => Promise<Response> {
-  const chat = createChatApp(options);
+  const asked = createAskingApp(options);
   const other = createOtherApp(options);
   return async (request) =>
-    request.method === "POST" && getPath(request) === chatPath
-      ? await chat.fetch(request)
+    request.method === "POST" && isPath(getPath(request))
+      ? await asked.fetch(request)
       : await serve(other, request, options.log);
 }
 
-/** Chat requests pass the six moments; no plugin's middleware stands in their way. */
-function createChatApp({ kernel, bodyLimit, corsOrigins }: ServerOptions): Hono {
+/** What asks a provider passes the six moments; no plugin's middleware stands in its way. */
+function createAskingApp({ kernel, bodyLimit, corsOrigins }: ServerOptions): Hono {
   const app = new Hono();
   allowOrigins(app, corsOrigins);
-  app.post(chatPath, async (c) => {
-    const request = c.req.raw;
-    return await kernel.handle(request, await readBody(request, bodyLimit));
-  });
+  for (const path of Object.keys(parsers) as Path[]) {
+    app.post(path, async (c) => {
+      const request = c.req.raw;
+      return await kernel.handle(request, path, await readBody(request, bodyLimit));
+    });
+  }
   return app;
 }
 
@@ -161,7 +164,9 @@ async function serve(app: Hono, request: Request, log: Log): Promise<Response> {
 
 /** A path that exists answers 405 to the methods that it does not have. */
 function refuseOtherMethods(app: Hono): void {
-  const methods = new Map<string, Set<string>>([[chatPath, new Set(["POST"])]]);
+  const methods = new Map<string, Set<string>>(
+    Object.keys(parsers).map((path) => [path, new Set(["POST"])]),
+  );
   for (const { method, path } of app.routes) {
     if (method === "ALL") continue;
     methods.set(path, (methods.get(path) ?? new Set()).add(method));

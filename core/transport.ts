@@ -157,7 +157,7 @@ export class Transport {
   }
 
   /**
-   * Asks for a chat completion and waits for the first chunk of the answer. An account that refuses
+   * Asks the vendor and waits for the first chunk of the answer. An account that refuses
    * is followed by the next.
    *
    * @throws {RouterError} What the provider's refusal or failure means; the signal's reason when it

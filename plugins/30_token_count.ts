@@ -4,7 +4,8 @@
  * @module
  */
 import { definePlugin } from "xrouter/plugin";
-import { countInput, loadTokenizer } from "../core/tokens.ts";
+import { countBody } from "../core/body.ts";
+import { loadTokenizer } from "../core/tokens.ts";
 
 export default definePlugin({
   name: "token-count",
@@ -18,7 +19,7 @@ export default definePlugin({
         const tokenizer = encoding === undefined || encoding === standard.encoding
           ? standard
           : await loadTokenizer(encoding);
-        x.state.inputTokens = countInput(x.body, tokenizer);
+        x.state.inputTokens = countBody(x.body, tokenizer);
       },
     };
   },

@@ -11,7 +11,7 @@ import { ask, startRouter } from "./support/router.ts";
 import { delta, ending, startUpstream, streamed } from "./support/upstream.ts";
 
 /** Lines of `core/` without its command line. A tenth above what there was when this was written. */
-const coreLines = 9_600;
+const coreLines = 10_700;
 
 async function linesOf(folder: URL): Promise<number> {
   let lines = 0;
@@ -75,6 +75,7 @@ async function callsOf(words: number): Promise<Partial<Record<keyof Hooks, numbe
   const body = JSON.stringify(ask("echo", text, { stream: true }));
   const response = await kernel.handle(
     new Request("http://xrouter.test/", { method: "POST" }),
+    "/v1/chat/completions",
     new TextEncoder().encode(body),
   );
   await response.text();

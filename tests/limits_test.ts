@@ -1,5 +1,6 @@
 import { assertEquals, assertLess, assertStringIncludes } from "@std/assert";
-import { maxDepth, maxMessages } from "../core/chat.ts";
+import { maxMessages } from "../core/chat.ts";
+import { maxDepth } from "../core/json_body.ts";
 import { sendRaw } from "./support/raw_http.ts";
 import { ask, startRouter } from "./support/router.ts";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { ChatBody } from "../chat.ts";
+import { type Body, isChat } from "../body.ts";
 import type { Target } from "../model.ts";
 import type { Price } from "../prices/price.ts";
 
@@ -37,12 +37,13 @@ export interface Bounds {
  * @param margin What the vendor reports for each counted token.
  */
 export function boundsOf(
-  body: ChatBody,
+  body: Body,
   { facts }: Target,
   counted: number,
   margin: number,
 ): Bounds {
   const input = Math.ceil(counted * margin);
+  if (!isChat(body)) return { input, output: 0, choices: 1, asked: true, assumed: false };
   // Which of the two counts is the vendor's choice.
   const limits = [body.max_completion_tokens, body.max_tokens].filter((limit) => limit != null);
   const asked = limits.length === 0 ? undefined : Math.max(...limits);

@@ -8,6 +8,7 @@ import { faultByStatus } from "../../core/fault.ts";
 import { authorize } from "./auth.ts";
 import { authoritiesFor } from "./certificate.ts";
 import { GigachatDecoder } from "./decode.ts";
+import { embeddings } from "./embeddings.ts";
 import { encode } from "./encode.ts";
 import { fault } from "./fault.ts";
 import { models } from "./models.ts";
@@ -27,7 +28,7 @@ export default defineProvider({
   authorize,
   httpClient: (settings, baseUrl) => ({ caCerts: authoritiesFor(settings, baseUrl) }),
 
-  /** Embedders, filters and checkers stand in the same list; older hosts give no type at all. */
+  /** Filters and checkers stand in the same list; older hosts give no type at all. */
   async listModels(wire) {
     const response = await wire.send("/models");
     const text = await response.text();
@@ -41,13 +42,13 @@ export default defineProvider({
         detail: text.slice(0, 500),
       });
     }
-    return data.filter(({ type }) => type === undefined || type === "chat").map(({ id }) =>
-      String(id)
-    );
+    return data.filter(({ type }) => type === undefined || type === "chat" || type === "embedder")
+      .map(({ id }) => String(id));
   },
 
   encode,
   decoder: (body) => new GigachatDecoder(body),
+  embeddings,
   fault,
 
   /**

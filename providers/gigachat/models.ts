@@ -1,5 +1,5 @@
 /**
- * GigaChat's chat models and what is known of them.
+ * GigaChat's models and what is known of them.
  *
  * @module
  */
@@ -20,6 +20,9 @@ const lite: ModelFacts = { price: roubles(65), context: 131_072, encoding };
 const pro: ModelFacts = { price: roubles(500), context: 131_072, encoding };
 const max: ModelFacts = { price: roubles(650), context: 131_072, encoding };
 
+/** All models that make vectors have one price. */
+const embedder: ModelFacts = { price: roubles(14), encoding };
+
 /**
  * By id. Prices are those of Sber's tariff page for companies (October 2026), for tokens bought one
  * by one; packages and individual tariffs differ and are set in the configuration file. The names of
@@ -36,4 +39,8 @@ export const models: Readonly<Record<string, ModelFacts>> = {
   "GigaChat-3-Lightning": { encoding },
   "GigaChat-3-Pro": { encoding },
   "GigaChat-3-Ultra": { context: 131_072, encoding },
+  "Embeddings": embedder,
+  "Embeddings-2": embedder,
+  "EmbeddingsGigaR": embedder,
+  "GigaEmbeddings-3B-2025-09": embedder,
 };

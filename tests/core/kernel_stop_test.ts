@@ -159,6 +159,7 @@ Deno.test("Kernel ends answers that nobody reads, from a vendor and from a plugi
   // Without a socket nothing reads ahead: the answer waits for its reader for ever.
   const unread = await kernel.kernel.handle(
     new Request("http://xrouter.test/", { method: "POST" }),
+    "/v1/chat/completions",
     new TextEncoder().encode(JSON.stringify(ask("cached", "hi", streaming))),
   );
   await kernel.kernel.drain(30);

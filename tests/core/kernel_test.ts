@@ -216,7 +216,7 @@ Deno.test("Kernel sends what hooks have edited, each try its own copy", async ()
   );
   const hooks: Hooks = {
     onRequest({ body }) {
-      body.messages.push({ role: "user", content: "and more" });
+      body.messages!.push({ role: "user", content: "and more" });
     },
     onAttempt(_x, attempt: Attempt) {
       if (attempt.number === 1) attempt.body.first = true;

@@ -1,3 +1,4 @@
+import { embedders } from "../support/fake_gigachat_embeddings.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { type ErrorCode, RouterError } from "../../core/errors.ts";
 import { type FakeFault, startFakeGigachat } from "../support/fake_gigachat.ts";
@@ -70,11 +71,12 @@ Deno.test("gigachat's wrong base address is named", async () => {
   assertStringIncludes(error.detail ?? "", "GIGACHAT_BASE_URL");
 });
 
-Deno.test("gigachat lists the chat models of its host", async () => {
+Deno.test("gigachat lists the models of its host that chat or make vectors", async () => {
   await using fake = await startFakeGigachat();
   using connection = connectTo(fake);
   const { signal } = new AbortController();
-  assertEquals(await connection.transport.listModels(signal), fake.models);
+  const listed = await connection.transport.listModels(signal);
+  assertEquals(listed, [...fake.models, ...embedders]);
   fake.failNext("models", { status: 500 }, { status: 200, body: { models: [] } });
   for (let times = 0; times < 2; times++) {
     const error = await assertRejects(() => connection.transport.listModels(signal), RouterError);

@@ -26,6 +26,7 @@ import {
   tokensOf,
   wholeAnswer,
 } from "./fake_gigachat_answer.ts";
+import { answerEmbeddings } from "./fake_gigachat_embeddings.ts";
 import { type FakeFault, faultResponse, forbidden, refuse } from "./fake_gigachat_fault.ts";
 import { type FakeAccount, FakeOauth } from "./fake_gigachat_oauth.ts";
 import { checkChat, type FakeChat } from "./fake_gigachat_rules.ts";
@@ -49,7 +50,7 @@ export interface FakeRequest {
   readonly end: Promise<StreamEnd>;
 }
 
-type Place = "oauth" | "models" | "chat";
+type Place = "oauth" | "models" | "chat" | "embeddings";
 
 /** Starts a fake on 127.0.0.1. Close it after the transports that use it. */
 export function startFakeGigachat(options: Partial<FakeAccount> = {}): Promise<FakeGigachat> {
@@ -69,7 +70,12 @@ export class FakeGigachat implements AsyncDisposable {
   /** Every request that came, oldest first. */
   readonly requests: FakeRequest[] = [];
   readonly #oauth: FakeOauth;
-  readonly #faults: Record<Place, FakeFault[]> = { oauth: [], models: [], chat: [] };
+  readonly #faults: Record<Place, FakeFault[]> = {
+    oauth: [],
+    models: [],
+    chat: [],
+    embeddings: [],
+  };
   readonly #stop = new AbortController();
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
   #running = 0;
@@ -183,6 +189,7 @@ export class FakeGigachat implements AsyncDisposable {
     const refusal = this.#oauth.refusal(request.headers);
     if (refusal !== undefined) return refuse(401, refusal);
     if (place === "models") return Response.json(modelList(this.models));
+    if (place === "embeddings") return answerEmbeddings(parse(text));
     if (this.#running >= this.streams) return refuse(429, "Too many requests");
     this.#running++;
     let streaming = false;
@@ -226,6 +233,7 @@ const places: Readonly<Record<string, Place>> = {
   "POST /api/v2/oauth": "oauth",
   "GET /v1/models": "models",
   "POST /v1/chat/completions": "chat",
+  "POST /v1/embeddings": "embeddings",
 };
 
 function isStream(response: Response): boolean {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isPath, type Path } from "../../core/body.ts";
 import { Catalog } from "../../core/catalog.ts";
 import { Kernel } from "../../core/kernel.ts";
 import { createLog } from "../../core/log.ts";
@@ -88,7 +89,8 @@ export function startKernel(setup: KernelSetup): TestKernel {
   });
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
-    async (request) => await kernel.handle(request, await readBody(request, 1024 * 1024)),
+    async (request) =>
+      await kernel.handle(request, pathOf(request), await readBody(request, 1024 * 1024)),
   );
   return {
     kernel,
@@ -115,6 +117,12 @@ export function startKernel(setup: KernelSetup): TestKernel {
       for (const transport of transports) transport.close();
     },
   };
+}
+
+/** A test posts chats to any path. */
+function pathOf({ url }: Request): Path {
+  const { pathname } = new URL(url);
+  return isPath(pathname) ? pathname : "/v1/chat/completions";
 }
 
 /** A provider inside this process, whose answer's body is read chunk by chunk, as the test cuts it. */

@@ -1,0 +1,35 @@
+/**
+ * The kinds of requests that pass the six moments.
+ *
+ * @module
+ */
+import { type ChatBody, parseChatBody } from "./chat.ts";
+import { countEmbeddingsInput, type EmbeddingsBody, parseEmbeddingsBody } from "./embeddings.ts";
+import { countInput, type Tokenizer } from "./tokens.ts";
+
+/** A request's body; only a chat has `messages`. */
+export type Body = ChatBody | EmbeddingsBody;
+
+/** Parses a body, by the path that it was sent to. */
+export const parsers = {
+  "/v1/chat/completions": parseChatBody,
+  "/v1/embeddings": parseEmbeddingsBody,
+} as const satisfies Record<string, (bytes: Uint8Array) => Body>;
+
+/** A path whose requests pass the six moments. */
+export type Path = keyof typeof parsers;
+
+/** Whether a path is one of {@linkcode Path}. */
+export function isPath(path: string): path is Path {
+  return Object.hasOwn(parsers, path);
+}
+
+/** Whether a request is a chat. */
+export function isChat(body: Body): body is ChatBody {
+  return body.messages !== undefined;
+}
+
+/** Input tokens of a request. */
+export function countBody(body: Body, tokenizer: Tokenizer): number {
+  return isChat(body) ? countInput(body, tokenizer) : countEmbeddingsInput(body, tokenizer);
+}
