@@ -12,6 +12,7 @@ import { formatAmount } from "../core/ledger/money.ts";
 import { affordableOutput, amountOf, type Bounds, boundsOf } from "../core/ledger/hold.ts";
 import type { Hold } from "../core/ledger/hold_writer.ts";
 import { Ledger } from "../core/ledger/ledger.ts";
+import { ProcessLock } from "../core/ledger/process_lock.ts";
 import { Margins } from "../core/ledger/margins.ts";
 import type { Price } from "../core/prices/price.ts";
 import { retryWhileBusy } from "../core/store/database.ts";
@@ -246,7 +247,8 @@ export default definePlugin({
     const margins = new Margins();
     await margins.load(database);
     await checkCurrency(database, currency);
-    const ledger = new Ledger({ database, log, currency, leaseMs: leaseSeconds * 1000 });
+    const process = await ProcessLock.take(database, log);
+    const ledger = new Ledger({ database, log, currency, leaseMs: leaseSeconds * 1000, process });
     try {
       await retryWhileBusy(() => ledger.recover());
     } catch (error) {

@@ -38,10 +38,10 @@ export interface Hold {
 
 const columns =
   "request_id, key_id, owner, amount, opened_at, expires_at, provider, model, model_asked, tag, " +
-  "stream, input_tokens, currency, price_input, price_output, price_cached";
+  "stream, input_tokens, currency, price_input, price_output, price_cached, process";
 
 /** The lease runs by the database's clock, which all who share it share. */
-const placeholders = `(?, ?, ?, ?, ?, ${leaseEnd("?")}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
+const placeholders = `(?, ?, ?, ?, ?, ${leaseEnd("?")}, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`;
 
 /** SQL for the moment at which a lease of so many milliseconds ends. */
 export function leaseEnd(ms: string): string {
@@ -72,6 +72,7 @@ interface Waiting {
 export class HoldWriter {
   readonly #database: Client;
   readonly #leaseMs: number;
+  readonly #processId: string | null;
   #waiting: Waiting[] = [];
   /** Keys whose last hold did not fit, and until when they are written apart. */
   readonly #apart = new Map<string, number>();
@@ -79,10 +80,12 @@ export class HoldWriter {
   /**
    * @param database The database, migrated.
    * @param leaseMs Milliseconds after which a hold that nobody renewed is taken for left behind.
+   * @param processId Whose they are; `null`: only the lease tells whether they are left behind.
    */
-  constructor(database: Client, leaseMs: number) {
+  constructor(database: Client, leaseMs: number, processId: string | null) {
     this.#database = database;
     this.#leaseMs = leaseMs;
+    this.#processId = processId;
   }
 
   /**
@@ -143,6 +146,7 @@ export class HoldWriter {
         hold.stream ? 1 : 0,
         hold.inputTokens,
         ...priceColumns(hold.price),
+        this.#processId,
       );
     }
     await retryWhileBusy(() => this.#database.execute({ sql, args }), busyMs);

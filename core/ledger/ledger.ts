@@ -11,6 +11,8 @@ import type { Log } from "../log.ts";
 import { GroupedWriter } from "../store/grouped_writer.ts";
 import { type Entry, maxEntries, settlement } from "./entry.ts";
 import { doesNotFit, type Hold, HoldWriter, leaseEnd } from "./hold_writer.ts";
+import { settleLeftBehind } from "./left_behind.ts";
+import type { ProcessLock } from "./process_lock.ts";
 import { leastRoom, readRooms, refusalOf } from "./refusal.ts";
 
 /** Milliseconds between two looks at what is open: checkpoints are not older. */
@@ -32,15 +34,9 @@ export interface LedgerOptions {
   readonly currency: string;
   /** Milliseconds after which an exchange whose process was not heard of is settled by another. */
   readonly leaseMs: number;
+  /** This process, where others can see whether it lives. Closed with the ledger. */
+  readonly process?: ProcessLock | undefined;
 }
-
-/**
- * The cost of a hold by the arithmetic of costOf: its price is in millionths for a million tokens.
- * Whole units and the rest apart, so that no product is too large for the database.
- */
-const costSql = `(input_tokens * (price_input / 1000000) + output_tokens * (price_output / 1000000)
-  + (input_tokens * (price_input % 1000000) + output_tokens * (price_output % 1000000) + 500000)
-    / 1000000)`;
 
 /** Tells how many output tokens there are so far. */
 export type Progress = () => number | Promise<number>;
@@ -62,8 +58,8 @@ export class Ledger {
   /** @param options The database and its surroundings. */
   constructor(options: LedgerOptions) {
     this.#o = options;
-    const { database, log } = options;
-    this.#holds = new HoldWriter(database, options.leaseMs);
+    const { database, log, leaseMs, process } = options;
+    this.#holds = new HoldWriter(database, leaseMs, process?.id ?? null);
     this.#entries = new GroupedWriter<Entry>({
       maxRows: maxEntries,
       // Until then a process that is killed takes with it what the provider reported.
@@ -162,26 +158,9 @@ export class Ledger {
    * @returns How many requests. Rejects when the database does.
    */
   async recover(): Promise<number> {
-    const { database, log } = this.#o;
-    const expired = `expires_at < ${leaseEnd("0")}`;
-    const stale = await database.execute(`SELECT 1 FROM holds WHERE ${expired} LIMIT 1`);
-    if (stale.rows.length === 0) return 0;
-    const [settled] = await database.batch([
-      `INSERT INTO usage (request_id, created_at, key_id, owner, tag, provider, model, model_asked,
-        model_served, stream, input_tokens, output_tokens, cached_tokens, counted_tokens, estimated,
-        cost, charged, currency, price_input, price_output, price_cached, state, status, error_code,
-        attempts, duration_ms)
-      SELECT request_id, opened_at, key_id, owner, tag, provider, model, model_asked, model, stream,
-        input_tokens, output_tokens, 0, input_tokens, 1,
-        ${costSql}, coalesce(${costSql}, 0),
-        currency, price_input, price_output, price_cached, 'interrupted', 500, 'internal', attempts,
-        max(0, ${leaseEnd("0")} - opened_at)
-      FROM holds WHERE ${expired}
-      ON CONFLICT (request_id) DO NOTHING`,
-      // Settled before, while its hold was still on its way.
-      `DELETE FROM holds WHERE ${expired} AND request_id IN (SELECT request_id FROM usage)`,
-    ], "write");
-    const count = settled!.rowsAffected;
+    const { database, log, process } = this.#o;
+    const settle = (deadIds: readonly string[]) => settleLeftBehind(database, deadIds);
+    const count = await (process === undefined ? settle([]) : process.forDead(settle));
     if (count > 0) log.warn("requests of a process that died are settled", { requests: count });
     return count;
   }
@@ -191,7 +170,11 @@ export class Ledger {
     clearInterval(this.#timer);
     await this.#looking;
     await Promise.all(this.#waiting);
-    await this.#entries.close();
+    try {
+      await this.#entries.close();
+    } finally {
+      await this.#o.process?.release(this.#open.size === 0 && this.pending === 0);
+    }
   }
 
   /** Resolves when every entry that was taken is written. Rejects when a write fails. */
