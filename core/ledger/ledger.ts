@@ -62,8 +62,9 @@ export class Ledger {
     this.#holds = new HoldWriter(database, leaseMs, process?.id ?? null);
     this.#entries = new GroupedWriter<Entry>({
       maxRows: maxEntries,
-      // Until then a process that is killed takes with it what the provider reported.
-      maxDelayMs: 20,
+      // Until then a process that is killed takes with it what the provider reported. In each turn
+      // of the event loop most groups were one row, and preparing a statement costs as much as many.
+      maxDelayMs: 5,
       write: async (entries) => {
         await database.execute(settlement(entries));
       },
