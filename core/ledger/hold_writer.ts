@@ -102,26 +102,28 @@ export class HoldWriter {
     });
   }
 
-  async #flush(): Promise<void> {
+  #flush(): void {
     const group = this.#waiting.splice(0, maxRows);
     if (this.#waiting.length > 0) setImmediate(() => this.#flush());
+    void this.#writeGroup(group);
+  }
+
+  /** Writes a group; where not all of it fits, by halves, since each try may be a round trip. */
+  async #writeGroup(group: readonly Waiting[]): Promise<void> {
     try {
       await this.#insert(group.map(({ hold }) => hold));
       for (const { resolve } of group) resolve();
     } catch (error) {
-      if (group.length === 1 || !doesNotFit(error)) {
-        for (const { hold, reject } of group) {
-          if (doesNotFit(error)) this.#setApart(hold);
-          reject(error);
-        }
-        return;
+      const refused = doesNotFit(error);
+      if (refused && group.length > 1) {
+        const middle = group.length >> 1;
+        // In the order in which they came: the first that fit are served.
+        await this.#writeGroup(group.slice(0, middle));
+        return await this.#writeGroup(group.slice(middle));
       }
-      // In the order in which they came: the first that fit are served.
-      for (const { hold, resolve, reject } of group) {
-        await this.#insert([hold]).then(resolve, (reason) => {
-          if (doesNotFit(reason)) this.#setApart(hold);
-          reject(reason);
-        });
+      for (const { hold, reject } of group) {
+        if (refused) this.#setApart(hold);
+        reject(error);
       }
     }
   }

@@ -125,7 +125,9 @@ export class Ledger {
       moved = await this.#holds.move(hold);
     } catch (error) {
       if (!doesNotFit(error)) throw this.#toRouterError(error);
-      const rooms = await readRooms(this.#o.database, hold);
+      const rooms = await readRooms(this.#o.database, hold).catch((reason) => {
+        throw this.#toRouterError(reason);
+      });
       throw refusalOf(rooms, hold, this.#o.currency, Date.now()) ?? busy();
     }
     if (moved) return;

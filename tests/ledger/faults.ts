@@ -4,6 +4,7 @@
  * @module
  */
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { serveHrana } from "../store/hrana_server.ts";
 import { holdWriteLock } from "../store/write_lock.ts";
 import { LedgerFolder, orderOf, send } from "./ledger_folder.ts";
 import { serveProgram } from "./served_program.ts";
@@ -15,6 +16,8 @@ export interface Fault {
   break(folder: LedgerFolder, database: Writable): Promise<() => Promise<void>>;
   /** Where the database is; the usual place for temporary files where absent. */
   readonly dir?: string;
+  /** The database is reached over a server. */
+  readonly remote?: true;
 }
 
 /** The program's own connection. */
@@ -36,6 +39,19 @@ export const readOnly: Fault = {
     await database.execute("PRAGMA query_only = 1");
     return async () => {
       await database.execute("PRAGMA query_only = 0");
+    };
+  },
+};
+
+/** The server of the database is gone, and comes back at its address. */
+export const gone: Fault = {
+  remote: true,
+  async break(folder) {
+    const port = Number(folder.server!.host.split(":")[1]);
+    await folder.server![Symbol.asyncDispose]();
+    return () => {
+      folder.server = serveHrana(`${folder.path}/xrouter.db`, undefined, port);
+      return Promise.resolve();
     };
   },
 };
@@ -65,7 +81,7 @@ function full(dir: string): Fault {
  */
 export async function runFault(fault: Fault): Promise<void> {
   await using vendor = startVendorLog();
-  await using folder = await LedgerFolder.make(vendor, fault.dir);
+  await using folder = await LedgerFolder.make(vendor, fault);
   const key = await folder.makeKey({ credit: 1_000_000_000 });
   const order = await orderOf("", 20);
   {

@@ -11,6 +11,7 @@ import { openDatabase } from "../../core/store/database.ts";
 import { KeyStore } from "../../core/store/keys.ts";
 import { checkLedger } from "../../core/ledger/ledger_check.ts";
 import { migrate } from "../../core/store/migrate.ts";
+import { type HranaServer, serveHrana } from "../store/hrana_server.ts";
 import { countInput, loadTokenizer } from "../../core/tokens.ts";
 import { type Order, price, type VendorLog } from "./vendor_log.ts";
 
@@ -27,24 +28,37 @@ export class LedgerFolder implements AsyncDisposable {
   readonly accounts: AccountStore;
   /** The environment of a process that works here. */
   readonly env: Record<string, string>;
+  /** What serves the database, where it is remote. */
+  server: HranaServer | undefined;
   #keys = 0;
 
-  private constructor(path: string, database: Client, env: Record<string, string>) {
+  private constructor(
+    path: string,
+    database: Client,
+    env: Record<string, string>,
+    server: HranaServer | undefined,
+  ) {
     this.path = path;
     this.database = database;
     this.accounts = new AccountStore(database);
     this.env = env;
+    this.server = server;
   }
 
   /**
    * Makes one for processes that ask this vendor.
    *
    * @param dir Where; the usual place for such folders where absent.
+   * @param remote The database is reached over a server.
    */
-  static async make(vendor: VendorLog, dir?: string): Promise<LedgerFolder> {
+  static async make(
+    vendor: VendorLog,
+    { dir, remote = false }: { dir?: string | undefined; remote?: boolean } = {},
+  ): Promise<LedgerFolder> {
     const prefix = "xrouter-ledger-";
     const path = await Deno.makeTempDir({ prefix, ...(dir !== undefined && { dir }) });
-    const url = `file:${path}/xrouter.db`;
+    const server = remote ? serveHrana(`${path}/xrouter.db`) : undefined;
+    const url = server === undefined ? `file:${path}/xrouter.db` : `http://${server.host}`;
     const database = await openDatabase({ url });
     await migrate(database, migrationsFolder);
     const models = { [vendor.model]: { price, encoding: "o200k_base" } };
@@ -56,7 +70,7 @@ export class LedgerFolder implements AsyncDisposable {
       XROUTER_LEASE_SECONDS: "5",
       XROUTER_RETRIES: "0",
       API_RATE_LIMIT: "1000000",
-    });
+    }, server);
   }
 
   /** Makes a key, prepaid where there is credit. */
@@ -80,6 +94,7 @@ export class LedgerFolder implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.database.close();
+    await this.server?.[Symbol.asyncDispose]();
     await Deno.remove(this.path, { recursive: true });
   }
 }

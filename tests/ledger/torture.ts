@@ -9,7 +9,7 @@
 import { parseArgs } from "node:util";
 import { seededRandom } from "../support/random.ts";
 import { runAborts } from "./aborts.ts";
-import { locked, readOnly, runFault, runFullDisk } from "./faults.ts";
+import { gone, locked, readOnly, runFault, runFullDisk } from "./faults.ts";
 import { runKills } from "./kills.ts";
 import { runSchedules } from "./ledger_property.ts";
 import { raceOneProcess, raceProcesses } from "./race.ts";
@@ -65,8 +65,9 @@ async function runRound(): Promise<void> {
   }
   await runFault(locked);
   await runFault(readOnly);
+  await runFault(gone);
   await runFullDisk();
-  add({ faults: 3 });
+  add({ faults: 4 });
 }
 
 function add(counts: Readonly<Record<string, number>>): void {

@@ -31,17 +31,20 @@ export interface HranaServer extends AsyncDisposable {
   host: string;
   /** The `authorization` header of each request. */
   authorizations: (string | null)[];
+  /** So many of the next requests are carried out, and their answers lost on the way. */
+  answersToLose: number;
 }
 
 /**
  * Serves the database `file` over the Hrana 2 protocol (HTTP, JSON); with `token`, answers 401 to
- * any other. Blobs, named arguments and row cursors are left out: nothing here sends them.
+ * any other. `port` is 0 for a free one. Blobs, named arguments and row cursors are left out: nothing here sends them.
  * Protocol: the Hrana 2 specification in the libSQL repository.
  */
-export function serveHrana(file: string, token?: string): HranaServer {
+export function serveHrana(file: string, token?: string, port = 0): HranaServer {
   const streams = new Map<string, Stream>();
   const authorizations: (string | null)[] = [];
-  const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
+  const options = { hostname: "127.0.0.1", port, onListen() {} };
+  const server = Deno.serve(options, async (request) => {
     const authorization = request.headers.get("authorization");
     authorizations.push(authorization);
     if (token !== undefined && authorization !== `Bearer ${token}`) {
@@ -64,16 +67,22 @@ export function serveHrana(file: string, token?: string): HranaServer {
       streams.delete(baton);
       baton = null;
     }
+    if (hrana.answersToLose > 0) {
+      hrana.answersToLose--;
+      return new Response("the answer is lost", { status: 502 });
+    }
     return Response.json({ baton, base_url: null, results });
   });
-  return {
+  const hrana: HranaServer = {
     host: `127.0.0.1:${server.addr.port}`,
     authorizations,
+    answersToLose: 0,
     async [Symbol.asyncDispose]() {
       await server.shutdown();
       for (const { database } of streams.values()) database.close();
     },
   };
+  return hrana;
 }
 
 function answer(stream: Stream, request: StreamRequest): { result?: unknown } {
