@@ -13,8 +13,8 @@ import { basename, dirname, join } from "node:path";
 import type { Log } from "../log.ts";
 import { timeOrderedId } from "../time_ordered_id.ts";
 
-/** How often a file is made anew that somebody else took up before this process had locked it. */
-const tries = 5;
+/** What somebody else keeps there under a similar name is not touched. */
+const idPattern = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
 
 /** The mark of a living process. */
 export class ProcessLock {
@@ -39,10 +39,10 @@ export class ProcessLock {
   static async take(database: Client, log: Log): Promise<ProcessLock | undefined> {
     if (database.protocol !== "file") return undefined;
     const { rows } = await database.execute("PRAGMA database_list");
-    const databasePath = rows.find(({ name }) => name === "main")?.file as string | null;
+    const databasePath = rows[0]?.file as string | null;
     if (!databasePath) return undefined;
     try {
-      for (let i = 0; i < tries; i++) {
+      for (let tries = 0; tries < 5; tries++) {
         const id = timeOrderedId(Date.now());
         const file = await makeLocked(pathOf(databasePath, id));
         if (file !== undefined) return new ProcessLock(id, databasePath, file);
@@ -97,9 +97,9 @@ export class ProcessLock {
     const folder = dirname(this.#databasePath);
     const prefix = pathOf(basename(this.#databasePath), "");
     try {
-      for await (const { name } of Deno.readDir(folder)) {
+      for await (const { name, isFile } of Deno.readDir(folder)) {
         const id = name.slice(prefix.length);
-        if (!name.startsWith(prefix) || id === this.id) continue;
+        if (!isFile || !name.startsWith(prefix) || !idPattern.test(id) || id === this.id) continue;
         const file = await lockDead(join(folder, name));
         if (file !== undefined) dead.set(id, file);
       }
@@ -139,7 +139,7 @@ async function lockDead(path: string): Promise<Deno.FsFile | undefined> {
     file = await Deno.open(path);
     if (await file.tryLock(true)) return file;
   } catch {
-    // It has just been removed, or cannot be opened: its lease tells.
+    // It has just been removed, or cannot be opened: the lease tells.
   }
   file?.close();
   return undefined;

@@ -61,6 +61,18 @@ Deno.test("ProcessLock tells the dead from the living, and forgets them once the
     assertEquals(files(), []);
   }));
 
+Deno.test("ProcessLock leaves alone what is not a process' file", () =>
+  withPlace(async ({ folder, take, files }) => {
+    const id = crypto.randomUUID();
+    const names = ["x.db-process-", "x.db-process-old.db", `x.db-process-${id}.bak`];
+    for (const name of names) await Deno.writeTextFile(`${folder}/${name}`, "");
+    await Deno.mkdir(`${folder}/x.db-process-${id}`);
+    const lock = await take();
+    assertEquals(await deadAsSeenBy(lock), []);
+    await lock.release(true);
+    assertEquals(files(), [...names, `x.db-process-${id}`].sort());
+  }));
+
 Deno.test("ProcessLock shows a dead process to one at a time, until it is settled", () =>
   withPlace(async ({ take }) => {
     const [first, second, dead] = [await take(), await take(), await take()];
