@@ -44,7 +44,7 @@ const corruptions: [what: string, sql: string, found: (keys: readonly string[]) 
   ],
   [
     "a request that disappeared",
-    "DELETE FROM usage WHERE key_id = ?2",
+    "DROP TRIGGER usage_is_kept; DELETE FROM usage WHERE key_id = ?2",
     ([, key]) => [
       amount(`account ${key}`, "balance", 0, -1_000),
       amount(`account ${key}`, "spending", 0, 1_000),
@@ -124,6 +124,7 @@ const corruptions: [what: string, sql: string, found: (keys: readonly string[]) 
   [
     "a charge above the cost",
     `PRAGMA ignore_check_constraints = 1;
+     DROP TRIGGER usage_stays;
      UPDATE usage SET cost = 249 WHERE key_id = ?3 AND cost = 250;
      UPDATE usage_daily SET cost = 249 WHERE key_id = ?3`,
     () => [amount("request ?", "charged, from 0 to its cost", 249, 250)],
