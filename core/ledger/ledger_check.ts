@@ -1,4 +1,5 @@
 import type { Client, ResultSet, Row } from "@libsql/client";
+import { costSql } from "../prices/price.ts";
 
 /** A number that the rows do not bear out. */
 export interface Mismatch {
@@ -8,7 +9,7 @@ export interface Mismatch {
   readonly what: string;
   /** What the rows add up to. */
   readonly expected: number;
-  /** What is written; null: the row is missing. */
+  /** What is written; null: nothing is. */
   readonly found: number | null;
   /** They are millionths of the accounting currency; otherwise they count something. */
   readonly isAmount: boolean;
@@ -83,8 +84,15 @@ const dailySql = `
   WHERE (${list((name) => `expected.${name}`)}) IS NOT (${list((name) => `found.${name}`)})
   ORDER BY day, key_id, provider, model, tag`;
 
-const chargesSql = `SELECT request_id, coalesce(cost, 0) AS cost, charged FROM usage
-  WHERE charged NOT BETWEEN 0 AND coalesce(cost, 0) ORDER BY request_id`;
+/** Cost follows from tokens and price wherever a row has both. */
+const costsSql = `
+  SELECT request_id, cost, charged, computed,
+    charged NOT BETWEEN 0 AND coalesce(cost, 0) AS overcharged
+  FROM (SELECT *, ${costSql("coalesce(cached_tokens, 0)")} AS computed FROM usage)
+  WHERE overcharged OR (computed IS NOT NULL AND cost IS NOT computed) ORDER BY request_id`;
+
+const statesSql = `SELECT state, count(*) AS requests FROM usage WHERE state NOT IN
+  ('completed', 'refused', 'failed', 'aborted', 'interrupted') GROUP BY state ORDER BY state`;
 
 const settledHoldsSql = `SELECT request_id, amount FROM holds
   WHERE request_id IN (SELECT request_id FROM usage) ORDER BY request_id`;
@@ -95,19 +103,20 @@ const sizesSql = `SELECT
   (SELECT count(*) FROM holds) AS holds,
   (SELECT count(*) FROM usage) AS requests`;
 
+type Results = [ResultSet, ResultSet, ResultSet, ResultSet, ResultSet, ResultSet];
+
 /**
  * Proves the ledger from its rows alone: every number that the database keeps beside them, such as
- * a balance, is summed again. Reads one moment of the database, whoever writes meanwhile, and
- * changes nothing. A million requests take about ten seconds.
+ * a balance, is summed again, and every cost is computed again from its tokens and its price. Reads
+ * one moment of the database, whoever writes meanwhile, and changes nothing. A million requests take
+ * about ten seconds.
  *
  * Rejects when the database does.
  */
 export async function checkLedger(client: Client): Promise<LedgerCheck> {
-  const statements = [sizesSql, accountsSql, dailySql, chargesSql, settledHoldsSql];
-  const [sizes, accounts, daily, charges, settledHolds] = await client.batch(
-    statements,
-    "read",
-  ) as [ResultSet, ResultSet, ResultSet, ResultSet, ResultSet];
+  const statements = [sizesSql, accountsSql, dailySql, costsSql, statesSql, settledHoldsSql];
+  const results = await client.batch(statements, "read");
+  const [sizes, accounts, daily, costs, states, settledHolds] = results as Results;
   const size = (name: string) => sizes.rows[0]![name] as number;
   return {
     accounts: size("accounts"),
@@ -117,12 +126,13 @@ export async function checkLedger(client: Client): Promise<LedgerCheck> {
     mismatches: [
       ...accounts.rows.flatMap(checkAccount),
       ...daily.rows.flatMap(checkDay),
-      ...charges.rows.map(({ request_id, cost, charged }) => ({
-        subject: `request ${request_id}`,
-        what: "charged, from 0 to its cost",
-        expected: cost as number,
-        found: charged as number,
-        isAmount: true,
+      ...costs.rows.flatMap(checkCost),
+      ...states.rows.map(({ state, requests }) => ({
+        subject: `state "${state}"`,
+        what: "requests",
+        expected: 0,
+        found: requests as number,
+        isAmount: false,
       })),
       ...settledHolds.rows.map(({ request_id, amount }) => ({
         subject: `request ${request_id}`,
@@ -148,6 +158,21 @@ function checkAccount(row: Row): Mismatch[] {
       found: balance!,
       isAmount: true,
     });
+  }
+  return found;
+}
+
+function checkCost(row: Row): Mismatch[] {
+  const subject = `request ${row.request_id}`;
+  const { cost, charged, computed, overcharged } = row as unknown as Record<string, number | null>;
+  const found: Mismatch[] = [];
+  if (computed !== null && cost !== computed) {
+    const what = "cost, by its tokens and price";
+    found.push({ subject, what, expected: computed!, found: cost!, isAmount: true });
+  }
+  if (overcharged === 1) {
+    const what = "charged, from 0 to its cost";
+    found.push({ subject, what, expected: cost ?? 0, found: charged!, isAmount: true });
   }
   return found;
 }

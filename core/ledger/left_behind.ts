@@ -4,18 +4,14 @@
  * @module
  */
 import type { Client } from "@libsql/client";
+import { costSql } from "../prices/price.ts";
 import { leaseEnd } from "./hold_writer.ts";
 
 /** Holds of the processes in a JSON list, and all whose lease is over. */
 const left = `(expires_at < ${leaseEnd("0")} OR process IN (SELECT value FROM json_each(?)))`;
 
-/**
- * The cost of a hold by the arithmetic of costOf: its price is in millionths for a million tokens.
- * Whole units and the rest apart, so that no product is too large for the database.
- */
-const cost = `(input_tokens * (price_input / 1000000) + output_tokens * (price_output / 1000000)
-  + (input_tokens * (price_input % 1000000) + output_tokens * (price_output % 1000000) + 500000)
-    / 1000000)`;
+/** What a hold has cost so far. */
+const cost = costSql("0");
 
 const settleSql = `INSERT INTO usage (request_id, created_at, key_id, owner, tag, provider, model,
     model_asked, model_served, stream, input_tokens, output_tokens, cached_tokens, counted_tokens,

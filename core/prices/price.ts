@@ -51,10 +51,36 @@ export function costOf(
   price: Price,
 ): number {
   const cached = Math.min(usage.cached, usage.input);
-  return Math.round(
-    (usage.input - cached) * price.input + cached * (price.cached ?? price.input) +
-      usage.output * price.output,
-  );
+  const parts = [
+    [usage.input - cached, toMillionths(price.input)],
+    [cached, toMillionths(price.cached ?? price.input)],
+    [usage.output, toMillionths(price.output)],
+  ] as const;
+  // Whole units and the rest apart: no product is too large, and nothing is lost to fractions.
+  let units = 0;
+  let rest = 0;
+  for (const [tokens, millionths] of parts) {
+    units += tokens * Math.floor(millionths / 1_000_000);
+    rest += tokens * (millionths % 1_000_000);
+  }
+  return units + Math.floor((rest + 500_000) / 1_000_000);
+}
+
+/**
+ * The arithmetic of {@linkcode costOf} in SQL, for a row with its tokens and prices; `NULL` where
+ * one of them is.
+ *
+ * @param cached SQL for the tokens that came from the cache.
+ */
+export function costSql(cached: string): string {
+  const cachedTokens = `min(${cached}, input_tokens)`;
+  const sum = (part: string) =>
+    [
+      `(input_tokens - ${cachedTokens}) * (price_input ${part})`,
+      `${cachedTokens} * (price_cached ${part})`,
+      `output_tokens * (price_output ${part})`,
+    ].join(" + ");
+  return `(${sum("/ 1000000")} + (${sum("% 1000000")} + 500000) / 1000000)`;
 }
 
 /** A price as whole millionths of its currency per million tokens, as records keep it. */

@@ -1,5 +1,12 @@
 import { assertEquals } from "@std/assert";
-import { costOf, isSamePrice, priceSchema, toMillionths } from "../../core/prices/price.ts";
+import {
+  costOf,
+  costSql,
+  isSamePrice,
+  priceSchema,
+  toMillionths,
+} from "../../core/prices/price.ts";
+import { openDatabase } from "../../core/store/database.ts";
 import { seededRandom } from "../support/random.ts";
 
 const price = { currency: "RUB", input: 65, output: 260, cached: 6.5 };
@@ -35,6 +42,37 @@ Deno.test("costOf is a whole number, rounded once", () => {
     const usage = { input, output: random(100_000), cached: random(input + 1) };
     const cost = costOf(usage, { ...price, input: random(1e6) / 1000 });
     assertEquals(Number.isSafeInteger(cost) && cost >= 0, true, JSON.stringify(usage));
+  }
+});
+
+Deno.test("costOf rounds what is written, and not what binary fractions make of it", () => {
+  // 50 × 0.29 is 14.499999999999998 in floating point.
+  const usage = { input: 50, output: 0, cached: 0 };
+  assertEquals(costOf(usage, { currency: "RUB", input: 0.29, output: 0 }), 15);
+});
+
+Deno.test("costOf is the sum of whole millionths, rounded half up, and so is costSql", async () => {
+  const random = seededRandom();
+  const digits = () => random(1_000_000) * 10 ** (random(10) - 3) + random(2) / 2;
+  const client = await openDatabase({ url: "file::memory:" });
+  try {
+    for (let i = 0; i < 1000; i++) {
+      const usage = { input: random(2_000), output: random(2_000), cached: random(3_000) };
+      const price = { currency: "RUB", input: digits() % 1e9, output: digits() % 1e9 };
+      const all = { ...price, cached: random(3) === 0 ? price.input : digits() % 1e9 };
+      const [input, output, cached] = [all.input, all.output, all.cached].map(toMillionths);
+      const row = `SELECT ${usage.input} AS input_tokens, ${usage.output} AS output_tokens,
+        ${usage.cached} AS cached_tokens, ${input} AS price_input, ${output} AS price_output,
+        ${cached} AS price_cached`;
+      const { rows } = await client.execute(`SELECT ${costSql("cached_tokens")} FROM (${row})`);
+      const fromCache = Math.min(usage.cached, usage.input);
+      const exact = BigInt(usage.input - fromCache) * BigInt(input!) +
+        BigInt(fromCache) * BigInt(cached!) + BigInt(usage.output) * BigInt(output!);
+      const expected = Number((exact + 500_000n) / 1_000_000n);
+      assertEquals([costOf(usage, all), rows[0]![0]], [expected, expected], row);
+    }
+  } finally {
+    client.close();
   }
 });
 

@@ -127,7 +127,46 @@ const corruptions: [what: string, sql: string, found: (keys: readonly string[]) 
      DROP TRIGGER usage_stays;
      UPDATE usage SET cost = 249 WHERE key_id = ?3 AND cost = 250;
      UPDATE usage_daily SET cost = 249 WHERE key_id = ?3`,
-    () => [amount("request ?", "charged, from 0 to its cost", 249, 250)],
+    () => [
+      amount("request ?", "cost, by its tokens and price", 250, 249),
+      amount("request ?", "charged, from 0 to its cost", 249, 250),
+    ],
+  ],
+  [
+    "a cost that its tokens and price do not explain",
+    `DROP TRIGGER usage_stays;
+     UPDATE usage SET price_input = 100000 WHERE key_id = ?3 AND cost = 250`,
+    () => [amount("request ?", "cost, by its tokens and price", 251, 250)],
+  ],
+  [
+    "a cost that is missing",
+    `DROP TRIGGER usage_stays;
+     UPDATE usage SET price_input = 0, price_output = 7, price_cached = 0
+       WHERE key_id = ?3 AND cost IS NULL`,
+    () => [{ ...amount("request ?", "cost, by its tokens and price", 0, 0), found: null }],
+  ],
+  [
+    "a state that there is not",
+    `PRAGMA ignore_check_constraints = 1;
+     DROP TRIGGER usage_stays;
+     UPDATE usage SET state = 'done' WHERE state = 'aborted'`,
+    () => [count('state "done"', "requests", 0, 1)],
+  ],
+  [
+    "a hold without an account",
+    `DROP TRIGGER hold_must_fit;
+     INSERT INTO holds (request_id, key_id, amount, opened_at, expires_at, provider, model, stream,
+       input_tokens, currency) VALUES ('h', 'key_gone', 7, 0, 0, 'echo', 'echo', 0, 1, 'RUB')`,
+    () => [
+      { ...amount("account key_gone", "balance", 0, 0), found: null },
+      { ...amount("account key_gone", "held", 7, 0), found: null },
+      { ...count("account key_gone", "open", 1, 0), found: null },
+    ],
+  ],
+  [
+    "a credit whose account is gone",
+    `INSERT INTO credits VALUES ('c', 'key_gone', 0, 9, 'gift')`,
+    () => [{ ...amount("account key_gone", "balance", 9, 0), found: null }],
   ],
   [
     "a prepaid account that owes",

@@ -16,6 +16,7 @@ Deno.test("Ledger.recover charges by the arithmetic of costOf, whatever the pric
       output_tokens: tokens.output,
       price_input: Math.round(price * 1_000_000),
       price_output: Math.round(price * 3_000_000),
+      price_cached: 0,
       tag: String(price),
     });
   }

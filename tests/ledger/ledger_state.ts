@@ -23,6 +23,8 @@ export function entryOf(hold: Hold, cost: number | null): Entry {
     hold;
   const target = { provider, model, facts: {} };
   const usage = { input: inputTokens, output: 1, cached: 0, estimated: false };
+  // The tokens are the hold's, so the price is what makes them cost this.
+  const paid = hold.price && { ...hold.price, input: 0, output: cost ?? 0 };
   return {
     requestId,
     createdAt: openedAt,
@@ -33,7 +35,7 @@ export function entryOf(hold: Hold, cost: number | null): Entry {
     stream,
     countedTokens: inputTokens,
     attempts: 1,
-    price: hold.price,
+    price: paid,
     cost: cost ?? undefined,
     outcome: {
       state: "completed",

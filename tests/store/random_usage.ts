@@ -3,6 +3,7 @@ import { migrationsFolder } from "../../core/program.ts";
 import { openDatabase } from "../../core/store/database.ts";
 import { type ApiKey, KeyStore } from "../../core/store/keys.ts";
 import { migrate } from "../../core/store/migrate.ts";
+import { costOf, toMillionths } from "../../core/prices/price.ts";
 import {
   type UsageFilter,
   type UsageGroup,
@@ -52,7 +53,12 @@ export async function addRandom(
     const at = firstDay + day * 1440 * minute +
       one(0, 1440 * minute - 1, random(1440 * minute));
     const key = one(...keys, undefined);
-    const cost = one(null, 0, random(1000));
+    const some = { input: random(10), output: random(9) / 8, cached: random(4) / 3 };
+    const price = one(undefined, { currency: "RUB", ...some });
+    const tokens = { input: random(100), output: random(100), cached: random(100) };
+    const [input, output] = [one(null, tokens.input), one(null, tokens.output)];
+    const known = price !== undefined && input !== null && output !== null;
+    const cost = known ? costOf({ input, output, cached: tokens.cached }, price) : null;
     const row = {
       created_at: at,
       key_id: key?.id ?? null,
@@ -60,9 +66,12 @@ export async function addRandom(
       tag: one(null, "prod", "тест"),
       provider: one(null, "echo", "openai"),
       model: one(null, "small", "large"),
-      input_tokens: one(null, random(100)),
-      output_tokens: one(null, random(100)),
-      cached_tokens: one(null, random(100)),
+      input_tokens: input,
+      output_tokens: output,
+      cached_tokens: known ? tokens.cached : one(null, tokens.cached),
+      price_input: price === undefined ? null : toMillionths(price.input),
+      price_output: price === undefined ? null : toMillionths(price.output),
+      price_cached: price === undefined ? null : toMillionths(price.cached),
       cost,
       charged: cost === null ? 0 : random(cost + 1),
       state: one("completed", "completed", "failed", "aborted"),

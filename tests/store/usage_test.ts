@@ -1,5 +1,6 @@
 import type { Client } from "@libsql/client";
 import { assert, assertEquals } from "@std/assert";
+import { checkLedger } from "../../core/ledger/ledger_check.ts";
 import { AccountStore } from "../../core/ledger/accounts.ts";
 import { type UsageGroup, usageGroups } from "../../core/report/usage_store.ts";
 import { seededRandom } from "../support/random.ts";
@@ -21,6 +22,7 @@ Deno.test("UsageStore.totals are the sums of the requests, however filtered and 
   withUsage(async (usage, client, keys) => {
     const random = seededRandom();
     const rows = await addRandom(client, keys, random);
+    assertEquals((await checkLedger(client)).mismatches, []);
     for (let i = 0; i < 200; i++) {
       const filter = randomFilter(keys, random);
       const groupBy = usageGroups.filter(() => random(3) === 0).sort(() => random(3) - 1);
@@ -117,7 +119,7 @@ Deno.test("UsageStore.one tells all that is known of a request", () =>
       output_tokens: 12,
       cached_tokens: 3,
       estimated: 1,
-      cost: 500,
+      cost: 2_100, // 8 × 65 + 3 × 6.5 + 12 × 130, rounded
       charged: 400,
       price_input: 65_000_000,
       price_output: 130_000_000,
@@ -144,7 +146,7 @@ Deno.test("UsageStore.one tells all that is known of a request", () =>
       outputTokens: 12,
       cachedTokens: 3,
       estimated: true,
-      cost: 500,
+      cost: 2_100,
       charged: 400,
       currency: "RUB",
       price: { input: 65_000_000, output: 130_000_000, cached: 6_500_000 },

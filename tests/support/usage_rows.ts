@@ -9,10 +9,11 @@ import { timeOrderedId } from "../../core/time_ordered_id.ts";
 /** Columns of a row; those that are left out get a usual value. */
 export type Written = Readonly<Record<string, InValue>> & { readonly created_at?: number };
 
-/** Writes a settled request. @returns Its id. */
+/** Writes a settled request, at a price that makes it cost what it costs. @returns Its id. */
 export async function addUsage(client: Client, written: Written = {}): Promise<string> {
   const now = written.created_at ?? Date.now();
   const cost = written.cost === undefined ? 100 : written.cost;
+  const { input_tokens = 10, output_tokens = 5 } = written;
   return await insert(client, "usage", {
     request_id: timeOrderedId(now),
     created_at: now,
@@ -21,14 +22,19 @@ export async function addUsage(client: Client, written: Written = {}): Promise<s
     model_asked: "echo",
     model_served: "echo",
     stream: 0,
-    input_tokens: 10,
-    output_tokens: 5,
+    input_tokens,
+    output_tokens,
     cached_tokens: 0,
     counted_tokens: 10,
     estimated: 0,
     cost,
     charged: cost ?? 0,
     currency: "RUB",
+    ...cost !== null && output_tokens !== null && {
+      price_input: 0,
+      price_output: Math.round(Number(cost) * 1_000_000 / Number(output_tokens)),
+      price_cached: 0,
+    },
     state: "completed",
     status: 200,
     attempts: 1,
