@@ -16,6 +16,7 @@ import {
 } from "./arguments.ts";
 import { doctor } from "./doctor.ts";
 import { creditKey } from "./key_credit.ts";
+import { listCredits } from "./key_credits.ts";
 import { setKeyLimits } from "./key_limits.ts";
 import { createKey, listKeys, revokeKey } from "./keys.ts";
 import { checkLedgerCommand } from "./ledger.ts";
@@ -39,6 +40,7 @@ const commands: readonly Command[] = [
   listKeys,
   setKeyLimits,
   creditKey,
+  listCredits,
   revokeKey,
   listPrices,
   setPrice,

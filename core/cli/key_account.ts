@@ -104,16 +104,32 @@ export function accountToJson(account: Account, currency: string): Record<string
 
 /** The columns of {@link accountCells}. */
 export function accountHead(currency: string): string[] {
-  return [`BALANCE (${currency})`, "HELD", "USED / LIMIT"];
+  return [`BALANCE (${currency})`, "HELD", "USED"];
 }
 
-/** An account in a table: `87.50`, `2.00`, `12.50 / 100.00 a day`. */
-export function accountCells({ prepaid, balance, held, limit, used }: Account): string[] {
+/** An account in a table: its credit, what is held, and what its limit's period has used. */
+export function accountCells({ prepaid, balance, held, used }: Account): string[] {
   return [
     prepaid ? formatAmount(balance) : "-",
     formatAmount(held),
-    limit === null
-      ? "-"
-      : `${formatAmount(used!)} / ${formatAmount(limit.amount)} a ${limit.period}`,
+    used === null ? "-" : formatAmount(used),
   ];
+}
+
+/** Every limit that is set, in a cell: `100.00/day, 60 rpm, 5 parallel, models a,b`. */
+export function limitsCell(account: Account): string {
+  const { limit, requestsPerMinute, tokensPerMinute, parallel, models, holdCap } = account;
+  return [
+    limit && `${formatAmount(limit.amount)}/${limit.period}`,
+    holdCap !== null && `${formatAmount(holdCap)}/request`,
+    requestsPerMinute !== null && `${requestsPerMinute} rpm`,
+    tokensPerMinute !== null && `${tokensPerMinute} tpm`,
+    parallel !== null && `${parallel} parallel`,
+    models && `models ${models.join(",")}`,
+  ].filter((each) => each).join(", ");
+}
+
+/** A moment in a table: `2026-11-22 09:30`, in UTC. */
+export function shortTime(ms: number): string {
+  return new Date(ms).toISOString().slice(0, 16).replace("T", " ");
 }

@@ -10,8 +10,10 @@ import {
   accountCells,
   accountHead,
   accountToJson,
+  limitsCell,
   readAmount,
   refuseSecret,
+  shortTime,
   withKeys,
 } from "./key_account.ts";
 import { limitArguments, readLimits } from "./key_limits.ts";
@@ -96,7 +98,8 @@ export const listKeys = defineCommand({
       console.log(formatTable(rows, headOf(currency)).join("\n"));
       const owners = ownerRows([...accounts.values()]);
       if (owners.length > 0) {
-        console.log(`\n${formatTable(owners, ["OWNER", ...accountHead(currency)]).join("\n")}`);
+        const head = ["OWNER", ...accountHead(currency), "LIMITS"];
+        console.log(`\n${formatTable(owners, head).join("\n")}`);
       }
     }
     return 0;
@@ -161,7 +164,7 @@ function toJson({ id, name, owner, createdAt, expiresAt, active, lastUsedAt, adm
 
 function headOf(currency: string): string[] {
   const times = ["CREATED (UTC)", "EXPIRES", "LAST USED"];
-  return ["ID", "NAME", "OWNER", "STATE", ...accountHead(currency), ...times];
+  return ["ID", "NAME", "OWNER", "STATE", ...accountHead(currency), ...times, "LIMITS"];
 }
 
 function toRow(key: ApiKey, account: Account): string[] {
@@ -170,16 +173,19 @@ function toRow(key: ApiKey, account: Account): string[] {
   const state = !active ? "revoked" : expired ? "expired" : admin ? "admin" : "active";
   const time = (ms: number | null) => ms === null ? "never" : shortTime(ms);
   const times = [shortTime(createdAt), time(expiresAt), time(lastUsedAt)];
-  return [id, name, owner ?? "", state, ...accountCells(account), ...times];
+  return [id, name, owner ?? "", state, ...accountCells(account), ...times, limitsCell(account)];
 }
 
-/** The owners whose keys share credit or a limit. */
+/** The owners whose keys share credit or limits. */
 function ownerRows(accounts: readonly Account[]): string[][] {
   return accounts
-    .filter(({ id, prepaid, limit }) => id.startsWith("owner:") && (prepaid || limit !== null))
-    .map((account) => [account.id.slice("owner:".length), ...accountCells(account)]);
-}
-
-function shortTime(ms: number): string {
-  return new Date(ms).toISOString().slice(0, 16).replace("T", " ");
+    .map((account) => ({ account, limits: limitsCell(account) }))
+    .filter(({ account: { id, prepaid }, limits }) =>
+      id.startsWith("owner:") && (prepaid || limits !== "")
+    )
+    .map(({ account, limits }) => [
+      account.id.slice("owner:".length),
+      ...accountCells(account),
+      limits,
+    ]);
 }

@@ -31,6 +31,17 @@ export interface Account extends Limits {
   readonly used: number | null;
 }
 
+/** What was put into an account, or taken out of it. */
+export interface Credit {
+  /** Milliseconds since 1970. */
+  readonly createdAt: number;
+  /** Millionths of the accounting currency; below 0: taken out. */
+  readonly amount: number;
+  readonly reason: string;
+  /** The sum of all until this one, with it. */
+  readonly total: number;
+}
+
 /** What the first credit of an account squares, so that what was spent before is not owed. */
 const openingReason = "opening: what was spent before credit was needed";
 
@@ -52,6 +63,21 @@ export class AccountStore {
   async list(): Promise<Account[]> {
     const { rows } = await this.#client.execute("SELECT * FROM account_room ORDER BY id");
     return rows.map(toAccount);
+  }
+
+  /** The credits of an account, the oldest first. */
+  async credits(id: string): Promise<Credit[]> {
+    const { rows } = await this.#client.execute({
+      sql: `SELECT created_at, amount, reason, sum(amount) OVER (ORDER BY id) AS total
+        FROM credits WHERE account_id = ? ORDER BY id`,
+      args: [id],
+    });
+    return rows.map((row) => ({
+      createdAt: row.created_at as number,
+      amount: row.amount as number,
+      reason: row.reason as string,
+      total: row.total as number,
+    }));
   }
 
   /**

@@ -35,8 +35,8 @@ Deno.test("runCommand exits with 2 and the usage line when the command line is w
       [["--port", "80"], 'Unknown flag "--port"\nUsage: xrouter [COMMAND] [--version] [--help]\n'],
       [
         ["keys"],
-        '"keys" needs one more word: create, list, set, credit, revoke\n' +
-        "Usage: xrouter keys create|list|set|credit|revoke\n",
+        '"keys" needs one more word: create, list, set, credit, credits, revoke\n' +
+        "Usage: xrouter keys create|list|set|credit|credits|revoke\n",
       ],
       [["doctor", "--jsn"], 'Unknown flag "--jsn"\nUsage: xrouter doctor [--json]\n'],
     ];

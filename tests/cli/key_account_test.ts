@@ -1,9 +1,10 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { AccountStore } from "../../core/ledger/accounts.ts";
 import { openDatabase } from "../../core/store/database.ts";
 import { KeyStore } from "../../core/store/keys.ts";
 import { migrate } from "../../core/store/migrate.ts";
 import { migrationsFolder } from "../../core/program.ts";
+import { addHold, addUsage } from "../support/usage_rows.ts";
 import { inFolder, xrouter } from "./xrouter.ts";
 
 const env = { DATABASE_URL: "file:keys.db", XROUTER_CURRENCY: "EUR" };
@@ -60,11 +61,28 @@ Deno.test("keys create takes credit and every limit, and keys list shows them", 
       true,
     ]);
     const table = await keys(folder, "list");
-    assertMatch(table, /STATE +BALANCE \(EUR\) +HELD +USED \/ LIMIT +CREATED/);
-    assertMatch(table, / full +me +active +100\.50 +0\.00 +0\.00 \/ 10\.00 a day /);
-    assertMatch(table, / plain +- +active +- +0\.00 +- /);
-    assertMatch(table, / boss +- +admin +- +0\.00 +- /);
-    assertMatch(table, /\n\nOWNER +BALANCE \(EUR\) .*\nme +- +0\.00 +0\.00 \/ 5\.50 a week\n$/);
+    assertMatch(table, /STATE +BALANCE \(EUR\) +HELD +USED +CREATED .* LAST USED +LIMITS\n/);
+    const limits =
+      "10.00/day, 0.000001/request, 60 rpm, 1000 tpm, 2 parallel, models echo,openai/*";
+    assertMatch(table, / full +me +active +100\.50 +0\.00 +0\.00 .* never +10\.00\/day, /);
+    assertStringIncludes(table, ` ${limits}\n`);
+    assertMatch(table, / plain +- +active +- +0\.00 +- .* never +-\n/);
+    assertMatch(table, / boss +- +admin +- +0\.00 +- .* never +-\n/);
+    const owners = table.split("\n\n")[1]!.split("\n").map((line) => line.split(/ {2,}/));
+    assertEquals(owners, [
+      ["OWNER", "BALANCE (EUR)", "HELD", "USED", "LIMITS"],
+      ["me", "-", "0.00", "0.00", "5.50/week, 9 parallel"],
+      [""],
+    ]);
+  }));
+
+Deno.test("keys list shows an owner that has only limits without money", () =>
+  inFolder(async (folder) => {
+    await keys(folder, "create", "--name", "one", "--owner", "me");
+    await keys(folder, "create", "--name", "two", "--owner", "you");
+    await keys(folder, "set", "owner:me", "--tokens", "700");
+    const table = await keys(folder, "list");
+    assertMatch(table, /\n\nOWNER .*\nme +- +0\.00 +- +700 tpm\n$/);
   }));
 
 Deno.test("keys set changes what is given and nothing else, and none removes a limit", () =>
@@ -126,6 +144,56 @@ Deno.test("keys credit puts in and takes out, with a reason that is kept", () =>
     ]);
   }));
 
+Deno.test("keys credits lists what was put in and taken out, and what is left", () =>
+  inFolder(async (folder) => {
+    const { id } = JSON.parse(
+      await keys(folder, "create", "--name", "one", "--owner", "me", "--json"),
+    );
+    const database = await openDatabase({ url: `file:${folder}/keys.db` });
+    await addUsage(database, { key_id: id, owner: "me", cost: 1_500_000 });
+    await keys(folder, "credit", "one", "100.5", "--reason", "invoice 7");
+    await keys(folder, "credit", "one", "-0.5");
+    await addUsage(database, { key_id: id, owner: "me", cost: 250_000 });
+    await addHold(database, { key_id: id, owner: "me", amount: 1_000_000 });
+    const opening = "opening: what was spent before credit was needed";
+    const shown = JSON.parse(await keys(folder, "credits", "one", "--json"));
+    const { credits, ...sums } = shown;
+    assertEquals(sums, { id, currency: "EUR", charged: "1.75", balance: "99.75", held: "1.00" });
+    const { rows } = await database.execute("SELECT created_at FROM credits ORDER BY id");
+    database.close();
+    const dates = rows.map(({ created_at }) => new Date(Number(created_at)).toISOString());
+    assertEquals(credits, [
+      { createdAt: dates[0], amount: "1.50", total: "1.50", reason: opening },
+      { createdAt: dates[1], amount: "100.50", total: "102.00", reason: "invoice 7" },
+      { createdAt: dates[2], amount: "-0.50", total: "101.50", reason: "withdrawal" },
+    ]);
+    const table = (await keys(folder, "credits", id)).split("\n");
+    const minute = (date: string) => date.slice(0, 16).replace("T", " ");
+    assertEquals(table.map((line) => line.split(/ {2,}/)), [
+      ["DATE (UTC)", "AMOUNT (EUR)", "TOTAL", "REASON"],
+      [minute(dates[0]!), "1.50", "1.50", opening],
+      [minute(dates[1]!), "100.50", "102.00", "invoice 7"],
+      [minute(dates[2]!), "-0.50", "101.50", "withdrawal"],
+      [""],
+      ["Charged 1.75 EUR. The balance is 99.75 EUR, 1.00 of it held"],
+      [""],
+    ]);
+    assertEquals(JSON.parse(await keys(folder, "credits", "owner:me", "--json")), {
+      id: "owner:me",
+      currency: "EUR",
+      charged: "1.75",
+      balance: "-1.75",
+      held: "1.00",
+      credits: [],
+    });
+    const none = await xrouter(folder, ["keys", "credits", "owner:me"], env);
+    assertEquals(none, {
+      code: 0,
+      stdout: "",
+      stderr: 'Nothing was ever credited to owner "me"\n',
+    });
+  }));
+
 Deno.test("keys commands refuse wrong amounts and limits, and change nothing", () =>
   inFolder(async (folder) => {
     const database = await openDatabase({ url: `file:${folder}/keys.db` });
@@ -146,6 +214,9 @@ Deno.test("keys commands refuse wrong amounts and limits, and change nothing", (
       ["credit owner:me -1", 1, '^Cannot take 1\\.00 out of "owner:me": it is not prepaid'],
       ["credit owner:you 5", 1, '^No key has the owner "you"\\. List the keys'],
       ["credit twin 5", 1, '^2 keys are named "twin"\\. Write the id: key_'],
+      ["credits nobody", 1, '^No key has the id or name "nobody"'],
+      ["credits owner:you", 1, '^No key has the owner "you"'],
+      [`credits xr-${"CANARY".repeat(7)}x`, 2, "^This is the key itself"],
       ["set nobody --parallel 1", 1, '^No key has the id or name "nobody"'],
       ["set one", 2, "^Give at least one limit to set\\n"],
       ["set one --limit 5", 2, "^--limit must be such as 100/day, 500/week or 2000/month, not"],
