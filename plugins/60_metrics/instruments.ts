@@ -30,6 +30,8 @@ export interface Levels {
   active: () => number;
   /** What prepaid balances could not pay, in millionths of the currency. */
   loss: () => Promise<number>;
+  /** What accounts have spent beyond their limits that renew, in the same. */
+  overLimit: () => Promise<number>;
 }
 
 /**
@@ -37,7 +39,7 @@ export interface Levels {
  *
  * @param sinks Where they write.
  */
-export function createInstruments(sinks: Sinks, { active, loss }: Levels) {
+export function createInstruments(sinks: Sinks, { active, loss, overLimit }: Levels) {
   sinks.gauge({
     name: "xrouter.active_requests",
     unit: "{request}",
@@ -49,6 +51,12 @@ export function createInstruments(sinks: Sinks, { active, loss }: Levels) {
     description:
       "What providers reported beyond prepaid balances, in millionths of the currency: the operator's loss",
   }, loss);
+  sinks.gauge({
+    name: "xrouter.over_limit",
+    unit: "millionths",
+    description:
+      "What keys and owners have spent beyond their limits of this day, week or month, in millionths of the currency",
+  }, overLimit);
   return {
     requests: sinks.counter({
       name: "xrouter.requests",

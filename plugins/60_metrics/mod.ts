@@ -19,19 +19,28 @@ export default definePlugin({
     const sinks = new Sinks(registry);
     // A set and no count: what was refused before it came here is finished here all the same.
     const active = new Set<Exchange>();
-    let lastLoss = 0;
-    const loss = async () => {
-      try {
-        const { rows } = await database.execute(
-          "SELECT coalesce(sum(cost - charged), 0) AS loss FROM usage_daily",
-        );
-        lastLoss = Number(rows[0]!.loss);
-      } catch (error) {
-        log.warn("the loss cannot be read; the last known is shown", { error: String(error) });
-      }
-      return lastLoss;
+    /** A number of the database; while it cannot be read, the last that was. */
+    const stored = (name: string, sql: string) => {
+      let last = 0;
+      return async () => {
+        try {
+          const { rows } = await database.execute(sql);
+          last = Number(rows[0]![0]);
+        } catch (error) {
+          const reason = { error: String(error) };
+          log.warn(`the ${name} cannot be read; the last known is shown`, reason);
+        }
+        return last;
+      };
     };
-    const instruments = createInstruments(sinks, { active: () => active.size, loss });
+    const instruments = createInstruments(sinks, {
+      active: () => active.size,
+      loss: stored("loss", "SELECT coalesce(sum(cost - charged), 0) FROM usage_daily"),
+      overLimit: stored(
+        "excess over limits",
+        "SELECT coalesce(sum(max(0, used - limit_amount)), 0) FROM account_room",
+      ),
+    });
     const recorder = new Recorder(instruments, new Labels(catalog), currency);
     addProcessMetrics(registry);
     const unwatch = watchEventLoop(instruments.eventLoopDelay());

@@ -36,6 +36,7 @@ Deno.test("metrics answers a scrape in Prometheus' text format", async () => {
     xrouter_estimated_answers_total: "counter",
     xrouter_event_loop_delay_seconds: "histogram",
     xrouter_loss_millionths: "gauge",
+    xrouter_over_limit_millionths: "gauge",
     xrouter_requests_total: "counter",
     xrouter_unpriced_answers_total: "counter",
   });
@@ -105,6 +106,24 @@ Deno.test("metrics shows what prepaid balances could not pay", async () => {
       VALUES ('r', 1, 'key_1', 0, 0, 130, 130, 'completed', 200, 1, 1);
   `);
   assertEquals((await plugin.scrape()).value("xrouter_loss_millionths"), 30);
+});
+
+Deno.test("metrics shows what was charged beyond limits, until they renew", async () => {
+  using plugin = await startMetrics();
+  const shown = async () => (await plugin.scrape()).value("xrouter_over_limit_millionths");
+  await plugin.database.executeMultiple(`
+    INSERT INTO api_keys (id, hash, name, owner, created_at) VALUES ('key_1', '1', 'n', 'o', 1);
+    INSERT INTO api_keys (id, hash, name, created_at) VALUES ('key_2', '2', 'n', 1);
+    UPDATE accounts SET limit_amount = 100, limit_period = 'day' WHERE id <> 'owner:o';
+    INSERT INTO spending VALUES ('key_1', date('now'), 100), ('key_2', date('now'), 99),
+      ('key_2', date('now', '-1 day'), 5000), ('owner:o', date('now'), 5000);
+  `);
+  assertEquals(await shown(), 0);
+  await plugin.database.executeMultiple(`
+    UPDATE spending SET charged = charged + 7 WHERE day = date('now');
+    UPDATE accounts SET limit_amount = 5000, limit_period = 'month' WHERE id = 'owner:o';
+  `);
+  assertEquals(await shown(), 7 + 6 + 7);
 });
 
 Deno.test("metrics takes no first token from an answer that is not streamed", async () => {
@@ -249,7 +268,7 @@ Deno.test("metrics writes to OpenTelemetry what it writes to Prometheus", async 
     plugin.hooks.onRequest!(x);
     const active: number[] = [];
     for (const callback of callbacks) await callback({ observe: (value) => active.push(value) });
-    assertEquals(active, [1, 0]);
+    assertEquals(active, [1, 0, 0]);
     plugin.finish(x, {
       state: "failed",
       error: fault("timeout"),

@@ -5,6 +5,7 @@ import { Program } from "../../core/program.ts";
 import { AccountStore } from "../../core/ledger/accounts.ts";
 import { holdWriteLock } from "../store/write_lock.ts";
 import { readWholeStream } from "../support/event_stream.ts";
+import { Exposition } from "../support/exposition.ts";
 import { ask, startRouter } from "../support/router.ts";
 import { watchStatements } from "../support/statements.ts";
 import {
@@ -291,6 +292,29 @@ Deno.test("usage-record charges beyond the hold as far as the balance goes, and 
   await router.stop();
   const [row] = await router.usage();
   assertEquals([row!.cost, row!.charged], [10 * 65 + 1_000 * 130, 2_000]);
+});
+
+Deno.test("usage-record charges beyond a limit what the vendor reports, shows it, and refuses the next", async () => {
+  const usage = { prompt_tokens: 10, completion_tokens: 1_000, total_tokens: 1_010 };
+  await using vendor = startUpstream(() => wholeAnswer("long", { usage }));
+  await using router = await startRouter(vendor.env, priced);
+  await new AccountStore(router.program.database)
+    .setLimits(router.keyId, { limit: { amount: 2_000, period: "month" } });
+  const body = ask("vendor-model", "one two three", { max_tokens: 5 });
+  await (await router.chat(body)).text();
+  const cost = 10 * 65 + 1_000 * 130;
+  const account = async () => (await (await router.get("/v1/key")).json()).data;
+  // It is settled a moment after the answer.
+  while ((await account()).used === 0);
+  const { limit, used, held, left } = await account();
+  assertEquals([limit, used, held, left], [0.002, cost / 1_000_000, 0, 0]);
+  const page = new Exposition(await (await router.get("/metrics")).text());
+  assertEquals(page.value("xrouter_over_limit_millionths"), cost - 2_000);
+  const refused = await router.chat(body);
+  await refused.text();
+  assertEquals(refused.status, 402);
+  const [row] = await router.usage();
+  assertEquals([row!.cost, row!.charged], [cost, cost]);
 });
 
 Deno.test("usage-record asks the next target where the first cannot be paid", async () => {
