@@ -55,9 +55,38 @@ export const errorTable = {
 /** A code of {@linkcode errorTable}. */
 export type ErrorCode = keyof typeof errorTable;
 
-/** OpenAI's error body. */
+/**
+ * The numbers behind a refusal, as far as they apply. With `currency` they are amounts in its units,
+ * otherwise they count requests.
+ */
+export interface ErrorMetadata {
+  /** Who refuses: the key itself, or what the keys of its owner share. */
+  readonly scope: "key" | "owner";
+  /** The most that there may be. */
+  readonly limit?: number;
+  /** What is used of it. */
+  readonly used?: number;
+  /** What is set aside for requests under way. */
+  readonly held?: number;
+  /** What a request may still take; never below 0. */
+  readonly left?: number;
+  /** What this request may take. */
+  readonly needed?: number;
+  /** ISO 4217 code. */
+  readonly currency?: string;
+  /** When the limit renews: `2026-12-01T00:00:00.000Z`. */
+  readonly renews_at?: string;
+}
+
+/** OpenAI's error body, with OpenRouter's `metadata` where a refusal has numbers. */
 export interface ErrorBody {
-  error: { message: string; type: string; code: string; param: string | null };
+  error: {
+    message: string;
+    type: string;
+    code: string;
+    param: string | null;
+    metadata?: ErrorMetadata;
+  };
 }
 
 /** What a {@linkcode RouterError} may carry beside its code and message. */
@@ -68,6 +97,8 @@ export interface RouterErrorOptions {
   retryAfterMs?: number;
   /** Headers of the answer, in lower case. */
   headers?: Record<string, string>;
+  /** The numbers of a refusal, for the client's program. */
+  metadata?: ErrorMetadata;
   /** What the operator may read and the client may not, such as a vendor's own words. */
   detail?: string;
   /** The error that led to this one. */
@@ -98,6 +129,8 @@ export class RouterError extends Error {
   readonly retryAfterMs: number | undefined;
   /** Headers of the answer, in lower case. */
   readonly headers: Readonly<Record<string, string>>;
+  /** The numbers of a refusal, for the client's program. */
+  readonly metadata: ErrorMetadata | undefined;
   /** For the log only. */
   readonly detail: string | undefined;
 
@@ -106,7 +139,7 @@ export class RouterError extends Error {
    *
    * @param code A key of the table.
    * @param message What is wrong and what to do about it.
-   * @param options Field, waiting time, headers, detail and cause.
+   * @param options Field, waiting time, headers, numbers, detail and cause.
    */
   constructor(code: ErrorCode, message: string, options: RouterErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -114,6 +147,7 @@ export class RouterError extends Error {
     this.param = options.param;
     this.retryAfterMs = options.retryAfterMs;
     this.headers = options.headers ?? {};
+    this.metadata = options.metadata;
     this.detail = options.detail;
   }
 
@@ -138,7 +172,8 @@ export class RouterError extends Error {
     const message = expose
       ? this.message
       : "XRouter failed on this request. Its log has the reason under the request id.";
-    return { error: { message, type, code: this.code, param: this.param ?? null } };
+    const { code, param = null, metadata } = this;
+    return { error: { message, type, code, param, ...expose && metadata && { metadata } } };
   }
 
   /** The headers that the client reads, `retry-after` (whole seconds, rounded up) among them. */

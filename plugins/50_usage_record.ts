@@ -8,12 +8,12 @@ import type { Client } from "@libsql/client";
 import { type Attempt, definePlugin, type Exchange, RouterError, setting } from "xrouter/plugin";
 import { z } from "zod";
 import { priceIn } from "../core/ledger/charge.ts";
-import { formatAmount } from "../core/ledger/money.ts";
 import { affordableOutput, amountOf, type Bounds, boundsOf } from "../core/ledger/hold.ts";
 import type { Hold } from "../core/ledger/hold_writer.ts";
 import { Ledger } from "../core/ledger/ledger.ts";
 import { ProcessLock } from "../core/ledger/process_lock.ts";
 import { Margins } from "../core/ledger/margins.ts";
+import { type Cap, overCap } from "../core/ledger/refusal.ts";
 import type { Price } from "../core/prices/price.ts";
 import { retryWhileBusy } from "../core/store/database.ts";
 import type { ApiKey } from "../core/store/keys.ts";
@@ -106,10 +106,10 @@ class Keeper {
     if (price === undefined) return { hold: this.#holdOf(x, attempt, price, 0) };
     const amount = amountOf(bounds, price);
     const cap = capOf(caller);
-    if (cap !== undefined && amount > cap) {
-      const output = affordableOutput(bounds, price, cap);
-      if (output === undefined) throw overCap(amount, cap, this.#currency);
-      return { hold: this.#holdOf(x, attempt, price, cap), output };
+    if (cap !== undefined && amount > cap.amount) {
+      const output = affordableOutput(bounds, price, cap.amount);
+      if (output === undefined) throw overCap(cap, amount, this.#currency);
+      return { hold: this.#holdOf(x, attempt, price, cap.amount), output };
     }
     const hold = this.#holdOf(x, attempt, price, amount);
     // What nothing else bounds, the vendor has to be told: a hold that it passes would be worth nothing.
@@ -176,18 +176,13 @@ function isBounded(caller: ApiKey | undefined): boolean {
   return [caller?.limits, caller?.ownerLimits].some((each) => each?.prepaid || each?.limited);
 }
 
-function overCap(amount: number, cap: number, currency: string): RouterError {
-  return new RouterError(
-    "insufficient_credits",
-    `A request of this key may cost ${formatAmount(cap, currency)}; this one may cost ` +
-      `${formatAmount(amount, currency)}. Ask for fewer tokens with "max_tokens"`,
-  );
-}
-
-/** The most that the key or its owner lets be held for one request. */
-function capOf(caller: ApiKey | undefined): number | undefined {
-  const caps = [caller?.limits.holdCap, caller?.ownerLimits?.holdCap].filter((cap) => cap != null);
-  return caps.length === 0 ? undefined : Math.min(...caps);
+/** The least of what the key and its owner let be held for one request. */
+function capOf(caller: ApiKey | undefined): Cap | undefined {
+  const caps: Cap[] = [];
+  if (caller?.limits.holdCap != null) caps.push({ scope: "key", amount: caller.limits.holdCap });
+  const shared = caller?.ownerLimits?.holdCap;
+  if (shared != null) caps.push({ scope: "owner", amount: shared });
+  return caps.sort((a, b) => a.amount - b.amount)[0];
 }
 
 /** @throws Error when the accounts are kept in another currency. */

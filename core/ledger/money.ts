@@ -48,3 +48,16 @@ export function formatAmount(millionths: number, currency?: string): string {
   const amount = `${millionths < 0 ? "-" : ""}${digits.slice(0, -6)}.${decimals}`;
   return currency === undefined ? amount : `${amount} ${currency}`;
 }
+
+/**
+ * Millionths as units. The result is the number nearest to the amount, so that JSON shows the amount
+ * itself, with six decimals at most, up to 2^33 units.
+ */
+export function toUnits(millionths: number): number {
+  return millionths / 1_000_000;
+}
+
+/** {@link toUnits} where there may be no amount. */
+export function unitsOrNull(millionths: number | null): number | null {
+  return millionths === null ? null : toUnits(millionths);
+}

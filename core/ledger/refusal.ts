@@ -4,12 +4,14 @@
  * @module
  */
 import type { Client, Row } from "@libsql/client";
-import { RouterError } from "../errors.ts";
-import { formatAmount } from "./money.ts";
+import { type ErrorMetadata, RouterError } from "../errors.ts";
+import { formatAmount, toUnits } from "./money.ts";
 import type { Hold } from "./hold_writer.ts";
 
 /** What an account says about a hold. */
 export interface Room {
+  /** Whose account it is. */
+  readonly scope: ErrorMetadata["scope"];
   /** The key's name or the owner's, for people. */
   readonly who: string;
   /** It spends only credit. */
@@ -44,6 +46,7 @@ function toRoom(row: Row): Room {
   const amount = row.limit_amount as number | null;
   const own = row.own as number | null;
   return {
+    scope: row.name === null ? "owner" : "key",
     who: row.name === null
       ? `Owner "${String(row.id).slice("owner:".length)}"`
       : `Key "${row.name}"`,
@@ -89,13 +92,13 @@ export function refusalOf(
   now: number,
 ): RouterError | undefined {
   const money = (millionths: number) => formatAmount(millionths, currency);
-  for (const { who, prepaid, balance, held, open, parallel, limit } of rooms) {
+  for (const { scope, who, prepaid, balance, held, open, parallel, limit } of rooms) {
     if (parallel !== null && open >= parallel) {
       return new RouterError(
         "rate_limited",
         `${who} has ${open} requests under way and may have ${parallel} at a time. ` +
           "Send this one again when another has ended",
-        { retryAfterMs: 1_000 },
+        { retryAfterMs: 1_000, metadata: { scope, limit: parallel, used: open, left: 0 } },
       );
     }
     if ((prepaid || limit !== undefined) && price === undefined) {
@@ -103,9 +106,10 @@ export function refusalOf(
         "insufficient_credits",
         `"${provider}/${model}" has no price in ${currency}, so it cannot be paid from credit or ` +
           "within a limit. Choose a model with a price, or let the operator set one",
-        { param: "model" },
+        { param: "model", metadata: { scope, currency } },
       );
     }
+    const numbers = { held: toUnits(held), needed: toUnits(amount), currency };
     if (prepaid && balance - held < amount) {
       return new RouterError(
         "insufficient_credits",
@@ -113,19 +117,59 @@ export function refusalOf(
           `way; this request may cost ${
             money(amount)
           }. Add credit, or ask for fewer tokens with "max_tokens"`,
+        { metadata: { scope, ...numbers, left: toUnits(balance - held) } },
       );
     }
     if (limit !== undefined && limit.used + held + amount > limit.amount) {
+      const renewsAt = new Date(limit.renewsAt).toISOString();
       return new RouterError(
         "insufficient_credits",
         `${who} may spend ${money(limit.amount)} a ${limit.period} and has used ` +
           `${money(limit.used)}; ${money(held)} is held for requests under way, and this request ` +
-          `may cost ${money(amount)}. The limit renews at ${
-            new Date(limit.renewsAt).toISOString()
-          }`,
-        { retryAfterMs: Math.max(0, limit.renewsAt - now) },
+          `may cost ${money(amount)}. The limit renews at ${renewsAt}`,
+        {
+          retryAfterMs: Math.max(0, limit.renewsAt - now),
+          metadata: {
+            scope,
+            ...numbers,
+            limit: toUnits(limit.amount),
+            used: toUnits(limit.used),
+            left: toUnits(Math.max(0, limit.amount - limit.used - held)),
+            renews_at: renewsAt,
+          },
+        },
       );
     }
   }
   return undefined;
+}
+
+/** The most that one request may cost. */
+export interface Cap {
+  /** Whose limit it is. */
+  readonly scope: ErrorMetadata["scope"];
+  /** Millionths of the accounting currency. */
+  readonly amount: number;
+}
+
+/**
+ * The refusal of a request that may cost more than its key's or owner's cap.
+ *
+ * @param amount What the request may cost, in millionths.
+ * @param currency ISO 4217 code of the accounts.
+ */
+export function overCap(cap: Cap, amount: number, currency: string): RouterError {
+  return new RouterError(
+    "insufficient_credits",
+    `A request of this key may cost ${formatAmount(cap.amount, currency)}; this one may cost ` +
+      `${formatAmount(amount, currency)}. Ask for fewer tokens with "max_tokens"`,
+    {
+      metadata: {
+        scope: cap.scope,
+        limit: toUnits(cap.amount),
+        needed: toUnits(amount),
+        currency,
+      },
+    },
+  );
 }

@@ -3,23 +3,11 @@
  *
  * @module
  */
+import { toUnits, unitsOrNull } from "../ledger/money.ts";
 import { type Columns, toRecords } from "./csv.ts";
 import type { UsageGroup, UsageSums, UsageTotal } from "./usage_store.ts";
 import type { UsageRow } from "./usage_row.ts";
 import type { UsagePeriod } from "./usage_period.ts";
-
-/**
- * Millionths as units. The result is the number nearest to the amount, so that JSON shows the amount
- * itself, with six decimals at most, up to 2^33 units.
- */
-export function toUnits(millionths: number): number {
-  return millionths / 1_000_000;
-}
-
-/** {@link toUnits} where there may be no amount. */
-export function unitsOrNull(millionths: number | null): number | null {
-  return millionths === null ? null : toUnits(millionths);
-}
 
 /** Columns of sums. */
 export const sumColumns = {

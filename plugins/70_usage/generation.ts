@@ -1,5 +1,5 @@
 import type { UsageRow } from "../../core/report/usage_row.ts";
-import { toUnits } from "../../core/report/usage_table.ts";
+import { toUnits } from "../../core/ledger/money.ts";
 
 /**
  * One request in OpenRouter's shape of a generation, with what only XRouter knows beside it.

@@ -7,7 +7,7 @@
 import { type Account, AccountStore } from "../../core/ledger/accounts.ts";
 import type { ApiKey } from "../../core/store/keys.ts";
 import { type Spent, UsageStore } from "../../core/report/usage_store.ts";
-import { toUnits, unitsOrNull } from "../../core/report/usage_table.ts";
+import { toUnits, unitsOrNull } from "../../core/ledger/money.ts";
 
 type Host = { readonly usage: UsageStore; readonly accounts: AccountStore };
 
