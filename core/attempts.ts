@@ -109,7 +109,7 @@ async function ask(
     throw new RouterError("internal", reason);
   }
   flight.checkWanted();
-  const { cannotKeep, changed } = new Changes(unsupported, x.replyHeaders);
+  const { cannotKeep, changed } = new Changes(policyOf(x, unsupported), x.replyHeaders);
   const opening = transport.open({
     body: attempt.body,
     headers: attempt.headers,
@@ -145,6 +145,11 @@ async function ask(
     opening.then((upstream) => upstream.cancel(), () => {});
     throw error;
   }
+}
+
+/** The key's own policy, then its owner's, then the server's. */
+function policyOf({ state: { caller } }: LiveExchange, standard: UnsupportedPolicy) {
+  return caller?.limits.unsupported ?? caller?.ownerLimits?.unsupported ?? standard;
 }
 
 /** Notes why a try failed. A client that leaves is no fault of the provider's and not logged. */

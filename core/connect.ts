@@ -36,6 +36,7 @@ const providerShape = z.strictObject(
       encode: method,
       decode: method,
     }).optional(),
+    countTokens: method,
     fault: method,
     fetch: method,
   } satisfies Record<keyof Provider, z.ZodType>,

@@ -46,6 +46,8 @@ export interface State {
   caller: ApiKey;
   /** Tokens of the request, counted before the call. Provided by `token-count`. */
   inputTokens: number;
+  /** The same by the count of the provider that is being asked. Provided by `exact-count`. */
+  exactInput: number;
 }
 
 /** One request and all that happens to it. */

@@ -7,6 +7,7 @@
  * @module
  */
 import { z } from "zod";
+import type { Body } from "./body.ts";
 import type { ChatBody, ChatReply } from "./chat.ts";
 import type { EmbeddingsBody, EmbeddingsReply } from "./embeddings.ts";
 import type { RouterError } from "./errors.ts";
@@ -15,6 +16,7 @@ import type { DeclaredFacts } from "./model.ts";
 export type { DeclaredFacts, ModelFacts } from "./model.ts";
 export type { Price } from "./prices/price.ts";
 export type { DatedPrice, DeclaredPrice } from "./prices/tariff.ts";
+export { type Body, isChat } from "./body.ts";
 export type { ChatBody, ChatReply, WireUsage } from "./chat.ts";
 export { type EmbeddingsBody, type EmbeddingsReply, textsOf } from "./embeddings.ts";
 export { RouterError } from "./errors.ts";
@@ -136,6 +138,8 @@ export interface Provider<Settings extends z.ZodType = z.ZodType> {
   decoder?(body: ChatBody, call: Call<z.output<Settings>>): Decoder;
   /** How its embeddings differ from OpenAI's. */
   readonly embeddings?: EmbeddingsWire<z.output<Settings>>;
+  /** Asks the vendor how many input tokens a request has; for vendors that can say. */
+  countTokens?(body: Body, wire: Wire<z.output<Settings>>): Promise<number>;
   /** Names a refusal; `undefined` leaves it to the default, which goes by the status. */
   fault?(status: number, body: string, headers: Headers): RouterError | undefined;
   /**

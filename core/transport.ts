@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import type { Body } from "./body.ts";
 import { Connection, type Sent } from "./connection.ts";
 import type { RouterError } from "./errors.ts";
 import type { DeclaredFacts } from "./model.ts";
@@ -11,6 +12,7 @@ import type { Account, Provider } from "./provider.ts";
 import { defaultSettings, variableOf } from "./provider_settings.ts";
 import { type Problem, readSettings, settingsOf } from "./settings.ts";
 import { type QueueLimits, Slots, type Waiting } from "./slots.ts";
+import { unlessAborted } from "./unless_aborted.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** Milliseconds for which an account is avoided that has refused a model, or is busy. */
@@ -154,6 +156,16 @@ export class Transport {
     const listed = lists.flatMap((list) => list.status === "fulfilled" ? [list.value] : []);
     if (listed.length === 0) throw (lists[0] as PromiseRejectedResult).reason;
     return [...new Set(listed.flat())];
+  }
+
+  /**
+   * Input tokens of a request by the vendor's own count; `undefined` where it cannot say.
+   *
+   * @throws What the vendor's refusal means; the signal's reason, once it fires.
+   */
+  async countTokens(body: Body, signal: AbortSignal): Promise<number | undefined> {
+    const counting = this.#provider.countTokens?.(body, this.#connections[0]!.wire);
+    return counting && await unlessAborted(counting, signal);
   }
 
   /**

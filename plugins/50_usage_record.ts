@@ -119,11 +119,14 @@ class Keeper {
   }
 
   #boundsOf(x: Exchange, { body, target }: Attempt): Bounds {
-    return boundsOf(body, target, x.state.inputTokens ?? 0, this.#margins.of(target));
+    const { exactInput, inputTokens = 0 } = x.state;
+    return exactInput === undefined
+      ? boundsOf(body, target, inputTokens, this.#margins.of(target))
+      : boundsOf(body, target, exactInput, 1);
   }
 
   #holdOf(x: Exchange, { target }: Attempt, price: Price | undefined, amount: number): Hold {
-    const { caller, inputTokens = 0 } = x.state;
+    const { caller, inputTokens = 0, exactInput = inputTokens } = x.state;
     return {
       requestId: x.id,
       keyId: caller?.id ?? null,
@@ -135,7 +138,7 @@ class Keeper {
       modelAsked: x.body.model,
       tag: tagOf(x) ?? null,
       stream: x.body.stream === true,
-      inputTokens,
+      inputTokens: exactInput,
       price,
     };
   }

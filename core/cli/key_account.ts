@@ -99,6 +99,8 @@ export function accountToJson(account: Account, currency: string): Record<string
     tokensPerMinute: account.tokensPerMinute,
     parallel,
     models,
+    unsupported: account.unsupported,
+    exactCount: account.exactCount,
   };
 }
 
@@ -119,6 +121,7 @@ export function accountCells({ prepaid, balance, held, used }: Account): string[
 /** Every limit that is set, in a cell: `100.00/day, 60 rpm, 5 parallel, models a,b`. */
 export function limitsCell(account: Account): string {
   const { limit, requestsPerMinute, tokensPerMinute, parallel, models, holdCap } = account;
+  const { unsupported, exactCount } = account;
   return [
     limit && `${formatAmount(limit.amount)}/${limit.period}`,
     holdCap !== null && `${formatAmount(holdCap)}/request`,
@@ -126,6 +129,8 @@ export function limitsCell(account: Account): string {
     tokensPerMinute !== null && `${tokensPerMinute} tpm`,
     parallel !== null && `${parallel} parallel`,
     models && `models ${models.join(",")}`,
+    unsupported && `unsupported ${unsupported}`,
+    exactCount !== null && `exact count ${exactCount ? "yes" : "no"}`,
   ].filter((each) => each).join(", ");
 }
 

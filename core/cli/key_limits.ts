@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { unsupportedPolicies, type UnsupportedPolicy } from "../changes.ts";
 import { formatAmount } from "../ledger/money.ts";
 import type { Account } from "../ledger/accounts.ts";
 import { isModelEntry, type LimitChanges, type SpendingLimit } from "../ledger/limits.ts";
@@ -29,6 +30,14 @@ export const limitArguments = {
   "hold-cap": {
     value: "AMOUNT",
     about: "The most that is held for one request, and so that it may cost",
+  },
+  unsupported: {
+    value: "WHAT",
+    about: "Fields that a vendor cannot keep: refuse, warn (leave out and say so) or drop",
+  },
+  "exact-count": {
+    value: "YES-OR-NO",
+    about: "Have vendors that can count the tokens of requests",
   },
 } as const satisfies Record<string, Argument>;
 
@@ -78,6 +87,8 @@ export function readLimits(flags: Values<typeof limitArguments>): LimitChanges {
     ...read("parallel", "parallel", readCount),
     ...read("models", "models", readModels),
     ...read("holdCap", "hold-cap", readHoldCap),
+    ...read("unsupported", "unsupported", readPolicy),
+    ...read("exactCount", "exact-count", readYesNo),
   };
 }
 
@@ -95,6 +106,17 @@ function readHoldCap(what: string, text: string): number {
   const millionths = readAmount(what, text);
   if (millionths <= 0) throw new UsageError(`${what} must be above 0, not "${text}"`);
   return millionths;
+}
+
+function readPolicy(what: string, text: string): UnsupportedPolicy {
+  const policy = unsupportedPolicies.find((each) => each === text);
+  if (policy !== undefined) return policy;
+  throw new UsageError(`${what} must be refuse, warn, drop or none, not "${text}"`);
+}
+
+function readYesNo(what: string, text: string): boolean {
+  if (text === "yes" || text === "no") return text === "yes";
+  throw new UsageError(`${what} must be yes, no or none, not "${text}"`);
 }
 
 function readCount(what: string, text: string): number {
@@ -115,6 +137,7 @@ function readModels(what: string, text: string): string[] {
 /** `100.00 RUB a day, 60 requests a minute`. */
 function limitsInWords(account: Account, currency: string): string {
   const { limit, requestsPerMinute, tokensPerMinute, parallel, models, holdCap } = account;
+  const { unsupported, exactCount } = account;
   const words = [
     limit && `${formatAmount(limit.amount, currency)} a ${limit.period}`,
     requestsPerMinute !== null && `${requestsPerMinute} requests a minute`,
@@ -122,6 +145,8 @@ function limitsInWords(account: Account, currency: string): string {
     parallel !== null && `${parallel} requests at a time`,
     holdCap !== null && `${formatAmount(holdCap, currency)} held for a request at most`,
     models && `models ${models.join(", ")}`,
+    unsupported && `unsupported fields: ${unsupported}`,
+    exactCount !== null && `exact count: ${exactCount ? "yes" : "no"}`,
   ].filter((each) => each);
   return words.length > 0 ? words.join("; ") : "none";
 }

@@ -1,4 +1,5 @@
 import type { Row } from "@libsql/client";
+import { unsupportedPolicies, type UnsupportedPolicy } from "../changes.ts";
 
 /** What a key, or an owner, may do. Null: no limit of this kind. */
 export interface Limits {
@@ -13,6 +14,10 @@ export interface Limits {
   readonly models: readonly string[] | null;
   /** The most that is held for one request, and so that it may cost, in millionths of the currency. */
   readonly holdCap: number | null;
+  /** What becomes of fields that a vendor cannot keep. */
+  readonly unsupported: UnsupportedPolicy | null;
+  /** Vendors that can are asked to count the tokens of requests. */
+  readonly exactCount: boolean | null;
 }
 
 /** The most that may be spent in a period of UTC; weeks begin on Monday. */
@@ -34,6 +39,7 @@ export type LimitChanges = Partial<
  */
 export function toColumns(changes: LimitChanges): Record<string, string | number | null> {
   const { limit, models, holdCap, requestsPerMinute, tokensPerMinute, parallel } = changes;
+  const { unsupported, exactCount } = changes;
   if (limit) {
     checkWhole("Limit", limit.amount, 0);
     if (!["day", "week", "month"].includes(limit.period)) {
@@ -44,6 +50,9 @@ export function toColumns(changes: LimitChanges): Record<string, string | number
   checkWhole("Requests a minute", requestsPerMinute, 1);
   checkWhole("Tokens a minute", tokensPerMinute, 1);
   checkWhole("Requests at a time", parallel, 1);
+  if (unsupported && !unsupportedPolicies.includes(unsupported)) {
+    throw new Error(`Unsupported fields must be refuse, warn or drop, not "${unsupported}"`);
+  }
   if (models) checkModels(models);
   return {
     ...limit !== undefined &&
@@ -53,6 +62,8 @@ export function toColumns(changes: LimitChanges): Record<string, string | number
     ...tokensPerMinute !== undefined && { tokens_per_minute: tokensPerMinute },
     ...parallel !== undefined && { parallel },
     ...models !== undefined && { models: models && JSON.stringify(models) },
+    ...unsupported !== undefined && { unsupported },
+    ...exactCount !== undefined && { exact_count: exactCount === null ? null : Number(exactCount) },
   };
 }
 
@@ -88,6 +99,7 @@ function checkModels(models: readonly string[]): void {
  */
 export function toLimits(row: Row, prefix = ""): Limits {
   const models = row[`${prefix}models`] as string | null;
+  const exact = row[`${prefix}exact_count`] as number | null;
   return {
     prepaid: row[`${prefix}prepaid`] === 1,
     limited: row[`${prefix}limit_amount`] !== null,
@@ -95,5 +107,7 @@ export function toLimits(row: Row, prefix = ""): Limits {
     tokensPerMinute: row[`${prefix}tokens_per_minute`] as number | null,
     models: models === null ? null : JSON.parse(models),
     holdCap: row[`${prefix}hold_cap`] as number | null,
+    unsupported: row[`${prefix}unsupported`] as UnsupportedPolicy | null,
+    exactCount: exact === null ? null : exact === 1,
   };
 }

@@ -29,6 +29,8 @@ const limitColumns = [
   "tokens_per_minute",
   "models",
   "hold_cap",
+  "unsupported",
+  "exact_count",
 ];
 
 const selectKeys = `SELECT api_keys.*,

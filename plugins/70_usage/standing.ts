@@ -77,6 +77,8 @@ function toAccount({ account, spent }: Standing, bounding: readonly Account[]) {
     tokens_per_minute: account.tokensPerMinute,
     parallel: account.parallel,
     models: account.models,
+    unsupported: account.unsupported,
+    exact_count: account.exactCount,
   };
 }
 

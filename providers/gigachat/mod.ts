@@ -8,6 +8,7 @@ import { faultByStatus } from "../../core/fault.ts";
 import { authorize } from "./auth.ts";
 import { authoritiesFor } from "./certificate.ts";
 import { GigachatDecoder } from "./decode.ts";
+import { countTokens } from "./count_tokens.ts";
 import { embeddings } from "./embeddings.ts";
 import { encode } from "./encode.ts";
 import { fault } from "./fault.ts";
@@ -49,6 +50,7 @@ export default defineProvider({
   encode,
   decoder: (body) => new GigachatDecoder(body),
   embeddings,
+  countTokens,
   fault,
 
   /**

@@ -23,7 +23,8 @@ Deno.test("keys create takes credit and every limit, and keys list shows them", 
         folder,
         ...["create", "--name", "full", "--owner", "me", "--credit", "100.50", "--limit", "10/day"],
         ...["--requests", "60", "--tokens", "1000", "--parallel", "2", "--hold-cap", "0.000001"],
-        ...["--models", "echo, openai/*,echo", "--json"],
+        ...["--models", "echo, openai/*,echo", "--unsupported", "warn", "--exact-count", "yes"],
+        "--json",
       ),
     );
     const account = {
@@ -38,6 +39,8 @@ Deno.test("keys create takes credit and every limit, and keys list shows them", 
       tokensPerMinute: 1000,
       parallel: 2,
       models: ["echo", "openai/*"],
+      unsupported: "warn",
+      exactCount: true,
     };
     assertEquals(made.account, account);
     assertMatch(account.limit.renews, /^\d{4}-\d\d-\d\d$/);
@@ -63,7 +66,8 @@ Deno.test("keys create takes credit and every limit, and keys list shows them", 
     const table = await keys(folder, "list");
     assertMatch(table, /STATE +BALANCE \(EUR\) +HELD +USED +CREATED .* LAST USED +LIMITS\n/);
     const limits =
-      "10.00/day, 0.000001/request, 60 rpm, 1000 tpm, 2 parallel, models echo,openai/*";
+      "10.00/day, 0.000001/request, 60 rpm, 1000 tpm, 2 parallel, models echo,openai/*, " +
+      "unsupported warn, exact count yes";
     assertMatch(table, / full +me +active +100\.50 +0\.00 +0\.00 .* never +10\.00\/day, /);
     assertStringIncludes(table, ` ${limits}\n`);
     assertMatch(table, / plain +- +active +- +0\.00 +- .* never +-\n/);

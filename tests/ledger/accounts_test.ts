@@ -27,6 +27,8 @@ Deno.test("AccountStore.read knows the accounts of a new key and its owner, and 
       open: 0,
       limit: null,
       holdCap: null,
+      unsupported: null,
+      exactCount: null,
       requestsPerMinute: null,
       tokensPerMinute: null,
       parallel: null,
@@ -46,6 +48,8 @@ Deno.test("AccountStore.setLimits sets what is given, and null removes it", () =
     const limits = {
       limit: { amount: 100_000_000, period: "day" },
       holdCap: 2_000_000,
+      unsupported: "drop",
+      exactCount: false,
       requestsPerMinute: 60,
       tokensPerMinute: 1000,
       parallel: 4,
@@ -54,8 +58,18 @@ Deno.test("AccountStore.setLimits sets what is given, and null removes it", () =
     const set = await accounts.setLimits(id, limits);
     assertEquals(await accounts.read(id), set);
     const { limit, holdCap, requestsPerMinute, tokensPerMinute, parallel, models } = set;
+    const { unsupported, exactCount } = set;
     assertEquals(
-      { limit, holdCap, requestsPerMinute, tokensPerMinute, parallel, models },
+      {
+        limit,
+        holdCap,
+        unsupported,
+        exactCount,
+        requestsPerMinute,
+        tokensPerMinute,
+        parallel,
+        models,
+      },
       { ...limits, models: [...limits.models] },
     );
     assertEquals(set.used, 0);

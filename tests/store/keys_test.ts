@@ -16,6 +16,8 @@ const unlimited = {
   tokensPerMinute: null,
   models: null,
   holdCap: null,
+  unsupported: null,
+  exactCount: null,
 };
 
 async function withKeys(

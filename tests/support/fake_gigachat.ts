@@ -50,7 +50,7 @@ export interface FakeRequest {
   readonly end: Promise<StreamEnd>;
 }
 
-type Place = "oauth" | "models" | "chat" | "embeddings";
+type Place = "oauth" | "models" | "chat" | "embeddings" | "count";
 
 /** Starts a fake on 127.0.0.1. Close it after the transports that use it. */
 export function startFakeGigachat(options: Partial<FakeAccount> = {}): Promise<FakeGigachat> {
@@ -75,6 +75,7 @@ export class FakeGigachat implements AsyncDisposable {
     models: [],
     chat: [],
     embeddings: [],
+    count: [],
   };
   readonly #stop = new AbortController();
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
@@ -189,6 +190,7 @@ export class FakeGigachat implements AsyncDisposable {
     const refusal = this.#oauth.refusal(request.headers);
     if (refusal !== undefined) return refuse(401, refusal);
     if (place === "models") return Response.json(modelList(this.models));
+    if (place === "count") return answerCount(parse(text));
     if (place === "embeddings") return answerEmbeddings(parse(text));
     if (this.#running >= this.streams) return refuse(429, "Too many requests");
     this.#running++;
@@ -234,7 +236,22 @@ const places: Readonly<Record<string, Place>> = {
   "GET /v1/models": "models",
   "POST /v1/chat/completions": "chat",
   "POST /v1/embeddings": "embeddings",
+  "POST /v1/tokens/count": "count",
 };
+
+/** Counts texts, and nothing else. */
+function answerCount(body: unknown): Response {
+  const { model, input } = (body ?? {}) as { model?: unknown; input?: unknown };
+  const isList = Array.isArray(input) && input.every((text) => typeof text === "string");
+  if (typeof model !== "string" || !isList) {
+    return refuse(400, "Your request contains invalid JSON syntax.");
+  }
+  return Response.json(input.map((text: string) => ({
+    object: "tokens",
+    tokens: tokensOf(text),
+    characters: text.length,
+  })));
+}
 
 function isStream(response: Response): boolean {
   return response.headers.get("content-type") === "text/event-stream";

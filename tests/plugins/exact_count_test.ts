@@ -1,0 +1,73 @@
+import { assertEquals, assertNotEquals } from "@std/assert";
+import { AccountStore } from "../../core/ledger/accounts.ts";
+import { startFakeGigachat } from "../support/fake_gigachat.ts";
+import { tokensOf } from "../support/fake_gigachat_answer.ts";
+import { startRouter } from "../support/router.ts";
+import { startUpstream, wholeAnswer } from "../support/upstream.ts";
+
+const words = "Съешь же ещё этих мягких французских булок";
+const question = {
+  model: "gigachat/GigaChat-2",
+  messages: [{ role: "user", content: words }],
+  max_tokens: 10,
+};
+
+/** What is held while the vendor is asked, in millionths. */
+async function holding(
+  exactCount: boolean | null,
+  fail = false,
+): Promise<{ held: number; counts: unknown[]; status: number }> {
+  await using fake = await startFakeGigachat();
+  await using router = await startRouter(fake.env);
+  const { database } = router.program;
+  await new AccountStore(database).setLimits(router.keyId, { exactCount });
+  let held = 0;
+  fake.reply = async () => {
+    const { rows } = await database.execute("SELECT sum(amount) AS held FROM holds");
+    held = Number(rows[0]!.held);
+    return { content: "Да." };
+  };
+  if (fail) fake.failNext("count", { status: 500 });
+  const response = await router.chat(question);
+  await response.body?.cancel();
+  const counts = fake.requestsTo("/v1/tokens/count").map(({ body }) => body);
+  return { held, counts, status: response.status };
+}
+
+Deno.test("exact-count holds what the vendor itself counts, for keys that ask for it", async () => {
+  const { held, counts } = await holding(true);
+  assertEquals(counts, [{ model: "GigaChat-2", input: [words] }]);
+  // 65 roubles a million: what the vendor counted, 3 around the message, 3 around the reply, 10 asked.
+  assertEquals(held, 65 * (tokensOf(words) + 3 + 3 + 10));
+});
+
+Deno.test("exact-count asks nobody for other keys", async () => {
+  for (const choice of [null, false]) {
+    const { held, counts } = await holding(choice);
+    assertEquals(counts, []);
+    assertNotEquals(held, 65 * (tokensOf(words) + 3 + 3 + 10));
+  }
+});
+
+Deno.test("exact-count goes on with the own count when the vendor cannot count", async () => {
+  const { held, counts, status } = await holding(true, true);
+  assertEquals([counts.length, status], [1, 200]);
+  assertEquals(held, (await holding(false)).held);
+});
+
+Deno.test("exact-count leaves a fallback at a vendor without a counter to the own count", async () => {
+  await using fake = await startFakeGigachat();
+  await using vendor = startUpstream(() => wholeAnswer());
+  await using router = await startRouter({ ...fake.env, ...vendor.env }, {
+    models: { "openai/m": { price: { currency: "RUB", input: 1, output: 1 } } },
+  });
+  const { database } = router.program;
+  await new AccountStore(database).setLimits(router.keyId, { exactCount: true });
+  fake.failNext("chat", { status: 500 }, { status: 500 });
+  const response = await router.chat({ ...question, models: ["openai/m"] });
+  assertEquals(response.headers.get("x-xrouter-provider"), "openai");
+  await response.body!.cancel();
+  await router.stop();
+  const [row] = await router.usage();
+  assertNotEquals(row!.counted_tokens, tokensOf(words) + 6);
+});
