@@ -12,7 +12,9 @@ Deno.test("Kernel ends a try whose provider heeds no signal, and asks the next",
   const deaf = { name: "deaf", baseUrl: "http://deaf.invalid", fetch: () => never };
   await using upstream = startUpstream(() => wholeAnswer("from the next"));
   const next = { name: "next", baseUrl: upstream.url };
-  await using kernel = startKernel({ providers: [deaf, next], route });
+  // Time enough for the one that answers, however busy the machine is.
+  const patient = { timeouts: { firstByte: 1_000 } };
+  await using kernel = startKernel({ providers: [deaf, next], route: patient });
   const response = await kernel.chat(ask("deaf/m", "hi", { models: ["next/m"] }));
   assertEquals((await response.json()).choices[0].message.content, "from the next");
   await using alone = startKernel({ providers: [deaf], route });
