@@ -1,6 +1,7 @@
 import { type Client, createClient, LibsqlError } from "@libsql/client";
 import { dirname, resolve } from "node:path";
 import { FileClient, isBusy } from "./file_client.ts";
+import { PreparedWrites } from "./prepared_writes.ts";
 
 /**
  * How long a statement waits for another process's write lock on a file. libSQL waits on the
@@ -22,8 +23,8 @@ const remoteSchemes = new Set(["libsql", "http", "https", "ws", "wss"]);
  * local file, whose folder is made when missing; `libsql:`, `http(s):` and `ws(s):` name a server,
  * which is always spoken to over HTTP, so that every call has a deadline and no socket is held.
  *
- * A file is opened over a single connection (see {@link FileClient}): libSQL applies most pragmas
- * to one connection only, and its calls are synchronous, so more connections would add nothing. A
+ * A file is opened over one connection, and a second for statements that are prepared once (see
+ * {@link FileClient}): libSQL's calls are synchronous, so more connections would add nothing. A
  * held `client.transaction()` therefore locks out every other call of the same client; requests
  * use `execute` and `batch`.
  *
@@ -88,6 +89,7 @@ async function openFile(url: string): Promise<Client> {
     const file = new FileClient(
       createClient({ url: absolute(url, path), concurrency: 1, timeout: busyTimeoutMs }),
       pragmas,
+      path === ":memory:" ? undefined : new PreparedWrites(resolve(path), busyTimeoutMs, pragmas),
     );
     client = file;
     await retryWhileBusy(() => file.execute("PRAGMA journal_mode = WAL"));

@@ -8,6 +8,7 @@ import {
   type Transaction,
   type TransactionMode,
 } from "@libsql/client";
+import { PreparedWrites } from "./prepared_writes.ts";
 
 /** Whether an error says that another connection holds the lock, so that a retry can succeed. */
 export function isBusy(error: unknown): boolean {
@@ -28,15 +29,19 @@ export class FileClient implements Client {
   readonly protocol = "file";
   readonly #client: Client;
   readonly #pragmas: string;
+  readonly #writes: PreparedWrites | undefined;
+  #transaction: Transaction | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
   /**
    * @param client one of a `file:` URL with an absolute path, `concurrency: 1`, nothing run on it
    * @param pragmas SQL that makes a new connection ready; the caller runs it on the first one
+   * @param writes where single writes go, over a connection of their own; without it, over this one
    */
-  constructor(client: Client, pragmas: string) {
+  constructor(client: Client, pragmas: string, writes?: PreparedWrites) {
     this.#client = client;
     this.#pragmas = pragmas;
+    this.#writes = writes;
   }
 
   get closed(): boolean {
@@ -44,11 +49,20 @@ export class FileClient implements Client {
   }
 
   execute(statement: InStatement, args?: InArgs): Promise<ResultSet> {
-    return this.#inTurn(() =>
-      typeof statement === "string"
-        ? this.#client.execute(statement, args)
-        : this.#client.execute(statement)
-    );
+    return this.#inTurn(() => {
+      if (typeof statement === "string") {
+        // What is set counts for both connections.
+        if (/^\s*PRAGMA\b.*=/i.test(statement)) this.#writes?.exec(statement);
+        return this.#client.execute(statement, args);
+      }
+      const { sql, args: values = [] } = statement;
+      // A held transaction keeps others out: this client's other connection would wait for it.
+      const isFree = this.#transaction === undefined || this.#transaction.closed;
+      return this.#writes !== undefined && isFree && Array.isArray(values) &&
+          PreparedWrites.takes(sql, values)
+        ? Promise.resolve(this.#writes.run(sql, values))
+        : this.#client.execute(statement);
+    });
   }
 
   batch(
@@ -71,7 +85,9 @@ export class FileClient implements Client {
    * at once like "write", so that SQLITE_BUSY comes from here and never from within.
    */
   transaction(mode: TransactionMode = "write"): Promise<Transaction> {
-    return this.#inTurn(() => this.#client.transaction(mode === "read" ? "read" : "write"));
+    return this.#inTurn(async () =>
+      this.#transaction = await this.#client.transaction(mode === "read" ? "read" : "write")
+    );
   }
 
   sync(): Promise<Replicated> {
@@ -83,6 +99,7 @@ export class FileClient implements Client {
   }
 
   close(): void {
+    this.#writes?.close();
     this.#client.close();
   }
 
@@ -96,6 +113,7 @@ export class FileClient implements Client {
   }
 
   async #replaceConnection(): Promise<void> {
+    this.#writes?.close();
     this.#client.reconnect();
     try {
       await this.#client.executeMultiple(this.#pragmas);

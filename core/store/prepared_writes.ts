@@ -1,0 +1,126 @@
+/**
+ * Writes by statements that are prepared once. To prepare one takes as long as to run it: with it
+ * every trigger that it fires is compiled.
+ *
+ * @module
+ */
+import { type InValue, LibsqlError, type ResultSet } from "@libsql/client";
+import Database from "libsql";
+
+/** Characters of the statements that are kept: groups come in many sizes, and few of them again. */
+const keptChars = 512 * 1024;
+
+/** SQLite's codes that callers look at; the others go by their number. */
+const codes: Readonly<Record<number, string>> = {
+  5: "SQLITE_BUSY",
+  8: "SQLITE_READONLY",
+  10: "SQLITE_IOERR",
+  13: "SQLITE_FULL",
+  19: "SQLITE_CONSTRAINT",
+};
+
+/** A value as SQLite takes it. */
+export type Plain = string | number | null;
+
+/** Writes to one local file over a connection of its own. Synchronous beneath, as all of libSQL. */
+export class PreparedWrites {
+  readonly #open: () => Database.Database;
+  #database: Database.Database | undefined;
+  /** By their SQL, the one that was used last at the end. */
+  readonly #statements = new Map<string, Database.Statement>();
+  #chars = 0;
+
+  /**
+   * @param path The file.
+   * @param timeoutMs Milliseconds to wait for another process's write lock.
+   * @param pragmas SQL that makes a new connection ready.
+   */
+  constructor(path: string, timeoutMs: number, pragmas: string) {
+    this.#open = () => {
+      const database = new Database(path, { timeout: timeoutMs });
+      database.exec(pragmas);
+      return database;
+    };
+  }
+
+  /** Whether a call can go this way: a write that returns no rows. */
+  static takes(sql: string, args: readonly InValue[]): args is readonly Plain[] {
+    return /^\s*(?:INSERT|UPDATE|DELETE)\b(?!.*\bRETURNING\b)/is.test(sql) &&
+      args.every((arg) => arg === null || typeof arg === "string" || Number.isFinite(arg));
+  }
+
+  /** @throws {LibsqlError} as the client does. */
+  run(sql: string, args: readonly Plain[]): ResultSet {
+    try {
+      const { changes } = this.#prepare(sql).run(args);
+      return new NoRows(changes);
+    } catch (error) {
+      // What has failed may be in progress still: the next call gets a new one.
+      this.#forget(sql);
+      throw error instanceof Database.SqliteError
+        ? toLibsqlError(error as unknown as SqliteFailure)
+        : error;
+    }
+  }
+
+  /** Runs SQL that returns nothing, such as a pragma for this connection. */
+  exec(sql: string): void {
+    (this.#database ??= this.#open()).exec(sql);
+  }
+
+  /** Closes the connection; the next call opens another. */
+  close(): void {
+    this.#statements.clear();
+    this.#chars = 0;
+    this.#database?.close();
+    this.#database = undefined;
+  }
+
+  #prepare(sql: string): Database.Statement {
+    let statement = this.#statements.get(sql);
+    if (statement === undefined) {
+      statement = (this.#database ??= this.#open()).prepare(sql);
+      this.#chars += sql.length;
+    } else this.#statements.delete(sql);
+    this.#statements.set(sql, statement);
+    for (const [oldest] of this.#statements) {
+      if (this.#chars <= keptChars || oldest === sql) break;
+      this.#forget(oldest);
+    }
+    return statement;
+  }
+
+  #forget(sql: string): void {
+    if (this.#statements.delete(sql)) this.#chars -= sql.length;
+  }
+}
+
+/** What a write answers. */
+class NoRows implements ResultSet {
+  readonly columns: string[] = [];
+  readonly columnTypes: string[] = [];
+  readonly rows: ResultSet["rows"] = [];
+  readonly rowsAffected: number;
+  /** Tables here are ordered by keys of their own. */
+  readonly lastInsertRowid = undefined;
+
+  constructor(rowsAffected: number) {
+    this.rowsAffected = rowsAffected;
+  }
+
+  toJSON(): unknown {
+    return { ...this };
+  }
+}
+
+/** What the driver throws. */
+interface SqliteFailure extends Error {
+  readonly code: string;
+  readonly rawCode?: number;
+}
+
+function toLibsqlError(error: SqliteFailure): LibsqlError {
+  const { message, code, rawCode = 1 } = error;
+  const base = codes[rawCode & 0xff] ?? `SQLITE_ERROR_${rawCode & 0xff}`;
+  return new LibsqlError(message, base, code, rawCode, error);
+}
