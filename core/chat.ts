@@ -15,6 +15,7 @@ import {
   positiveInteger,
   shortText,
 } from "./json_body.ts";
+import type { WireUsage } from "./usage_report.ts";
 
 /** How many messages one request may hold. */
 export const maxMessages = 4096;
@@ -73,20 +74,6 @@ const chatSchema = openObject({
 
 /** A request's body: the checked fields typed, the others as they came. */
 export type ChatBody = z.infer<typeof chatSchema> & { model: string };
-
-/** Token counts as OpenAI reports them: `cached_tokens` is a part of `prompt_tokens`. */
-export interface WireUsage {
-  /** All tokens of the prompt. */
-  prompt_tokens: number;
-  /** Tokens of the answer. */
-  completion_tokens: number;
-  /** Both together. */
-  total_tokens: number;
-  /** Of the prompt's tokens, those that came from the provider's cache. */
-  prompt_tokens_details?: { cached_tokens?: number | null } | null;
-  /** What else the provider reports. */
-  [field: string]: unknown;
-}
 
 /** The message of an answer, or in a stream the part of it that is new. */
 export interface ChatMessage {
@@ -173,29 +160,6 @@ export function textOf(reply: ChatReply): string {
     }
   }
   return text;
-}
-
-/** More tokens than any exchange has. */
-const maxTokens = 1_000_000_000;
-
-/** Whether a record can hold it as tokens: a vendor's slip must not make a row unwritable. */
-function isCount(value: unknown): value is number {
-  return Number.isSafeInteger(value) && value as number >= 0 && value as number <= maxTokens;
-}
-
-/**
- * The tokens that a report names; `undefined` for what is no report. What it says of cached tokens
- * counts only where it is a count.
- */
-export function readUsage(
-  usage: WireUsage | null | undefined,
-): { input: number; output: number; cached: number } | undefined {
-  const { prompt_tokens: input, total_tokens: total } = usage ?? {};
-  // An answer of vectors has no tokens of its own, and its report names none.
-  const output = usage?.completion_tokens ?? (total === input ? 0 : undefined);
-  if (!isCount(input) || !isCount(output)) return undefined;
-  const cached = usage?.prompt_tokens_details?.cached_tokens;
-  return { input, output, cached: isCount(cached) ? cached : 0 };
 }
 
 /** Whether a stream's event only reports usage: OpenAI sends it last, with no choices. */

@@ -3,12 +3,12 @@
  *
  * @module
  */
+import { logAccess } from "./access_log.ts";
 import { askTargets, attemptFailed, type BegunAnswer } from "./attempts.ts";
 import { countBody, isChat, type Path } from "./body.ts";
 import type { Catalog } from "./catalog.ts";
 import type { UnsupportedPolicy } from "./changes.ts";
 import { priceIn, withCost } from "./ledger/charge.ts";
-import type { WireUsage } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
 import { Deadline } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
@@ -24,6 +24,7 @@ import { checkReplyHeaders, errorResponse, streamResponse, wholeResponse } from 
 import { Tally } from "./tally.ts";
 import { type Encoding, loadTokenizer } from "./tokens.ts";
 import { Upstream } from "./upstream.ts";
+import { toWire } from "./usage_report.ts";
 import { waitingStream } from "./waiting_stream.ts";
 
 /** Times and places that the kernel works with. */
@@ -220,7 +221,7 @@ export class Kernel {
         ? (chunk) => this.#hooks.chunk(x, chunk)
         : undefined,
       usageWanted: x.body.stream_options?.include_usage === true,
-      usage: async () => withCost(toWire(tally.reported, await usage(), isChat(x.body)), price),
+      usage: async () => withCost(tally.reported ?? toWire(await usage(), isChat(x.body)), price),
       priced: (reported) => withCost(reported, price),
       onAbort: target === undefined ? "drain" : catalog.providers.get(target.provider)!.onAbort,
       idleMs: route?.timeouts.idle ?? Infinity,
@@ -293,45 +294,13 @@ export class Kernel {
       ...(end.usage !== undefined && price !== undefined && { cost: costOf(end.usage, price) }),
       durationMs: performance.now() - x.startedTick,
     };
-    this.#logAccess(x, outcome);
+    logAccess(this.#o.log, x, outcome);
     await this.#hooks.finish(x, outcome);
     this.#flights.delete(flight);
     if (this.#flights.size === 0) this.#idle?.();
-  }
-
-  /** The access log's line: who asked what of whom, and how it went. No body and no secret. */
-  #logAccess(x: LiveExchange, outcome: Outcome): void {
-    const body = x.parsedBody;
-    this.#o.log.info("access", {
-      requestId: x.id,
-      method: "POST",
-      path: x.path,
-      status: outcome.status,
-      state: outcome.state,
-      durationMs: Math.round(outcome.durationMs),
-      key: x.state.caller?.id,
-      model: body?.model,
-      stream: body?.stream === true,
-      provider: outcome.target?.provider,
-      attempts: x.attempts.length,
-      error: outcome.error?.code,
-    });
   }
 }
 
 async function inputTokens(x: LiveExchange, encoding: Encoding): Promise<number> {
   return x.state.inputTokens ?? countBody(x.body, await loadTokenizer(encoding));
-}
-
-/** Usage in OpenAI's shape: the provider's own where there is one. */
-function toWire(reported: WireUsage | undefined, usage: Usage, chat: boolean): WireUsage {
-  if (!chat && reported === undefined) {
-    return { prompt_tokens: usage.input, total_tokens: usage.input } as WireUsage;
-  }
-  return reported ?? {
-    prompt_tokens: usage.input,
-    completion_tokens: usage.output,
-    total_tokens: usage.input + usage.output,
-    prompt_tokens_details: { cached_tokens: usage.cached },
-  };
 }

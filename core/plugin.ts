@@ -18,7 +18,7 @@ import type { Client } from "@libsql/client";
 import type { Hono } from "hono";
 import type { z } from "zod";
 import type { Catalog } from "./catalog.ts";
-import type { Body } from "./body.ts";
+import type { Body, Path } from "./body.ts";
 import type { ChatReply } from "./chat.ts";
 import type { Chunk } from "./chunk.ts";
 import type { ErrorCode, RouterError } from "./errors.ts";
@@ -56,6 +56,8 @@ export interface Exchange<Known extends keyof State = never> {
   readonly id: string;
   /** Milliseconds since 1970 when the request came. */
   readonly startedAt: number;
+  /** What is asked for: a chat, or embeddings. */
+  readonly path: Path;
   /** The client's headers. */
   readonly headers: Headers;
   /**

@@ -17,10 +17,11 @@ export type { DeclaredFacts, ModelFacts } from "./model.ts";
 export type { Price } from "./prices/price.ts";
 export type { DatedPrice, DeclaredPrice } from "./prices/tariff.ts";
 export { type Body, isChat } from "./body.ts";
-export type { ChatBody, ChatReply, WireUsage } from "./chat.ts";
+export type { ChatBody, ChatReply } from "./chat.ts";
 export { type EmbeddingsBody, type EmbeddingsReply, textsOf } from "./embeddings.ts";
 export { RouterError } from "./errors.ts";
 export { setting } from "./settings.ts";
+export type { WireUsage } from "./usage_report.ts";
 
 /** The way to one account of a vendor. */
 export interface Wire<Settings = Record<string, unknown>> {

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { isUsageOnly, type WireUsage } from "./chat.ts";
+import { isUsageOnly } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
 import type { Deadline } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
@@ -13,6 +13,7 @@ import { spliceUsage } from "./splice_usage.ts";
 import { concat } from "./sse.ts";
 import type { Tally } from "./tally.ts";
 import type { Group, Upstream } from "./upstream.ts";
+import type { WireUsage } from "./usage_report.ts";
 
 const encoder = new TextEncoder();
 

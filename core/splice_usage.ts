@@ -5,7 +5,7 @@
  * @module
  */
 import { Buffer } from "node:buffer";
-import type { WireUsage } from "./chat.ts";
+import type { WireUsage } from "./usage_report.ts";
 
 const quote = 34;
 const backslash = 92;

@@ -6,11 +6,12 @@
  *
  * @module
  */
-import { type ChatReply, readUsage, textOf, type WireUsage } from "./chat.ts";
+import { type ChatReply, textOf } from "./chat.ts";
 import { type Chunk, parseReply } from "./chunk.ts";
 import type { Usage } from "./plugin.ts";
 import { readEvent } from "./sse.ts";
 import { type Encoding, loadTokenizer } from "./tokens.ts";
+import { readUsage, type WireUsage } from "./usage_report.ts";
 
 /** How many of the last events may hold the report: OpenAI's is the last, some have one after it. */
 const reportDepth = 4;

@@ -3,9 +3,9 @@
  *
  * @module
  */
-import { readUsage, type WireUsage } from "../chat.ts";
 import type { Target } from "../model.ts";
 import { costOf, type Price } from "../prices/price.ts";
+import { readUsage, type WireUsage } from "../usage_report.ts";
 
 /**
  * The price of a target if it is in the currency of the accounts: one in another says nothing about

@@ -1,6 +1,6 @@
 // deno-lint-ignore-file camelcase -- the names of the wire
 import { assertAlmostEquals, assertEquals, assertStrictEquals } from "@std/assert";
-import type { WireUsage } from "../../core/chat.ts";
+import type { WireUsage } from "../../core/usage_report.ts";
 import { Chunk } from "../../core/chunk.ts";
 import { Tally } from "../../core/tally.ts";
 import { loadTokenizer } from "../../core/tokens.ts";

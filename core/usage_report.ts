@@ -1,0 +1,58 @@
+/**
+ * What a provider reports of an answer's tokens.
+ *
+ * @module
+ */
+
+/** Tokens of an exchange; `cached` is a part of `input`. */
+interface Tokens {
+  readonly input: number;
+  readonly output: number;
+  readonly cached: number;
+}
+
+/** Token counts as OpenAI reports them: `cached_tokens` is a part of `prompt_tokens`. */
+export interface WireUsage {
+  /** All tokens of the prompt. */
+  prompt_tokens: number;
+  /** Tokens of the answer; absent for embeddings, which have none. */
+  completion_tokens?: number;
+  /** Both together. */
+  total_tokens: number;
+  /** Of the prompt's tokens, those that came from the provider's cache. */
+  prompt_tokens_details?: { cached_tokens?: number | null } | null;
+  /** What else the provider reports. */
+  [field: string]: unknown;
+}
+
+/** More tokens than any exchange has. */
+const maxTokens = 1_000_000_000;
+
+/** Whether a record can hold it as tokens: a vendor's slip must not make a row unwritable. */
+function isCount(value: unknown): value is number {
+  return Number.isSafeInteger(value) && value as number >= 0 && value as number <= maxTokens;
+}
+
+/**
+ * The tokens that a report names; `undefined` for what is no report. What it says of cached tokens
+ * counts only where it is a count.
+ */
+export function readUsage(usage: WireUsage | null | undefined): Tokens | undefined {
+  const { prompt_tokens: input, total_tokens: total } = usage ?? {};
+  // An answer of vectors has no tokens of its own, and its report names none.
+  const output = usage?.completion_tokens ?? (total === input ? 0 : undefined);
+  if (!isCount(input) || !isCount(output)) return undefined;
+  const cached = usage?.prompt_tokens_details?.cached_tokens;
+  return { input, output, cached: isCount(cached) ? cached : 0 };
+}
+
+/** Tokens in OpenAI's shape, as a provider would report them of a chat or of embeddings. */
+export function toWire({ input, output, cached }: Tokens, chat: boolean): WireUsage {
+  if (!chat) return { prompt_tokens: input, total_tokens: input };
+  return {
+    prompt_tokens: input,
+    completion_tokens: output,
+    total_tokens: input + output,
+    prompt_tokens_details: { cached_tokens: cached },
+  };
+}
