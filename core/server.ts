@@ -3,19 +3,17 @@
  *
  * @module
  */
-import { zValidator } from "@hono/zod-validator";
 import { Hono } from "hono";
 import { cors } from "hono/cors";
 import { getPath } from "hono/utils/url";
-import { z } from "zod";
 import { isPath, parsers, type Path } from "./body.ts";
-import type { Catalog, CatalogModel } from "./catalog.ts";
+import type { Catalog } from "./catalog.ts";
 import { ConfigError } from "./config.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import type { InstalledPlugin } from "./hooks.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Log } from "./log.ts";
-import { refuseInvalid } from "./refuse_invalid.ts";
+import { modelRoutes } from "./model_routes.ts";
 import { readBody } from "./request_body.ts";
 
 /** What the surface is made of. */
@@ -116,25 +114,7 @@ function createOtherApp(options: ServerOptions): Hono {
       throw new ConfigError([{ at: file, message }]);
     }
   }
-  app.get("/v1/models", async (c) => {
-    const aliases = [...catalog.aliases.keys()].map((id) => ({
-      id,
-      object: "model",
-      created: 0,
-      owned_by: "xrouter",
-    }));
-    const models = (await catalog.models()).map(describe);
-    return c.json({ object: "list", data: [...aliases, ...models] });
-  });
-  const modelId = z.object({
-    id: z.string().max(256, { error: "must have at most 256 characters" }),
-  });
-  app.get("/v1/models/:id{.+}", zValidator("param", modelId, refuseInvalid), async (c) => {
-    const { id } = c.req.valid("param");
-    const [target] = await catalog.resolve([id]);
-    const answer = describe({ id, ...target! });
-    return c.json(catalog.aliases.has(id) ? { ...answer, owned_by: "xrouter" } : answer);
-  });
+  app.route("/", modelRoutes(catalog));
   refuseOtherMethods(app);
   return app;
 }
@@ -199,18 +179,6 @@ async function notReady({ plugins, databaseAlive, log }: ServerOptions): Promise
     log.warn("not ready", { failed: name, error: String(result.reason) });
     return [name];
   });
-}
-
-function describe({ id, provider, facts }: CatalogModel): Record<string, unknown> {
-  return {
-    id,
-    object: "model",
-    created: 0,
-    owned_by: provider,
-    ...(facts.context !== undefined && { context_length: facts.context }),
-    ...(facts.maxOutput !== undefined && { max_output_tokens: facts.maxOutput }),
-    ...(facts.price !== undefined && { price: facts.price }),
-  };
 }
 
 function errorResponse(error: RouterError, log: Log): Response {

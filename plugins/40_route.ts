@@ -4,9 +4,9 @@
  *
  * @module
  */
-import { type Catalog, definePlugin, RouterError, setting, type Target } from "xrouter/plugin";
+import { definePlugin, setting } from "xrouter/plugin";
 import { z } from "zod";
-import type { ApiKey } from "../core/store/keys.ts";
+import { resolveAllowed } from "../core/allowed_models.ts";
 
 const whole = (least: number) =>
   z.coerce.number({ error: "must be a number" }).int({ error: "must be a whole number" })
@@ -48,68 +48,9 @@ export default definePlugin({
       async onRoute(x) {
         const { model, models } = x.body;
         const names = [model, ...models ?? []];
-        const { caller } = x.state;
-        const targets = caller.limits.models === null && !caller.ownerLimits?.models
-          ? await catalog.resolve(names)
-          : await resolveAllowed(catalog, names, caller);
+        const targets = await resolveAllowed(catalog, names, x.state.caller);
         return { targets, attempts, retries, timeouts };
       },
     };
   },
 });
-
-/**
- * The targets that the key may use, and its owner too.
- *
- * @throws {RouterError} `forbidden` when some of the names have targets, but none of those; else
- * what the catalog throws.
- */
-async function resolveAllowed(
-  catalog: Catalog,
-  names: readonly string[],
-  { name: keyName, owner, limits, ownerLimits }: ApiKey,
-): Promise<Target[]> {
-  const lists = [
-    { holder: `Key "${keyName}"`, models: limits.models },
-    { holder: `Owner "${owner}"`, models: ownerLimits?.models ?? null },
-  ].flatMap(({ holder, models }) => models === null ? [] : [{ holder, models }]);
-  const allowed = new Map<string, Target>();
-  let unknown: unknown;
-  let forbidden: RouterError | undefined;
-  for (const name of names) {
-    try {
-      for (const target of await catalog.resolve([name])) {
-        const refusing = lists.find(({ models }) => !allows(catalog, models, name, target));
-        if (refusing === undefined) allowed.set(`${target.provider}/${target.model}`, target);
-        else forbidden ??= notAllowed(refusing.holder, name, refusing.models);
-      }
-    } catch (error) {
-      if (!(error instanceof RouterError)) throw error;
-      unknown ??= error;
-    }
-  }
-  if (allowed.size === 0) throw forbidden ?? unknown;
-  return [...allowed.values()];
-}
-
-/** Whether a list has the target: as it was asked for, an alias included, or by any other name. */
-function allows(
-  { providers }: Catalog,
-  models: readonly string[],
-  asked: string,
-  { provider, model }: Target,
-): boolean {
-  return models.some((entry) => {
-    if (entry === asked || entry === `${provider}/${model}` || entry === `${provider}/*`) {
-      return true;
-    }
-    // What begins with a provider's name is that provider's, though another has an id like it.
-    return entry === model && !providers.has(entry.slice(0, Math.max(entry.indexOf("/"), 0)));
-  });
-}
-
-function notAllowed(holder: string, asked: string, models: readonly string[]): RouterError {
-  const names = models.map((model) => `"${model}"`).join(", ");
-  const message = `${holder} may not use the model "${asked}". Allowed: ${names}`;
-  return new RouterError("forbidden", message, { param: "model" });
-}
