@@ -7,13 +7,13 @@ import { toCsv } from "../report/csv.ts";
 import { formatAmount } from "../ledger/money.ts";
 import { AccountStore } from "../ledger/accounts.ts";
 import { KeyStore } from "../store/keys.ts";
+import { UsageStore } from "../report/usage_store.ts";
 import {
   type UsageGroup,
   usageGroups,
-  UsageStore,
   type UsageSums,
   type UsageTotal,
-} from "../report/usage_store.ts";
+} from "../report/usage_totals.ts";
 import { daySchema } from "../prices/tariff.ts";
 import { type UsagePeriod, usagePeriod } from "../report/usage_period.ts";
 import { listTotals, sumOf, totalColumns } from "../report/usage_table.ts";

@@ -1,11 +1,8 @@
 import type { Client, InValue } from "@libsql/client";
+import { setImmediate } from "node:timers/promises";
+import { piecesOf } from "./usage_period.ts";
 import { openColumns, rowColumns, toUsageRow, type UsageRow } from "./usage_row.ts";
-
-/** By what totals can be grouped. */
-export const usageGroups = ["day", "key", "owner", "provider", "model", "tag"] as const;
-
-/** By what totals can be grouped: `key` is its id, `owner` the key's, `model` the provider's id. */
-export type UsageGroup = typeof usageGroups[number];
+import { GroupedTotals, type UsageGroup, type UsageTotal } from "./usage_totals.ts";
 
 /** Which requests are asked for: all conditions together; what is absent is no condition. */
 export interface UsageFilter {
@@ -20,31 +17,6 @@ export interface UsageFilter {
   readonly tag?: string | undefined;
 }
 
-const counts = [
-  "requests",
-  "failed",
-  "unpriced",
-  "input_tokens",
-  "output_tokens",
-  "cached_tokens",
-  "cost",
-  "charged",
-] as const;
-
-/**
- * Sums over requests, by column of `usage_daily`: `failed` of them were not completed, `unpriced`
- * of them used tokens without a known price. Amounts are millionths of the accounting currency.
- */
-export type UsageSums = Readonly<Record<typeof counts[number], number>>;
-
-/** Sums of one group. */
-export interface UsageTotal extends UsageSums {
-  /** Only what was grouped by; null: requests that have none. */
-  readonly group: Readonly<Partial<Record<UsageGroup, string | null>>>;
-  /** The name of the key, where it was grouped by. */
-  readonly keyName: string | null;
-}
-
 /** What an account was charged, in millionths of the accounting currency; periods are of UTC. */
 export interface Spent {
   readonly today: number;
@@ -56,7 +28,8 @@ export interface Spent {
   readonly credited: number;
 }
 
-const sums = counts.map((name) => `coalesce(sum(${name}), 0) AS ${name}`).join(", ");
+/** Days that are read at once: as many as take some milliseconds, however many keys there are. */
+const pieceDays = 7;
 
 /** Reads what was used. Every method rejects when the database does. */
 export class UsageStore {
@@ -70,35 +43,25 @@ export class UsageStore {
    * Sums by group, in order of the groups; without a group one total of everything. Requests count
    * for the day of their arrival.
    *
-   * @param limit The most groups to read.
+   * @param limit The most groups to read, whichever they are.
    */
   async totals(
-    { groupBy, limit, ...filter }: UsageFilter & {
+    { groupBy, limit = Number.MAX_SAFE_INTEGER, ...filter }: UsageFilter & {
       groupBy: readonly UsageGroup[];
       limit?: number;
     },
   ): Promise<UsageTotal[]> {
-    const { where, args } = dailyConditions(filter);
-    const column = (group: UsageGroup) => group === "key" ? "key_id" : group;
-    const stored = new Set(groupBy.map((each) => each === "owner" ? "key_id" : column(each)));
-    const daily = grouped([...stored], `FROM usage_daily ${where}`);
-    // Summed by key first: keys are fewer than rows to be joined.
-    const sql = groupBy.includes("key") || groupBy.includes("owner")
-      ? grouped(
-        groupBy.map(column),
-        `FROM (${daily}) LEFT JOIN api_keys ON api_keys.id = key_id`,
-        groupBy.includes("key") ? "api_keys.name, " : "",
-      )
-      : daily;
-    const { rows } = await this.#client.execute({
-      sql: limit === undefined ? sql : `${sql} LIMIT ?`,
-      args: limit === undefined ? args : [...args, limit],
-    });
-    return rows.map((row) => ({
-      group: Object.fromEntries(groupBy.map((group) => [group, row[column(group)] || null])),
-      keyName: row.name as string | null ?? null,
-      ...Object.fromEntries(counts.map((name) => [name, row[name]])) as UsageSums,
-    }));
+    const totals = new GroupedTotals(groupBy);
+    for await (const period of this.#pieces(filter)) {
+      const { where, args } = dailyConditions({ ...filter, ...period });
+      const { rows } = await this.#client.execute({
+        sql: totals.sql(where),
+        args: [...args, limit],
+      });
+      totals.add(rows[0]!.json as string);
+      if (totals.size >= limit) break;
+    }
+    return totals.list().slice(0, limit);
   }
 
   /**
@@ -110,12 +73,17 @@ export class UsageStore {
   async rows(
     { after, limit, ...filter }: UsageFilter & { after?: string | undefined; limit: number },
   ): Promise<UsageRow[]> {
-    const { where, args } = rowConditions(filter, after);
-    const { rows } = await this.#client.execute({
-      sql: `SELECT ${rowColumns} FROM usage ${where} ORDER BY request_id DESC LIMIT ?`,
-      args: [...args, limit],
-    });
-    return rows.map(toUsageRow);
+    const found: UsageRow[] = [];
+    for await (const period of this.#pieces(filter, true)) {
+      const { where, args } = rowConditions({ ...filter, ...period }, after);
+      const { rows } = await this.#client.execute({
+        sql: `SELECT ${rowColumns} FROM usage ${where} ORDER BY request_id DESC LIMIT ?`,
+        args: [...args, limit - found.length],
+      });
+      found.push(...rows.map(toUsageRow));
+      if (found.length === limit) break;
+    }
+    return found;
   }
 
   /** One request, also while it is under way: then its tokens are those counted so far. */
@@ -148,14 +116,29 @@ export class UsageStore {
     const { today, week, month, ever, credited } = rows[0]! as unknown as Spent;
     return { today, week, month, ever, credited };
   }
-}
 
-/** A sum by some columns, in their order. */
-function grouped(columns: readonly string[], from: string, beside = ""): string {
-  const by = columns.join(", ");
-  return columns.length === 0
-    ? `SELECT ${sums} ${from}`
-    : `SELECT ${by}, ${beside}${sums} ${from} GROUP BY ${by} ORDER BY ${by}`;
+  /**
+   * A period in pieces of some days. With a local file a query keeps the whole process waiting, so
+   * that others get their turn between two of them.
+   */
+  async *#pieces(
+    { from, to }: UsageFilter,
+    newestFirst = false,
+  ): AsyncGenerator<Pick<UsageFilter, "from" | "to">> {
+    const { rows } = await this.#client.execute(
+      "SELECT (SELECT min(day) FROM usage_daily) AS first, (SELECT max(day) FROM usage_daily) AS last",
+    );
+    const { first, last } = rows[0] as unknown as Record<"first" | "last", string | null>;
+    const begin = from === undefined || (first !== null && first > from) ? first : from;
+    const end = to === undefined || (last !== null && last < to) ? last : to;
+    const pieces = begin === null || end === null || begin > end
+      ? [{ from, to }]
+      : piecesOf({ from: begin, to: end }, pieceDays);
+    for (const [i, piece] of (newestFirst ? pieces.reverse() : pieces).entries()) {
+      if (i > 0) await setImmediate();
+      yield piece;
+    }
+  }
 }
 
 interface Conditions {

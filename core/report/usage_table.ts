@@ -5,7 +5,7 @@
  */
 import { toUnits, unitsOrNull } from "../ledger/money.ts";
 import { type Columns, toRecords } from "./csv.ts";
-import type { UsageGroup, UsageSums, UsageTotal } from "./usage_store.ts";
+import type { UsageGroup, UsageSums, UsageTotal } from "./usage_totals.ts";
 import type { UsageRow } from "./usage_row.ts";
 import type { UsagePeriod } from "./usage_period.ts";
 

@@ -7,7 +7,8 @@ import { RouterError } from "xrouter/plugin";
 import { z } from "zod";
 import type { AccountStore } from "../../core/ledger/accounts.ts";
 import type { ApiKey } from "../../core/store/keys.ts";
-import { type UsageFilter, type UsageGroup, usageGroups } from "../../core/report/usage_store.ts";
+import type { UsageFilter } from "../../core/report/usage_store.ts";
+import { type UsageGroup, usageGroups } from "../../core/report/usage_totals.ts";
 import { daySchema } from "../../core/prices/tariff.ts";
 import { type UsagePeriod, usagePeriod } from "../../core/report/usage_period.ts";
 

@@ -34,7 +34,8 @@ export async function reportTotals(
   if (totals.length > mostGroups) {
     throw new RouterError(
       "invalid_request",
-      `"group_by" makes more than ${mostGroups} groups. Group by less, or ask for fewer days`,
+      `"group_by" makes more than ${mostGroups} groups. Group by less, or ask for fewer days with ` +
+        '"from" and "to"',
       { param: "group_by" },
     );
   }

@@ -76,6 +76,11 @@ async function measure(usage: UsageStore): Promise<void> {
   for (
     const groupBy of [["day"], ["model"], ["key"], ["owner"], ["day", "model"]] as const
   ) await time(`all keys, by ${groupBy.join(" and ")}`, () => usage.totals({ ...month, groupBy }));
+  const everything = ["day", "key", "owner", "provider", "model", "tag"] as const;
+  for (const groupBy of [["model"], ["owner"], ["key", "model"], everything] as const) {
+    const asked = { from: "2026-01-01", to: "2026-12-31", groupBy, limit: 10_001 };
+    await time(`a year, by ${groupBy.join(", ")}`, () => usage.totals(asked), 5);
+  }
   await time("one key, 100 requests", () => usage.rows({ ...one, limit: 100 }));
   await time("one owner, 100 requests", () => usage.rows({ ...owner, limit: 100 }));
   await time("all keys, 100 requests", () => usage.rows({ ...month, limit: 100 }));

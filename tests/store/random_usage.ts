@@ -4,12 +4,8 @@ import { openDatabase } from "../../core/store/database.ts";
 import { type ApiKey, KeyStore } from "../../core/store/keys.ts";
 import { migrate } from "../../core/store/migrate.ts";
 import { costOf, toMillionths } from "../../core/prices/price.ts";
-import {
-  type UsageFilter,
-  type UsageGroup,
-  UsageStore,
-  type UsageSums,
-} from "../../core/report/usage_store.ts";
+import { type UsageFilter, UsageStore } from "../../core/report/usage_store.ts";
+import type { UsageGroup, UsageSums } from "../../core/report/usage_totals.ts";
 import type { RandomBelow } from "../support/random.ts";
 import { addUsage } from "../support/usage_rows.ts";
 
@@ -35,7 +31,8 @@ export async function withUsage(
 
 export const minute = 60_000;
 export const firstDay = Date.parse("2026-10-30T00:00:00Z");
-export const days = ["2026-10-30", "2026-10-31", "2026-11-01", "2026-11-02"];
+/** More than is read at once. */
+export const days = ["2026-10-30", "2026-10-31", "2026-11-06", "2026-11-14"];
 
 /** A row as it was written, with its day. */
 export type Any = Record<string, string | number | null>;
@@ -50,7 +47,7 @@ export async function addRandom(
   const rows: Any[] = [];
   for (let i = 0; i < 300; i++) {
     const day = random(days.length);
-    const at = firstDay + day * 1440 * minute +
+    const at = Date.parse(days[day]!) +
       one(0, 1440 * minute - 1, random(1440 * minute));
     const key = one(...keys, undefined);
     const some = { input: random(10), output: random(9) / 8, cached: random(4) / 3 };

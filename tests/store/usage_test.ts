@@ -1,8 +1,9 @@
 import type { Client } from "@libsql/client";
 import { assert, assertEquals } from "@std/assert";
 import { checkLedger } from "../../core/ledger/ledger_check.ts";
+import { clearImmediate, setImmediate } from "node:timers";
 import { AccountStore } from "../../core/ledger/accounts.ts";
-import { type UsageGroup, usageGroups } from "../../core/report/usage_store.ts";
+import { type UsageGroup, usageGroups } from "../../core/report/usage_totals.ts";
 import { seededRandom } from "../support/random.ts";
 import { addHold, addUsage } from "../support/usage_rows.ts";
 import {
@@ -69,6 +70,29 @@ Deno.test("UsageStore.totals reads no more groups than it is told to", () =>
     assertEquals((await groups(["key", "day"], 3)).length, 3);
   }));
 
+Deno.test("UsageStore lets others have their turn while it reads a long period", () =>
+  withUsage(async (usage, client, keys) => {
+    await addRandom(client, keys, seededRandom());
+    let turns = 0;
+    let next: ReturnType<typeof setImmediate>;
+    const count = () => {
+      turns++;
+      next = setImmediate(count);
+    };
+    count();
+    for (
+      const read of [
+        () => usage.totals({ groupBy: ["day"] }),
+        () => usage.rows({ model: "no such", limit: 9 }),
+      ]
+    ) {
+      turns = 0;
+      await read();
+      assert(turns >= 2, `${turns} turns`);
+    }
+    clearImmediate(next!);
+  }));
+
 Deno.test("UsageStore.rows lists requests from the newest, page by page, and none twice", () =>
   withUsage(async (usage, client, keys) => {
     const random = seededRandom();
@@ -97,7 +121,7 @@ Deno.test("UsageStore.rows lists requests from the newest, page by page, and non
 
 async function addNewer(client: Client): Promise<Any[]> {
   const request_id = await addUsage(client, {
-    created_at: firstDay + 4 * 1440 * minute,
+    created_at: Date.parse(days.at(-1)!) + 1440 * minute,
     tag: "later",
   });
   return [{ request_id, day: "later" }];
