@@ -8,13 +8,8 @@ import { Hono } from "hono";
 import { z } from "zod";
 import { listAllowed, resolveAllowed } from "./allowed_models.ts";
 import type { Catalog, CatalogModel } from "./catalog.ts";
+import type { CallerEnv } from "./plugin.ts";
 import { refuseInvalid } from "./refuse_invalid.ts";
-import type { ApiKey } from "./store/keys.ts";
-
-/** `auth` says who asks; another plugin may have taken its place. */
-interface CallerEnv {
-  Variables: { caller?: ApiKey };
-}
 
 const modelId = z.object({
   id: z.string().max(256, { error: "must have at most 256 characters" }),

@@ -50,6 +50,15 @@ export interface State {
   exactInput: number;
 }
 
+/**
+ * What `auth` tells the routes under `/v1`, by `c.get("caller")`: the key that asks. Absent where
+ * another plugin has taken its place.
+ */
+export interface CallerEnv {
+  /** As Hono wants them. */
+  Variables: { caller?: ApiKey };
+}
+
 /** One request and all that happens to it. */
 export interface Exchange<Known extends keyof State = never> {
   /** Unique; the client reads it in `x-request-id`. */

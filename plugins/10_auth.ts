@@ -8,7 +8,7 @@
  * @module
  */
 import type { Context } from "hono";
-import { definePlugin, RouterError } from "xrouter/plugin";
+import { type CallerEnv, definePlugin, RouterError } from "xrouter/plugin";
 import { type ApiKey, hashKey, KeyStore } from "../core/store/keys.ts";
 
 /** Milliseconds for which a looked-up key is taken as it is. */
@@ -109,11 +109,6 @@ function adminCallsNoModel({ name }: ApiKey): RouterError {
     "forbidden",
     `"${name}" is an admin key: it reads usage and calls no model. Make another key for that`,
   );
-}
-
-/** What later plugins' routes under `/v1` read by `c.get("caller")`. */
-interface CallerEnv {
-  Variables: { caller: ApiKey };
 }
 
 export default definePlugin({

@@ -1,9 +1,11 @@
 /**
- * Limits the requests and the tokens of each key, and of each owner, in a sliding minute.
+ * Limits the requests and the tokens of each key, and of each owner, in a sliding minute. What it
+ * reads beside, such as its usage, is counted apart.
  *
  * @module
  */
-import { definePlugin, type Exchange, RouterError, setting } from "xrouter/plugin";
+import type { Context } from "hono";
+import { type CallerEnv, definePlugin, type Exchange, RouterError, setting } from "xrouter/plugin";
 import { z } from "zod";
 import type { ApiKey } from "../core/store/keys.ts";
 import { MemoryRateStore, type RateState, type RateWindow } from "../core/store/rate_limit.ts";
@@ -18,6 +20,8 @@ interface Limit extends RateWindow {
 interface KeyLimits {
   readonly requests: readonly Limit[];
   readonly tokens: readonly Limit[];
+  /** For everything under `/v1` but chat. */
+  readonly reads: readonly Limit[];
 }
 
 type Kind = keyof KeyLimits;
@@ -30,7 +34,7 @@ export default definePlugin({
       "API_RATE_LIMIT",
       z.coerce.number({ error: "must be a number" }).int({ error: "must be a whole number" })
         .positive({ error: "must be above 0" }).default(100),
-      "Requests a minute for each key that has no limit of its own",
+      "Requests a minute for each key that has no limit of its own; reads a minute for every key",
     ),
   }),
   setup({ perMinute }) {
@@ -46,14 +50,14 @@ export default definePlugin({
     return {
       onRequest(x) {
         const { requests } = limitsOf(x.state.caller);
-        admit(x.replyHeaders, "requests", requests, store.take(requests));
+        admit("requests", requests, store.take(requests), x.replyHeaders);
       },
       // Here, because the tokens are counted in `onRequest`, and an answer from there uses none.
       onRoute(x) {
         const limits = limitsOf(x.state.caller).tokens;
         if (limits.length === 0) return;
         const tokens = limits.map((limit) => ({ ...limit, cost: x.state.inputTokens ?? 0 }));
-        admit(x.replyHeaders, "tokens", tokens, store.take(tokens));
+        admit("tokens", tokens, store.take(tokens), x.replyHeaders);
         taken.set(x, tokens);
       },
       onFinish(x, { usage }) {
@@ -61,6 +65,16 @@ export default definePlugin({
         if (tokens === undefined || usage === undefined) return;
         const more = usage.input + usage.output - tokens[0]!.cost;
         if (more > 0) store.add(tokens.map((limit) => ({ ...limit, cost: more })));
+      },
+      routes(app) {
+        app.use("/v1/*", async (c: Context<CallerEnv>, next) => {
+          const caller = c.get("caller");
+          if (caller !== undefined) {
+            const { reads } = limitsOf(caller);
+            admit("reads", reads, store.take(reads));
+          }
+          await next();
+        });
       },
     };
   },
@@ -80,20 +94,21 @@ function readLimits(key: ApiKey, perMinute: number): KeyLimits {
   const requests = limits.requestsPerMinute ?? perMinute;
   return {
     requests: read("requests", requests, ownerLimits?.requestsPerMinute ?? null, 1),
+    reads: read("reads", perMinute, null, 1),
     tokens: read("tokens", limits.tokensPerMinute, ownerLimits?.tokensPerMinute ?? null, 0),
   };
 }
 
 /**
- * Writes into the headers what the tightest limit leaves, in OpenAI's spelling.
+ * Writes into the headers, where they are given, what the tightest limit leaves, in OpenAI's spelling.
  *
  * @throws {RouterError} `rate_limited` when it refuses.
  */
 function admit(
-  headers: Record<string, string>,
   kind: Kind,
   limits: readonly Limit[],
   states: readonly RateState[],
+  headers: Record<string, string> = {},
 ): void {
   let tightest = 0;
   for (let i = 1; i < states.length; i++) {

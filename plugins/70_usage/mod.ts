@@ -16,8 +16,8 @@ import { checkKnown, filterOf, usageQuery } from "./query.ts";
 import { reportRequests, reportTotals } from "./report.ts";
 import { readStandings, toCredits, toKey } from "./standing.ts";
 
-/** `auth` guards every route under `/v1` and says who asks. */
-interface CallerEnv {
+/** Behind {@linkcode known} somebody asks. */
+interface KnownEnv {
   Variables: { caller: ApiKey };
 }
 
@@ -38,7 +38,7 @@ export default definePlugin({
     const usage = new UsageStore(database);
     const accounts = new AccountStore(database);
     const keys = new KeyStore(database);
-    const routes = new Hono<CallerEnv>();
+    const routes = new Hono<KnownEnv>();
 
     routes.get("/usage", known, zValidator("query", usageQuery, refuseInvalid), async (c) => {
       const query = c.req.valid("query");
@@ -104,7 +104,7 @@ export default definePlugin({
 });
 
 /** Refuses where nobody has said who asks: another plugin may have taken the place of `auth`. */
-const known: MiddlewareHandler<CallerEnv> = async (c, next) => {
+const known: MiddlewareHandler<KnownEnv> = async (c, next) => {
   if (c.get("caller") === undefined) {
     throw new RouterError("unauthorized", "Usage is told to those who send an API key");
   }
