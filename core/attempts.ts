@@ -110,10 +110,13 @@ async function ask(
   }
   flight.checkWanted();
   const { cannotKeep, changed } = new Changes(policyOf(x, unsupported), x.replyHeaders);
+  const { body, headers } = attempt;
+  const { signal } = deadline;
+  let sent = false;
   const opening = transport.open({
-    body: attempt.body,
-    headers: attempt.headers,
-    signal: deadline.signal,
+    body,
+    headers,
+    signal,
     clientHeaders: x.headers,
     keyId: x.state.caller?.id,
     cannotKeep,
@@ -128,7 +131,9 @@ async function ask(
       if (x.attempts.at(-1) !== attempt) x.attempts.push(attempt);
       deadline.expect(route.timeouts.firstByte, "the first byte");
     },
-    onRefusal: (account, error) =>
+    onSend: () => sent = true,
+    onRefusal: (account, error) => {
+      sent = false;
       log.warn("an account refused; another one is asked", {
         requestId: x.id,
         provider: attempt.target.provider,
@@ -136,11 +141,13 @@ async function ask(
         code: error.code,
         error: error.message,
         detail: error.detail,
-      }),
+      });
+    },
   });
   try {
     return await deadline.race(opening);
   } catch (error) {
+    if (sent && flight.gone && signal.aborted) flight.cutOff = true;
     // A provider that does not heed the signal may still open what nobody reads.
     opening.then((upstream) => upstream.cancel(), () => {});
     throw error;

@@ -34,7 +34,12 @@ export interface Sent
   extends Pick<Call, "clientHeaders" | "keyId" | "headers" | "signal" | "cannotKeep" | "changed"> {
   /** The body in OpenAI's shape; `model` is the vendor's id. */
   readonly body: Body;
+  /** Told when a call is signed in and goes out. */
+  readonly onSend?: () => void;
 }
+
+/** Sends JSON, signed in. */
+type Post = (url: string, body: unknown, accept: string) => Promise<Response>;
 
 /** One account, ready to be called. */
 export class Connection {
@@ -99,20 +104,32 @@ export class Connection {
     }
   }
 
-  async #open({ body, ...sent }: Sent, onEnd: () => void): Promise<Upstream> {
+  async #open({ body, onSend, ...sent }: Sent, onEnd: () => void): Promise<Upstream> {
     const call: Call = { ...this.wire, ...sent, headers: { ...sent.headers } };
+    const post = (url: string, encoded: unknown, accept: string) =>
+      this.signedIn(url, {
+        method: "POST",
+        headers: { "content-type": "application/json", accept, ...call.headers },
+        body: JSON.stringify(encoded),
+        signal: call.signal,
+      }, onSend);
     return isChat(body)
-      ? await this.#openChat(body, call, onEnd)
-      : await this.#openEmbeddings(body, call, onEnd);
+      ? await this.#openChat(body, call, post, onEnd)
+      : await this.#openEmbeddings(body, call, post, onEnd);
   }
 
-  async #openChat(body: ChatBody, call: Call, onEnd: () => void): Promise<Upstream> {
+  async #openChat(
+    body: ChatBody,
+    call: Call,
+    post: Post,
+    onEnd: () => void,
+  ): Promise<Upstream> {
     const provider = this.#provider;
     const { signal } = call;
     const encoded = await provider.encode?.(body, call) ?? body;
     const stream = body.stream === true;
     const url = provider.chatUrl?.(body, this.wire) ?? `${this.wire.baseUrl}/chat/completions`;
-    const response = await this.#post(url, encoded, call, stream);
+    const response = await post(url, encoded, stream ? "text/event-stream" : "application/json");
     let upstream: Upstream | undefined;
     try {
       if (!response.ok) throw await this.#fault(response);
@@ -135,6 +152,7 @@ export class Connection {
   async #openEmbeddings(
     body: EmbeddingsBody,
     call: Call,
+    post: Post,
     onEnd: () => void,
   ): Promise<Upstream> {
     const { plain, single, encode, decode } = this.#provider.embeddings ?? {};
@@ -145,7 +163,7 @@ export class Connection {
     // One after the other: the account lets this request run one call.
     for (const part of parts) {
       const encoded = await encode?.(part, call) ?? part;
-      const response = await this.#post(`${call.baseUrl}/embeddings`, encoded, call, false);
+      const response = await post(`${call.baseUrl}/embeddings`, encoded, "application/json");
       try {
         if (!response.ok) throw await this.#fault(response);
         const { bytes, json } = await this.#readReply(response);
@@ -168,22 +186,10 @@ export class Connection {
     return upstream;
   }
 
-  #post(url: string, body: unknown, call: Call, stream: boolean): Promise<Response> {
-    return this.signedIn(url, {
-      method: "POST",
-      headers: {
-        "content-type": "application/json",
-        accept: stream ? "text/event-stream" : "application/json",
-        ...call.headers,
-      },
-      body: JSON.stringify(body),
-      signal: call.signal,
-    });
-  }
-
   /** A call with the account's sign-in; a 401 refreshes the sign-in once. */
-  async signedIn(url: string, init: RequestInit): Promise<Response> {
+  async signedIn(url: string, init: RequestInit, onSend?: () => void): Promise<Response> {
     const signIn = await this.#authorize(init.signal);
+    onSend?.();
     const response = await this.fetch(url, init, signIn);
     if (response.status !== 401 || this.#provider.authorize === undefined) return response;
     await response.body?.cancel();

@@ -16,6 +16,8 @@ export class Flight {
   onStop?: (reason: RouterError) => void;
   /** Its answer has begun: the relay settles it. */
   relayed = false;
+  /** Its client left while a provider worked for it, whose answer was not waited for to the end. */
+  cutOff = false;
   /** It is over, and the plugins have been told. */
   finished = false;
   #gone = false;

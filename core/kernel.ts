@@ -19,7 +19,7 @@ import { HookRunner, type InstalledPlugin } from "./hooks.ts";
 import type { Log } from "./log.ts";
 import type { Outcome, Route, Usage } from "./plugin.ts";
 import { costOf } from "./prices/price.ts";
-import { Relay, type RelayEnd } from "./relay.ts";
+import { Relay } from "./relay.ts";
 import { checkReplyHeaders, errorResponse, streamResponse, wholeResponse } from "./response.ts";
 import { Tally } from "./tally.ts";
 import { type Encoding, loadTokenizer } from "./tokens.ts";
@@ -50,6 +50,9 @@ const defaultEncoding: Encoding = "o200k_base";
 
 /** Milliseconds that hooks get at a stop to heed that their exchange was ended. */
 const graceMs = 2_000;
+
+/** How an exchange ended, as far as its steps know. */
+type Ending = Omit<Outcome, "durationMs" | "target" | "cost">;
 
 /** Leads exchanges through the plugins. */
 export class Kernel {
@@ -186,7 +189,10 @@ export class Kernel {
     if (!flight.relayed) {
       const failed = flight.x.attempts.length > 0 ? "failed" : "refused";
       const state = error.code === "aborted" ? "aborted" : failed;
-      void this.#finish(flight, { state, status: status ?? error.status, error });
+      const end = { state, status: status ?? error.status, error } as const;
+      // What the provider has read, it may want to be paid for.
+      if (flight.cutOff) void this.#settle(flight, end, () => inputOnly(flight.x));
+      else void this.#finish(flight, end);
     }
     return error;
   }
@@ -233,7 +239,9 @@ export class Kernel {
         }
         const unsent = end.state === "aborted" && (unseen || !streamed);
         const status = unsent ? 499 : streamed ? 200 : end.error?.status ?? 200;
-        void this.#settle(flight, end, status, tally, usage, firstChunkMs);
+        const { model } = tally;
+        const served = model !== undefined && { servedModel: model };
+        void this.#settle(flight, { ...end, ...served, status, firstChunkMs }, usage);
       },
     });
     flight.relayed = true;
@@ -248,13 +256,9 @@ export class Kernel {
 
   async #settle(
     flight: Flight,
-    { state, error }: RelayEnd,
-    status: number,
-    tally: Tally,
+    end: Ending,
     usage: () => Usage | Promise<Usage>,
-    firstChunkMs: number,
   ): Promise<void> {
-    const { model } = tally;
     let used: Usage | undefined;
     try {
       const counted = usage();
@@ -265,21 +269,11 @@ export class Kernel {
         error: String(error),
       });
     }
-    await this.#finish(flight, {
-      state,
-      status,
-      ...(error !== undefined && { error }),
-      ...(model !== undefined && { servedModel: model }),
-      ...(used !== undefined && { usage: used }),
-      firstChunkMs,
-    });
+    await this.#finish(flight, { ...end, ...(used !== undefined && { usage: used }) });
   }
 
   /** Tells every plugin how it ended: the one place where `onFinish` is called. */
-  async #finish(
-    flight: Flight,
-    end: Omit<Outcome, "durationMs" | "target" | "cost">,
-  ): Promise<void> {
+  async #finish(flight: Flight, end: Ending): Promise<void> {
     if (flight.finished) return;
     flight.finished = true;
     const { x } = flight;
@@ -303,4 +297,10 @@ export class Kernel {
 
 async function inputTokens(x: LiveExchange, encoding: Encoding): Promise<number> {
   return x.state.inputTokens ?? countBody(x.body, await loadTokenizer(encoding));
+}
+
+/** The usage of an exchange that was cut off before its answer began. */
+async function inputOnly(x: LiveExchange): Promise<Usage> {
+  const encoding = x.attempts.at(-1)!.target.facts.encoding ?? defaultEncoding;
+  return { input: await inputTokens(x, encoding), output: 0, cached: 0, estimated: true };
 }

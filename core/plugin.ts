@@ -154,7 +154,10 @@ export interface Outcome {
   readonly target?: Target;
   /** The model's name in the provider's answer. */
   readonly servedModel?: string;
-  /** What was used; absent when no provider began to answer. */
+  /**
+   * What was used; absent when no provider began to answer. Where the client left while one was
+   * asked, it is the counted input.
+   */
   readonly usage?: Usage;
   /**
    * What that costs, in millionths of the accounting currency; absent where no price is known, or

@@ -1,5 +1,6 @@
-import { assertEquals, assertLess, assertStrictEquals } from "@std/assert";
-import type { Hooks } from "../../core/plugin.ts";
+import { assertEquals, assertLess } from "@std/assert";
+import type { ChatBody, Hooks } from "../../core/plugin.ts";
+import { countInput, loadTokenizer } from "../../core/tokens.ts";
 import { inParts, inProcess, startKernel, type TestKernel } from "../support/kernel.ts";
 import { LeavingClient, watchClient } from "../support/leaving_client.ts";
 import { ask } from "../support/router.ts";
@@ -7,6 +8,12 @@ import { delta, ending, Script, startUpstream, wholeAnswer } from "../support/up
 
 const opened = delta("one two three");
 const hour = 3_600_000;
+
+/** Tokens of the question that {@linkcode ask} makes of a text. */
+async function inputOf(text: string): Promise<number> {
+  return countInput(ask("m", text) as ChatBody, await loadTokenizer("o200k_base"));
+}
+
 const endless = { retries: 3, timeouts: { firstByte: hour, idle: hour, total: hour } };
 
 for (const stream of [true, false]) {
@@ -29,7 +36,7 @@ for (const stream of [true, false]) {
     await upstream.seen[0]!.closed;
     const { state, status, error, usage } = await kernel.ended();
     assertEquals([state, status, error?.code], ["aborted", 499, "aborted"]);
-    assertStrictEquals(usage, undefined);
+    assertEquals(usage, { input: await inputOf("hi"), output: 0, cached: 0, estimated: true });
     assertEquals(upstream.seen.length, 1);
   });
 
@@ -76,10 +83,33 @@ for (const stream of [true, false]) {
     await asked.promise;
     client.leave();
     await upstream.seen[0]!.closed;
-    const { state, status } = await kernel.ended();
+    const { state, status, usage } = await kernel.ended();
     assertEquals([state, status, upstream.seen.length], ["aborted", 499, 1]);
+    assertEquals(usage, { input: await inputOf("hi"), output: 0, cached: 0, estimated: true });
   });
 }
+
+Deno.test("Kernel counts no usage of a call that was not sent when its client left", async () => {
+  const signingIn = Promise.withResolvers<void>();
+  await using upstream = startUpstream(() => wholeAnswer());
+  await using kernel = startKernel({
+    providers: [{
+      name: "vendor",
+      baseUrl: upstream.url,
+      onAbort: "cancel",
+      authorize() {
+        signingIn.resolve();
+        return new Promise(() => {});
+      },
+    }],
+    route: endless,
+  });
+  const client = new LeavingClient((init) => kernel.chat(ask("vendor/m"), init));
+  await signingIn.promise;
+  client.leave();
+  const { state, usage } = await kernel.ended();
+  assertEquals([state, usage, upstream.seen.length], ["aborted", undefined, 0]);
+});
 
 Deno.test("Kernel asks nobody for a client that left while a plugin waited", async () => {
   for (const moment of ["onRequest", "onRoute", "onAttempt"] as const) {
@@ -131,8 +161,10 @@ for (const leaves of ["before it is refused", "while it waits to ask again"]) {
     const client = new LeavingClient((init) => kernel.chat(ask("vendor/m"), init));
     await (leaves === "before it is refused" ? asked : refused).promise;
     client.leave();
-    const { state, status, durationMs } = await kernel.ended();
+    const { state, status, usage, durationMs } = await kernel.ended();
     assertEquals([state, status, upstream.seen.length, tries], ["aborted", 499, 1, 1]);
+    // Who refuses has done nothing that is to be paid.
+    assertEquals(usage, undefined);
     assertLess(durationMs, 10_000, "It waited although nobody waited for it");
   });
 }
