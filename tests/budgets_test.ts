@@ -8,6 +8,7 @@ import { assemble, closeProviders, migrationsFolder } from "../core/program.ts";
 import { openDatabase } from "../core/store/database.ts";
 import { migrate } from "../core/store/migrate.ts";
 import { ask, startRouter } from "./support/router.ts";
+import { unlimited } from "./support/unlimited.ts";
 import { delta, ending, startUpstream, streamed } from "./support/upstream.ts";
 
 /** Lines of `core/` without its command line. A tenth above what there was when this was written. */
@@ -52,17 +53,13 @@ async function callsOf(words: number): Promise<Partial<Record<keyof Hooks, numbe
       }]),
     ) as Hooks,
   }));
-  const limits = {
-    prepaid: false,
-    limited: false,
-    requestsPerMinute: null,
-    tokensPerMinute: null,
-    models: null,
-    holdCap: null,
-    unsupported: null,
-    exactCount: null,
-  };
-  const caller = { id: "key_1", name: "test", owner: null, limits, ownerLimits: null } as never;
+  const caller = {
+    id: "key_1",
+    name: "test",
+    owner: null,
+    limits: unlimited,
+    ownerLimits: null,
+  } as never;
   const auth: Hooks = { onRequest: ({ state }) => void (state.caller = caller) };
   const kernel = new Kernel({
     plugins: [{ name: "auth", file: "auth.ts", onError: "reject", hooks: auth }, ...counted],

@@ -13,6 +13,16 @@ const rub = (input: number) => ({ currency: "RUB", input, output: 100, cached: 0
 /** What an answer of ten tokens in, four of them cached, and five out costs. */
 const costAt = (input: number) => 6 * input + 5 * 100;
 
+/** A router whose vendor's model has a price in the file, and whose clock the test moves. */
+async function withPriced(run: (router: TestRouter, clock: HeldClock) => Promise<void>) {
+  await using upstream = startUpstream(() => wholeAnswer());
+  using clock = new HeldClock();
+  await using router = await startRouter(upstream.env, {
+    models: { "openai/vendor-model": { price: rub(65) } },
+  });
+  await run(router, clock);
+}
+
 async function answered(router: TestRouter, model = "openai/vendor-model"): Promise<void> {
   const response = await router.chat(ask(model));
   assertEquals(response.status, 200, await response.text());
@@ -30,48 +40,40 @@ async function shownPrice(router: TestRouter, model: string): Promise<unknown> {
   return data.find(({ id }: { id: string }) => id === model)?.price;
 }
 
-Deno.test("a price that is set or unset while a router runs holds for what is asked two seconds later", async () => {
-  await using upstream = startUpstream(() => wholeAnswer());
-  using clock = new HeldClock();
-  await using router = await startRouter(upstream.env, {
-    models: { "openai/vendor-model": { price: rub(65) } },
-  });
-  await answered(router);
-  await elsewhere(router, (prices) => prices.set("openai", "vendor-model", rub(70)));
-  clock.pass(2_000);
-  await answered(router);
-  assertEquals(await shownPrice(router, "openai/vendor-model"), rub(70));
-  await elsewhere(router, (prices) => prices.set("openai", "unlisted", rub(80)));
-  await elsewhere(router, (prices) => prices.unset("openai", "vendor-model"));
-  clock.pass(2_000);
-  await answered(router);
-  // Rows of one millisecond are in any order.
-  clock.pass(1);
-  await answered(router, "openai/unlisted");
-  assertEquals(await shownPrice(router, "openai/vendor-model"), rub(65));
-  const rows = await router.usage();
-  assertEquals(
-    rows.map(({ cost, price_input }) => [cost, price_input]),
-    [65, 70, 65, 80].map((input) => [costAt(input), input * 1_000_000]),
-  );
-});
-
-Deno.test("a busy router heeds a price within two seconds, and no request waits for it", async () => {
-  await using upstream = startUpstream(() => wholeAnswer());
-  using clock = new HeldClock();
-  await using router = await startRouter(upstream.env, {
-    models: { "openai/vendor-model": { price: rub(65) } },
-  });
-  await answered(router);
-  await elsewhere(router, (prices) => prices.set("openai", "vendor-model", rub(70)));
-  for (let i = 0; i < 20; i++) {
-    clock.pass(100);
+Deno.test("a price that is set or unset while a router runs holds for what is asked two seconds later", () =>
+  withPriced(async (router, clock) => {
     await answered(router);
-  }
-  const inputs = (await router.usage()).map((row) => Number(row.price_input) / 1_000_000);
-  assertEquals([inputs[0], inputs.at(-1)], [65, 70]);
-  assertEquals(inputs.toSorted((a, b) => a - b), inputs);
-});
+    await elsewhere(router, (prices) => prices.set("openai", "vendor-model", rub(70)));
+    clock.pass(2_000);
+    await answered(router);
+    assertEquals(await shownPrice(router, "openai/vendor-model"), rub(70));
+    await elsewhere(router, (prices) => prices.set("openai", "unlisted", rub(80)));
+    await elsewhere(router, (prices) => prices.unset("openai", "vendor-model"));
+    clock.pass(2_000);
+    await answered(router);
+    // Rows of one millisecond are in any order.
+    clock.pass(1);
+    await answered(router, "openai/unlisted");
+    assertEquals(await shownPrice(router, "openai/vendor-model"), rub(65));
+    const rows = await router.usage();
+    assertEquals(
+      rows.map(({ cost, price_input }) => [cost, price_input]),
+      [65, 70, 65, 80].map((input) => [costAt(input), input * 1_000_000]),
+    );
+  }));
+
+Deno.test("a busy router heeds a price within two seconds, and no request waits for it", () =>
+  withPriced(async (router, clock) => {
+    await answered(router);
+    await elsewhere(router, (prices) => prices.set("openai", "vendor-model", rub(70)));
+    for (let i = 0; i < 20; i++) {
+      clock.pass(100);
+      await answered(router);
+    }
+    const inputs = (await router.usage()).map((row) => Number(row.price_input) / 1_000_000);
+    assertEquals([inputs[0], inputs.at(-1)], [65, 70]);
+    assertEquals(inputs.toSorted((a, b) => a - b), inputs);
+  }));
 
 Deno.test("a known change of tariff takes effect by itself, at its moment", async () => {
   await using upstream = startUpstream(() => wholeAnswer());
@@ -139,25 +141,21 @@ Deno.test("each start records the prices that the files have changed", async () 
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test("a router goes on with the prices it knows when they cannot be read, and says so", async () => {
-  await using upstream = startUpstream(() => wholeAnswer());
-  using clock = new HeldClock();
-  await using router = await startRouter(upstream.env, {
-    models: { "openai/vendor-model": { price: rub(65) } },
-  });
-  await elsewhere(router, (prices) => prices.set("openai", "vendor-model", rub(70)));
-  clock.pass(2_000);
-  await answered(router);
-  await router.program.database.execute("ALTER TABLE prices RENAME TO hidden");
-  for (let i = 0; i < 3; i++) {
+Deno.test("a router goes on with the prices it knows when they cannot be read, and says so", () =>
+  withPriced(async (router, clock) => {
+    await elsewhere(router, (prices) => prices.set("openai", "vendor-model", rub(70)));
     clock.pass(2_000);
     await answered(router);
-  }
-  const lines = router.log.filter(({ message }) => String(message).startsWith("prices cannot"));
-  assertEquals(lines.map(({ level }) => level), ["error"]);
-  const rows = await router.usage();
-  assertEquals(rows.map(({ cost }) => cost), [70, 70, 70, 70].map(costAt));
-});
+    await router.program.database.execute("ALTER TABLE prices RENAME TO hidden");
+    for (let i = 0; i < 3; i++) {
+      clock.pass(2_000);
+      await answered(router);
+    }
+    const lines = router.log.filter(({ message }) => String(message).startsWith("prices cannot"));
+    assertEquals(lines.map(({ level }) => level), ["error"]);
+    const rows = await router.usage();
+    assertEquals(rows.map(({ cost }) => cost), [70, 70, 70, 70].map(costAt));
+  }));
 
 Deno.test("a router that is closed reads no prices", async () => {
   using clock = new HeldClock();

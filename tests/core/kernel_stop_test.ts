@@ -1,7 +1,7 @@
 import { assertEquals, assertLess, assertStringIncludes } from "@std/assert";
 import type { Hooks } from "../../core/plugin.ts";
 import { startKernel } from "../support/kernel.ts";
-import { LeavingClient, watchClient } from "../support/leaving_client.ts";
+import { readBeginning, watchClient } from "../support/leaving_client.ts";
 import { ask } from "../support/router.ts";
 import { delta, ending, Script, startUpstream, wholeAnswer } from "../support/upstream.ts";
 
@@ -39,8 +39,7 @@ Deno.test("Kernel lets running answers finish, and their records be written", as
     plugins: [{ hooks: slow }],
   });
   await script.send(opened);
-  const client = new LeavingClient((init) => kernel.chat(ask("vendor/m", "hi", streaming), init));
-  await client.readUntil("one two three");
+  const client = await readBeginning(kernel);
   const drained = kernel.kernel.drain(60_000);
   const watched = watch(drained);
   await script.send(delta(" four"), stop, done);
@@ -58,8 +57,7 @@ Deno.test("Kernel ends a stream whose time has passed, and records it", async ()
   await using upstream = startUpstream(() => script.response());
   await using kernel = startKernel({ providers: [{ name: "vendor", baseUrl: upstream.url }] });
   await script.send(opened);
-  const client = new LeavingClient((init) => kernel.chat(ask("vendor/m", "hi", streaming), init));
-  await client.readUntil("one two three");
+  const client = await readBeginning(kernel);
   await kernel.kernel.drain(30);
   const text = await client.readAll();
   assertStringIncludes(text, restarting);
@@ -154,8 +152,7 @@ Deno.test("Kernel ends answers that nobody reads, from a vendor and from a plugi
     providers: [{ name: "vendor", baseUrl: upstream.url }],
     plugins: [{ hooks: cache }],
   });
-  const client = new LeavingClient((init) => kernel.chat(ask("vendor/m", "hi", streaming), init));
-  await client.readUntil("one two three");
+  const client = await readBeginning(kernel);
   // Without a socket nothing reads ahead: the answer waits for its reader for ever.
   const unread = await kernel.kernel.handle(
     new Request("http://xrouter.test/", { method: "POST" }),
@@ -179,8 +176,7 @@ Deno.test("Kernel ends what it reads on for a client that has gone", async () =>
     drainMs: 60_000,
   });
   await script.send(opened);
-  const client = new LeavingClient((init) => kernel.chat(ask("vendor/m", "hi", streaming), init));
-  await client.readUntil("one two three");
+  const client = await readBeginning(kernel);
   client.leave();
   await gone;
   await kernel.kernel.drain(30);

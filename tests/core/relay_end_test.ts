@@ -2,7 +2,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Hooks, Outcome } from "../../core/plugin.ts";
 import { inParts, inProcess, startKernel, type TestKernel } from "../support/kernel.ts";
-import { LeavingClient } from "../support/leaving_client.ts";
+import { readBeginning } from "../support/leaving_client.ts";
 import { ask } from "../support/router.ts";
 import { delta, ending, event, Script, startUpstream } from "../support/upstream.ts";
 
@@ -37,6 +37,12 @@ const incomplete = errorFrame(
   "upstream_unavailable",
 );
 
+const overloaded = errorFrame(
+  "The provider broke the answer off: overloaded",
+  "upstream_error",
+  "upstream_unavailable",
+);
+
 /** How a vendor's answer may break off, and the frame that tells the client so. */
 const breaks: [name: string, rest: string[], seen: string, frame: string][] = [
   ["closes early", [], "", incomplete],
@@ -45,21 +51,13 @@ const breaks: [name: string, rest: string[], seen: string, frame: string][] = [
     "sends an error",
     [event({ error: { message: "overloaded", code: 529 } }), done],
     "",
-    errorFrame(
-      "The provider broke the answer off: overloaded",
-      "upstream_error",
-      "upstream_unavailable",
-    ),
+    overloaded,
   ],
   [
     "sends an error with the last words",
     [delta("") + event({ error: { message: "overloaded" } })],
     delta(""),
-    errorFrame(
-      "The provider broke the answer off: overloaded",
-      "upstream_error",
-      "upstream_unavailable",
-    ),
+    overloaded,
   ],
   [
     "sends a regular event that says so, and the terminator",
@@ -101,8 +99,7 @@ Deno.test("Relay never lets an answer look finished whose connection breaks", as
   await using upstream = startUpstream(() => script.response());
   await using kernel = startKernel({ providers: [{ name: "vendor", baseUrl: upstream.url }] });
   await script.send(opened);
-  const client = new LeavingClient((init) => kernel.chat(ask("vendor/m", "hi", streaming), init));
-  await client.readUntil("one two three");
+  const client = await readBeginning(kernel);
   await script.break();
   const text = await client.readAll();
   const frame = errorFrame(
@@ -130,8 +127,7 @@ Deno.test("Relay ends the call of an answer that sent an error and stays open", 
   await using upstream = startUpstream(() => script.response());
   await using kernel = startKernel({ providers: [{ name: "vendor", baseUrl: upstream.url }] });
   await script.send(opened);
-  const client = new LeavingClient((init) => kernel.chat(ask("vendor/m", "hi", streaming), init));
-  await client.readUntil("one two three");
+  const client = await readBeginning(kernel);
   await script.send(event({ error: { message: "overloaded" } }));
   assertStringIncludes(await client.readAll(), '"finish_reason":"error"');
   await upstream.seen[0]!.closed;
@@ -151,8 +147,7 @@ Deno.test("Relay ends an answer with an error frame when a plugin crashes", asyn
     plugins: [{ name: "filter", hooks }],
   });
   await script.send(opened);
-  const client = new LeavingClient((init) => kernel.chat(ask("vendor/m", "hi", streaming), init));
-  await client.readUntil("one two three");
+  const client = await readBeginning(kernel);
   await script.send(delta(""));
   const text = await client.readAll();
   const hidden = "XRouter failed on this request. Its log has the reason under the request id.";

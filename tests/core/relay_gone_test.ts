@@ -1,9 +1,8 @@
 import { assertEquals, assertLess } from "@std/assert";
 import type { Hooks } from "../../core/plugin.ts";
 import { startKernel } from "../support/kernel.ts";
-import { LeavingClient, watchClient } from "../support/leaving_client.ts";
+import { readBeginning, watchClient } from "../support/leaving_client.ts";
 import { seededRandom } from "../support/random.ts";
-import { ask } from "../support/router.ts";
 import { delta, ending, Script, startUpstream } from "../support/upstream.ts";
 
 const opened = delta("one two three");
@@ -16,10 +15,7 @@ Deno.test("Relay cancels a silent answer at once when the client leaves", async 
   const provider = { name: "vendor", baseUrl: upstream.url, onAbort: "cancel" } as const;
   await using kernel = startKernel({ providers: [provider] });
   await script.send(opened);
-  const client = new LeavingClient((init) =>
-    kernel.chat(ask("vendor/m", "hi", { stream: true }), init)
-  );
-  await client.readUntil("one two three");
+  const client = await readBeginning(kernel);
   client.leave();
   // Not one more chunk comes: only the cancelled stream can have told.
   await upstream.seen[0]!.closed;
@@ -43,10 +39,7 @@ Deno.test("Relay reads an answer on when the client leaves, to learn its usage",
     plugins: [{ hooks }, { hooks: count }],
   });
   await script.send(opened);
-  const client = new LeavingClient((init) =>
-    kernel.chat(ask("vendor/m", "hi", { stream: true }), init)
-  );
-  await client.readUntil("one two three");
+  const client = await readBeginning(kernel);
   client.leave();
   await gone;
   await script.send(delta(" four"), ...ending());
@@ -67,10 +60,7 @@ Deno.test("Relay drains a silent answer only for a while", async () => {
     route: endless,
   });
   await script.send(opened);
-  const client = new LeavingClient((init) =>
-    kernel.chat(ask("vendor/m", "hi", { stream: true }), init)
-  );
-  await client.readUntil("one two three");
+  const client = await readBeginning(kernel);
   client.leave();
   await upstream.seen[0]!.closed;
   const { state, error, usage } = await kernel.ended();
@@ -86,10 +76,7 @@ Deno.test("Relay drains an endless answer only for a while", async () => {
     route: endless,
   });
   await script.send(opened);
-  const client = new LeavingClient((init) =>
-    kernel.chat(ask("vendor/m", "hi", { stream: true }), init)
-  );
-  await client.readUntil("one two three");
+  const client = await readBeginning(kernel);
   client.leave();
   let closed = false;
   void upstream.seen[0]!.closed.then(() => closed = true);
@@ -116,10 +103,7 @@ Deno.test("Relay ends the call of a client that had stopped reading and leaves",
   await using upstream = startUpstream(() => new Response(endless, { headers }));
   const provider = { name: "vendor", baseUrl: upstream.url, onAbort: "cancel" } as const;
   await using kernel = startKernel({ providers: [provider] });
-  const client = new LeavingClient((init) =>
-    kernel.chat(ask("vendor/m", "hi", { stream: true }), init)
-  );
-  await client.readUntil("one two three");
+  const client = await readBeginning(kernel);
   // The vendor has stood still for a while when every buffer on the way is full.
   for (let before = 0; before < words;) {
     before = words;
@@ -154,10 +138,7 @@ for (const onAbort of ["cancel", "drain"] as const) {
     const visits = 200;
     for (let visit = 0; visit < visits; visit += 20) {
       await Promise.all(Array.from({ length: 20 }, async () => {
-        const client = new LeavingClient((init) =>
-          kernel.chat(ask("vendor/m", "hi", { stream: true }), init)
-        );
-        await client.readUntil("one two three");
+        const client = await readBeginning(kernel);
         await new Promise((resolve) => setTimeout(resolve, random(12)));
         client.leave();
       }));

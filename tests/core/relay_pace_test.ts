@@ -1,6 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import { inParts, inProcess, startKernel } from "../support/kernel.ts";
-import { LeavingClient } from "../support/leaving_client.ts";
+import { LeavingClient, readBeginning } from "../support/leaving_client.ts";
 import { ask } from "../support/router.ts";
 import { delta, ending, Script, startUpstream, wholeAnswer } from "../support/upstream.ts";
 
@@ -99,8 +99,7 @@ Deno.test("Relay ends an answer in time also when its client reads nothing", asy
     providers: [{ name: "vendor", baseUrl: upstream.url }],
     route: { timeouts: { total: 300 } },
   });
-  const client = new LeavingClient((init) => kernel.chat(ask("vendor/m", "hi", streaming), init));
-  await client.readUntil("one two three");
+  const client = await readBeginning(kernel);
   await cancelled.promise;
   const { state, error } = await kernel.ended();
   assertEquals([state, error?.code], ["failed", "timeout"]);

@@ -2,6 +2,7 @@ import { assertEquals, assertStringIncludes } from "@std/assert";
 import { AccountStore } from "../../core/ledger/accounts.ts";
 import { HeldClock } from "../support/clock.ts";
 import { ask, startRouter } from "../support/router.ts";
+import { watchStatements } from "../support/statements.ts";
 import { makeKey } from "../support/usage_client.ts";
 
 const paths = ["usage", "usage?rows=1", "key", "credits", "generation?id=x", "models", "models/x"];
@@ -21,19 +22,13 @@ Deno.test("what a key reads beside chat is limited by the setting, and counted a
   for (const path of paths.slice(0, 4)) {
     assertEquals((await read(path)).response.status, 200, path);
   }
-  const real = database.execute;
-  let statements = 0;
-  database.execute = ((...args: Parameters<typeof real>) => {
-    statements++;
-    return Reflect.apply(real, database, args);
-  }) as typeof real;
+  const statements = watchStatements(database);
   for (const path of paths) {
     const { response, text } = await read(path);
     assertEquals(response.status, 429, path);
     assertStringIncludes(text, 'The limit of key \\"limited\\" is 4 reads a minute; 4 are used.');
   }
-  assertEquals(statements, 0, "what is refused reads nothing");
-  database.execute = real;
+  assertEquals(statements, [], "what is refused reads nothing");
 
   const asked = await router.chat(ask("echo"), { headers });
   await asked.body?.cancel();

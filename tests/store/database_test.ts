@@ -3,6 +3,7 @@ import { createClient } from "@libsql/client";
 import { join } from "node:path";
 import { databaseAlive, openDatabase } from "../../core/store/database.ts";
 import { serveHrana } from "./hrana_server.ts";
+import { runTogether } from "./processes.ts";
 import { holdWriteLock } from "./write_lock.ts";
 
 async function inFolder(run: (folder: string) => Promise<void>): Promise<void> {
@@ -96,18 +97,11 @@ Deno.test("openDatabase explains a URL that names no database, and does not repe
 Deno.test("openDatabase lets several processes open one new file at once", () =>
   inFolder(async (folder) => {
     const database = new URL("../../core/store/database.ts", import.meta.url).href;
-    const code = `import { openDatabase } from ${JSON.stringify(database)};
-      while (Date.now() < ${Date.now() + 1_000});
-      const client = await openDatabase({ url: ${JSON.stringify(`file:${folder}/x.db`)} });
-      client.close();`;
-    const runs = Array.from({ length: 4 }, () =>
-      new Deno.Command(Deno.execPath(), {
-        args: ["eval", "--no-check", "--no-lock", code],
-        cwd: new URL("../..", import.meta.url),
-      }).output());
-    for (const { success, stderr } of await Promise.all(runs)) {
-      assert(success, new TextDecoder().decode(stderr));
-    }
+    await runTogether(
+      `import { openDatabase } from ${JSON.stringify(database)};`,
+      `const client = await openDatabase({ url: ${JSON.stringify(`file:${folder}/x.db`)} });
+      client.close();`,
+    );
   }));
 
 Deno.test("openDatabase waits for a process that is writing", () =>

@@ -6,19 +6,9 @@ import { openDatabase } from "../../core/store/database.ts";
 import { hashKey, KeyStore } from "../../core/store/keys.ts";
 import { migrate } from "../../core/store/migrate.ts";
 import { watchStatements } from "../support/statements.ts";
+import { unlimited } from "../support/unlimited.ts";
 
 const migrations = fileURLToPath(new URL("../../migrations", import.meta.url));
-
-const unlimited = {
-  prepaid: false,
-  limited: false,
-  requestsPerMinute: null,
-  tokensPerMinute: null,
-  models: null,
-  holdCap: null,
-  unsupported: null,
-  exactCount: null,
-};
 
 async function withKeys(
   run: (keys: KeyStore, client: Client, folder: string) => Promise<void>,

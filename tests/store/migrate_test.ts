@@ -5,6 +5,7 @@ import { fileURLToPath } from "node:url";
 import { openDatabase } from "../../core/store/database.ts";
 import { migrate, migrationStatus } from "../../core/store/migrate.ts";
 import { serveHrana } from "./hrana_server.ts";
+import { runTogether } from "./processes.ts";
 import { holdWriteLock } from "./write_lock.ts";
 
 const shipped = fileURLToPath(new URL("../../migrations", import.meta.url));
@@ -203,22 +204,14 @@ Deno.test("migrate applies once when two clients of one process start together",
 Deno.test("migrate applies once when four processes start together", () =>
   inPlace({}, async ({ file }) => {
     const url = (path: string) => JSON.stringify(new URL(path, import.meta.url).href);
-    const code = `import { openDatabase } from ${url("../../core/store/database.ts")};
-      import { migrate } from ${url("../../core/store/migrate.ts")};
-      while (Date.now() < ${Date.now() + 1_000});
-      const client = await openDatabase({ url: ${JSON.stringify(`file:${file}.new`)} });
+    const printed = await runTogether(
+      `import { openDatabase } from ${url("../../core/store/database.ts")};
+      import { migrate } from ${url("../../core/store/migrate.ts")};`,
+      `const client = await openDatabase({ url: ${JSON.stringify(`file:${file}.new`)} });
       console.log(JSON.stringify(await migrate(client, ${JSON.stringify(shipped)})));
-      client.close();`;
-    const runs = Array.from({ length: 4 }, () =>
-      new Deno.Command(Deno.execPath(), {
-        args: ["eval", "--no-check", "--no-lock", code],
-        cwd: new URL("../..", import.meta.url),
-      }).output());
-    const applied: string[] = [];
-    for (const { success, stdout, stderr } of await Promise.all(runs)) {
-      assert(success, new TextDecoder().decode(stderr));
-      applied.push(...JSON.parse(new TextDecoder().decode(stdout)));
-    }
+      client.close();`,
+    );
+    const applied = printed.flatMap((text) => JSON.parse(text));
     assertEquals(applied.sort(), await names(shipped));
   }));
 

@@ -4,6 +4,8 @@
  * @module
  */
 import type { Hooks } from "../../core/plugin.ts";
+import type { TestKernel } from "./kernel.ts";
+import { ask } from "./router.ts";
 
 /** One request whose client may leave. */
 export class LeavingClient {
@@ -44,6 +46,14 @@ export class LeavingClient {
   leave(): void {
     this.#controller.abort();
   }
+}
+
+/** A client that asks `vendor/m` for a stream and has read its beginning, "one two three". */
+export async function readBeginning(kernel: TestKernel): Promise<LeavingClient> {
+  const body = ask("vendor/m", "hi", { stream: true });
+  const client = new LeavingClient((init) => kernel.chat(body, init));
+  await client.readUntil("one two three");
+  return client;
 }
 
 /** Hooks that tell when the client of a request has gone, as its signal has it. */
