@@ -15,8 +15,8 @@ interface Tokens {
 export interface WireUsage {
   /** All tokens of the prompt. */
   prompt_tokens: number;
-  /** Tokens of the answer; absent for embeddings, which have none. */
-  completion_tokens?: number;
+  /** Tokens of the answer; for embeddings, which have none, it is absent on the wire. */
+  completion_tokens: number;
   /** Both together. */
   total_tokens: number;
   /** Of the prompt's tokens, those that came from the provider's cache. */
@@ -48,7 +48,7 @@ export function readUsage(usage: WireUsage | null | undefined): Tokens | undefin
 
 /** Tokens in OpenAI's shape, as a provider would report them of a chat or of embeddings. */
 export function toWire({ input, output, cached }: Tokens, chat: boolean): WireUsage {
-  if (!chat) return { prompt_tokens: input, total_tokens: input };
+  if (!chat) return { prompt_tokens: input, total_tokens: input } as WireUsage;
   return {
     prompt_tokens: input,
     completion_tokens: output,

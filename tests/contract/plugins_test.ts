@@ -58,6 +58,7 @@ function unknownExchange(): Exchange {
   return {
     id: crypto.randomUUID(),
     startedAt: Date.now(),
+    path: "/v1/chat/completions",
     headers: new Headers(),
     get body(): never {
       throw new RouterError("payload_too_large", "Too long");

@@ -75,6 +75,7 @@ export function exchange(target?: Target, stream = false): Exchange {
   return {
     id: crypto.randomUUID(),
     startedAt: Date.now(),
+    path: "/v1/chat/completions",
     headers: new Headers(),
     body,
     parsedBody: body,
