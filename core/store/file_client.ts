@@ -49,19 +49,20 @@ export class FileClient implements Client {
   }
 
   execute(statement: InStatement, args?: InArgs): Promise<ResultSet> {
-    return this.#inTurn(() => {
+    return this.#inTurn(async () => {
       if (typeof statement === "string") {
+        const result = await this.#client.execute(statement, args);
         // What is set counts for both connections.
         if (/^\s*PRAGMA\b.*=/i.test(statement)) this.#writes?.exec(statement);
-        return this.#client.execute(statement, args);
+        return result;
       }
       const { sql, args: values = [] } = statement;
       // A held transaction keeps others out: this client's other connection would wait for it.
       const isFree = this.#transaction === undefined || this.#transaction.closed;
       return this.#writes !== undefined && isFree && Array.isArray(values) &&
           PreparedWrites.takes(sql, values)
-        ? Promise.resolve(this.#writes.run(sql, values))
-        : this.#client.execute(statement);
+        ? this.#writes.run(sql, values)
+        : await this.#client.execute(statement);
     });
   }
 

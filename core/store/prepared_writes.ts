@@ -57,15 +57,21 @@ export class PreparedWrites {
     } catch (error) {
       // What has failed may be in progress still: the next call gets a new one.
       this.#forget(sql);
-      throw error instanceof Database.SqliteError
-        ? toLibsqlError(error as unknown as SqliteFailure)
-        : error;
+      throw asLibsqlError(error);
     }
   }
 
-  /** Runs SQL that returns nothing, such as a pragma for this connection. */
+  /**
+   * Runs SQL that returns nothing, such as a pragma; nothing where no connection is open.
+   *
+   * @throws {LibsqlError} as the client does.
+   */
   exec(sql: string): void {
-    (this.#database ??= this.#open()).exec(sql);
+    try {
+      this.#database?.exec(sql);
+    } catch (error) {
+      throw asLibsqlError(error);
+    }
   }
 
   /** Closes the connection; the next call opens another. */
@@ -119,8 +125,9 @@ interface SqliteFailure extends Error {
   readonly rawCode?: number;
 }
 
-function toLibsqlError(error: SqliteFailure): LibsqlError {
-  const { message, code, rawCode = 1 } = error;
+function asLibsqlError(error: unknown): unknown {
+  if (!(error instanceof Database.SqliteError)) return error;
+  const { message, code, rawCode = 1 } = error as unknown as SqliteFailure;
   const base = codes[rawCode & 0xff] ?? `SQLITE_ERROR_${rawCode & 0xff}`;
-  return new LibsqlError(message, base, code, rawCode, error);
+  return new LibsqlError(message, base, code, rawCode, error as unknown as Error);
 }
