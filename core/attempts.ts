@@ -72,6 +72,7 @@ export async function askTargets(
       const deadline = new Deadline(end);
       try {
         const upstream = await ask(flight, attempt, transport, deadline, route, options);
+        attempt.firstChunkMs = sinceCall(attempt);
         return { upstream, deadline, attempt };
       } catch (thrown) {
         deadline.stop();
@@ -129,6 +130,7 @@ async function ask(
     onCall: () => {
       x.waiting = undefined;
       if (x.attempts.at(-1) !== attempt) x.attempts.push(attempt);
+      attempt.startedTick = performance.now();
       deadline.expect(route.timeouts.firstByte, "the first byte");
     },
     onSend: () => sent = true,
@@ -159,6 +161,15 @@ function policyOf({ state: { caller } }: LiveExchange, standard: UnsupportedPoli
   return caller?.limits.unsupported ?? caller?.ownerLimits?.unsupported ?? standard;
 }
 
+/** Notes that a try is over. */
+export function attemptEnded(attempt: Attempt): void {
+  attempt.durationMs = sinceCall(attempt);
+}
+
+function sinceCall({ startedTick = performance.now() }: Attempt): number {
+  return performance.now() - startedTick;
+}
+
 /** Notes why a try failed. A client that leaves is no fault of the provider's and not logged. */
 export function attemptFailed(
   x: LiveExchange,
@@ -166,6 +177,7 @@ export function attemptFailed(
   error: RouterError,
   log: Log,
 ): void {
+  attemptEnded(attempt);
   attempt.error = error;
   if (error.code === "aborted") return;
   log.warn("attempt failed", {

@@ -6,6 +6,9 @@
 import { RouterError } from "./errors.ts";
 import { startTicking, stopTicking, type Ticking } from "./ticker.ts";
 
+/** What is waited for where only the limit of the whole is left; the `detail` of its error. */
+export const wholeAnswer = "the whole answer";
+
 /**
  * Aborts an attempt that takes too long, up to a tick late. To move its limit, with each chunk say,
  * costs nothing.
@@ -24,7 +27,7 @@ export class Deadline implements Ticking {
   constructor(end: number) {
     this.#end = end;
     this.#due = end;
-    this.#waiting = "the whole answer";
+    this.#waiting = wholeAnswer;
   }
 
   /** Fires with the {@linkcode RouterError} that ends the attempt. */
@@ -41,7 +44,7 @@ export class Deadline implements Ticking {
   expect(ms: number, waiting: string): void {
     const due = performance.now() + ms;
     this.#due = Math.min(due, this.#end);
-    this.#waiting = due < this.#end ? waiting : "the whole answer";
+    this.#waiting = due < this.#end ? waiting : wholeAnswer;
     startTicking(this);
   }
 
@@ -60,7 +63,9 @@ export class Deadline implements Ticking {
   tick(now: number): void {
     if (now < this.#due) return;
     this.abort(
-      new RouterError("timeout", `The provider was too slow: no sign of ${this.#waiting}`),
+      new RouterError("timeout", `The provider was too slow: no sign of ${this.#waiting}`, {
+        detail: this.#waiting,
+      }),
     );
   }
 

@@ -81,7 +81,9 @@ export function faultByStatus(
         `Provider "${provider}" asks XRouter's operator to pay (HTTP 402)`,
       );
     case 404:
-      return fault("upstream_rejected", `Provider "${provider}" does not have this model${said}`);
+      return fault("upstream_rejected", `Provider "${provider}" does not have this model${said}`, {
+        param: "model",
+      });
     case 408:
     case 425:
     case 429: {

@@ -4,7 +4,7 @@
  * @module
  */
 import { logAccess } from "./access_log.ts";
-import { askTargets, attemptFailed, type BegunAnswer } from "./attempts.ts";
+import { askTargets, attemptEnded, attemptFailed, type BegunAnswer } from "./attempts.ts";
 import { countBody, isChat, type Path } from "./body.ts";
 import type { Catalog } from "./catalog.ts";
 import type { UnsupportedPolicy } from "./changes.ts";
@@ -234,8 +234,9 @@ export class Kernel {
       drainMs,
       keepAliveMs,
       settle: (end) => {
-        if (attempt !== undefined && end.error !== undefined) {
-          attemptFailed(x, attempt, end.error, log);
+        if (attempt !== undefined) {
+          if (end.error === undefined) attemptEnded(attempt);
+          else attemptFailed(x, attempt, end.error, log);
         }
         const unsent = end.state === "aborted" && (unseen || !streamed);
         const status = unsent ? 499 : streamed ? 200 : end.error?.status ?? 200;

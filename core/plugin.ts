@@ -123,6 +123,12 @@ export interface Attempt {
   body: Body;
   /** Headers for the provider beside those that authorize the call. */
   readonly headers: Record<string, string>;
+  /** When the provider was called last, by `performance.now()`; time in a queue comes before. */
+  startedTick?: number;
+  /** Milliseconds from the call to the first chunk, once there is one. */
+  firstChunkMs?: number;
+  /** Milliseconds from the call to its end, once it has ended, well or badly. */
+  durationMs?: number;
   /** Why it failed, once it has. */
   error?: RouterError;
 }

@@ -47,6 +47,7 @@ export function fault(status: number, body: string): RouterError | undefined {
       });
     case 404:
       return new RouterError("upstream_rejected", `GigaChat does not have this model${said}`, {
+        param: "model",
         detail: `${detail}. Each host has models of its own: check GIGACHAT_BASE_URL`,
       });
     default:
