@@ -34,8 +34,9 @@ export function catalogOf(
     aliases?: Record<string, string[]>;
   } = {},
 ): Catalog {
+  const env = { ALPHA_API_KEY: "k", BETA_API_KEY: "k" };
   const transports = [{ name: "alpha", models }, { name: "beta" }].map((each) =>
-    Transport.connect({ ...each, baseUrl: "http://127.0.0.1/v1" }, { env: {}, file: {} }).transport!
+    Transport.connect({ ...each, baseUrl: "http://127.0.0.1/v1" }, { env, file: {} }).transport!
   );
   return new Catalog(transports, overrides, aliases);
 }
