@@ -19,8 +19,8 @@ export type Fault = typeof faults[number];
 /** Parts of a window: what grows too old leaves it a part at a time. */
 const slots = 20;
 
-/** Cells for times, four to each doubling from 1 ms to 15 minutes. */
-const cells = 80;
+/** Cells for times, four to each doubling from 1 ms to 17 minutes. */
+const cells = 81;
 const cellsOfDoubling = 4;
 
 /** Where the counts of a slot begin: its tries, its faults by code, and two times by cell. */
