@@ -244,6 +244,38 @@ Deno.test("Probe takes a refused list for a fault only where there has been one"
   await probe.close();
 });
 
+Deno.test("StatusBoard takes two failed probes in a row for more than good traffic before", async () => {
+  using clock = new HeldClock();
+  const { probe: unused, catalog } = probeOf(() =>
+    Promise.reject(new TypeError("no route to host"))
+  );
+  await unused.close();
+  const { board, rows } = startBoard(catalog, minute);
+  const good = () => board.record(...tried([ended(catalog.target("vendor", "m"))]));
+  const [vendor] = board.observe();
+  const status = () => [...board.observe()][0]!.whole.status;
+  const probe = async () => {
+    const before = vendor!.probe!.result;
+    clock.pass(1.5 * minute);
+    board.tick();
+    while (vendor!.probe!.result === before) await new Promise((resolve) => setTimeout(resolve));
+    return status();
+  };
+  for (let i = 0; i < 5; i++) good();
+  assertEquals([await probe(), await probe()], ["up", "down"]);
+  assertEquals(vendor!.whole.window.attempts, 5);
+  clock.pass(1);
+  good();
+  assertEquals(status(), "up");
+  assertEquals(
+    [await probe(), await probe()],
+    ["up", "down"],
+    "failures before an answer do not count",
+  );
+  assertEquals(rows.map(({ status }) => status), ["up", "down", "up", "down"]);
+  await board.close();
+});
+
 Deno.test("StatusHistory drops what is older than asked, and no more", async () => {
   const database = await openDatabase({ url: "file::memory:" });
   await migrate(database, migrationsFolder);
