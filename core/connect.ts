@@ -17,12 +17,14 @@ const method = z.function().optional();
 const providerShape = z.strictObject(
   {
     name: z.string().regex(/^[a-z][a-z0-9-]*$/, "must be lower-case words with dashes"),
-    baseUrl: z.url({ error: "must be a URL such as https://api.example.com/v1" }),
+    baseUrl: z.url({ error: "must be a URL such as https://api.example.com/v1" })
+      .optional(),
     settings: z.custom<z.ZodType>((value) => value instanceof z.ZodType, "must be a zod schema")
       .optional(),
     models: z.record(z.string(), declaredFactsSchema).optional(),
     onAbort: z.enum(["drain", "cancel"]).optional(),
     missing: method,
+    listed: method,
     listModels: method,
     authorize: method,
     accounts: method,

@@ -15,7 +15,7 @@ import {
 } from "./embeddings.ts";
 import { RouterError } from "./errors.ts";
 import { faultByStatus } from "./fault.ts";
-import type { Account, Call, Decoder, Provider, Wire } from "./provider.ts";
+import type { Account, Call, Decoder, ListedModel, Provider, Wire } from "./provider.ts";
 import { defaultSettings } from "./provider_settings.ts";
 import { withoutSecrets } from "./settings.ts";
 import { unlessAborted } from "./unless_aborted.ts";
@@ -83,10 +83,15 @@ export class Connection {
     }
     const response = await this.signedIn(`${this.wire.baseUrl}/models`, { signal });
     if (!response.ok) throw await this.#fault(response);
-    const list = await response.json() as { data?: { id?: unknown }[] } | null;
+    const list = await response.json() as { data?: Partial<ListedModel>[] } | null;
     return (Array.isArray(list?.data) ? list.data : [])
-      .map((model) => model?.id)
-      .filter((id): id is string => typeof id === "string");
+      .filter((model): model is ListedModel => typeof model?.id === "string")
+      .map((model) =>
+        this.#provider.listed === undefined
+          ? model.id
+          : this.#provider.listed(model, this.wire.settings)
+      )
+      .filter((id) => id !== undefined);
   }
 
   /**

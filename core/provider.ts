@@ -1,7 +1,7 @@
 /**
  * What a provider is: a vendor's name, its address, and whatever differs from OpenAI's wire.
  *
- * Two fields are required; every method is optional and has an OpenAI-shaped default. The file's
+ * The name is required; everything else is optional and has an OpenAI-shaped default. The file's
  * place in `providers/` registers it.
  *
  * @module
@@ -13,6 +13,7 @@ import type { EmbeddingsBody, EmbeddingsReply } from "./embeddings.ts";
 import type { RouterError } from "./errors.ts";
 import type { DeclaredFacts } from "./model.ts";
 
+export { bearerTokens, readGrant, type Token } from "./bearer_tokens.ts";
 export type { DeclaredFacts, ModelFacts } from "./model.ts";
 export type { Price } from "./prices/price.ts";
 export type { DatedPrice, DeclaredPrice } from "./prices/tariff.ts";
@@ -36,6 +37,12 @@ export interface Wire<Settings = Record<string, unknown>> {
   fetch(url: string, init?: RequestInit): Promise<Response>;
   /** Calls a path under `baseUrl`, signed in; a 401 refreshes the sign-in once. */
   send(path: string, init?: RequestInit): Promise<Response>;
+}
+
+/** A model as a vendor's list describes it. */
+export interface ListedModel {
+  readonly id: string;
+  readonly [field: string]: unknown;
 }
 
 /** One of a vendor's accounts. Calls are spread over all that a provider has. */
@@ -105,8 +112,11 @@ export interface EmbeddingsWire<Settings = Record<string, unknown>> {
 export interface Provider<Settings extends z.ZodType = z.ZodType> {
   /** Lower-case word, unique; the part before the slash in `vendor/model`. */
   readonly name: string;
-  /** The address that `/chat/completions` is appended to. `{NAME}_BASE_URL` overrides it. */
-  readonly baseUrl: string;
+  /**
+   * The address that `/chat/completions` is appended to. `{NAME}_BASE_URL` overrides it. What runs
+   * wherever its users like has none: it cannot be used before that is set, and its key is optional.
+   */
+  readonly baseUrl?: string | undefined;
   /** Its settings; the default is one, the secret `apiKey` from `{NAME}_API_KEY`. */
   readonly settings?: Settings;
   /** What is known of its models, by id. Those not named here work too. */
@@ -116,6 +126,11 @@ export interface Provider<Settings extends z.ZodType = z.ZodType> {
    * for `apiKey`, unless the provider signs in by its own `authorize` or has no `apiKey`.
    */
   missing?(settings: z.output<Settings>): string | undefined;
+  /**
+   * The id by which clients name a model of the vendor's list; `undefined` leaves it out. The
+   * default takes all as they are called.
+   */
+  listed?(model: ListedModel, settings: z.output<Settings>): string | undefined;
   /** Ids of the models that the vendor offers now. The default reads `GET {baseUrl}/models`. */
   listModels?(wire: Wire<z.output<Settings>>): Promise<string[]>;
   /**

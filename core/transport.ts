@@ -37,7 +37,7 @@ export class Transport {
   readonly #provider: Provider;
   readonly #connections: readonly Connection[];
   readonly #slots: Slots;
-  /** The address in force, without a slash at its end. */
+  /** The address in force, without a slash at its end; empty where it has yet to be set. */
   readonly baseUrl: string;
   /** What must be set before the provider can be used; `undefined` when it can. */
   readonly missing: string | undefined;
@@ -50,10 +50,12 @@ export class Transport {
   ) {
     this.#provider = provider;
     this.baseUrl = withoutSlash(baseUrl);
-    this.missing = provider.missing !== undefined
+    this.missing = baseUrl === ""
+      ? `Set ${variableOf(provider.name, "BASE_URL")}`
+      : provider.missing !== undefined
       ? provider.missing(settings)
-      : provider.authorize !== undefined || !settingsOf(this.schema).has("apiKey") ||
-          settings.apiKey
+      : provider.baseUrl === undefined || provider.authorize !== undefined ||
+          !settingsOf(this.schema).has("apiKey") || settings.apiKey
       ? undefined
       : `Set ${variableOf(provider.name, "API_KEY")}`;
     const accounts = provider.accounts?.(settings) as readonly Account[] | undefined ??
@@ -78,9 +80,11 @@ export class Transport {
     queue: QueueLimits = defaultQueue,
   ): { transport: Transport; problems: [] } | { transport?: undefined; problems: Problem[] } {
     const variable = variableOf(provider.name, "BASE_URL");
-    const address = (sources.env[variable] ?? "").trim() || provider.baseUrl;
+    const address = (sources.env[variable] ?? "").trim() || (provider.baseUrl ?? "");
     const problems: Problem[] = [];
-    if (!/^https?:$/.test(URL.parse(address)?.protocol ?? "")) {
+    if (address === "") {
+      // Nobody has said where it runs: it is not configured.
+    } else if (!/^https?:$/.test(URL.parse(address)?.protocol ?? "")) {
       problems.push({ at: variable, message: "must be a URL such as https://api.example.com/v1" });
     } else if (new URL(address).username !== "" || new URL(address).password !== "") {
       problems.push({ at: variable, message: "must not hold a user or a password" });

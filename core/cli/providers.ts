@@ -42,7 +42,7 @@ interface ProviderEntry {
   configured: boolean;
   /** What to do before it can be used. */
   missing: string | null;
-  /** Null for one that answers inside XRouter. */
+  /** Null for one that answers inside XRouter, empty where it has yet to be set. */
   baseUrl: string | null;
   models: ModelEntry[];
   /** Why the vendor's own list is absent although it was asked for. */
