@@ -67,14 +67,16 @@ function startOpenai(provider: Provider): ContractVendor {
     return streamed(empty, delta("Hello."), empty, ...ending());
   });
   const variable = provider.name.toUpperCase().replaceAll("-", "_");
-  const secrets = provider.settings === undefined
+  // Whatever has no default is set: keys, and what goes with them.
+  const words = provider.settings === undefined
     ? [`${variable}_API_KEY`]
-    : settingsOf(provider.settings).values()
-      .flatMap(({ secret, variable }) => secret && variable ? [variable] : []);
+    : settingsOf(provider.settings).values().flatMap(({ schema, variable }) =>
+      variable !== undefined && schema.safeParse(undefined).data === undefined ? [variable] : []
+    );
   return {
     env: {
       [`${variable}_BASE_URL`]: upstream.url,
-      ...Object.fromEntries([...secrets].map((name) => [name, "contract-secret"])),
+      ...Object.fromEntries([...words].map((name) => [name, "contract-secret"])),
     },
     model: Object.keys(provider.models ?? {})[0] ?? "vendor-model",
     behave: (next) => behaviour = next,
