@@ -57,18 +57,18 @@ Deno.test("README's provider of seven lines answers when it is dropped in", asyn
   const code = block("## Add a provider");
   assertLessOrEqual(codeLines(code), 7);
   const folder = await Deno.makeTempDir();
-  await Deno.writeTextFile(`${folder}/deepseek.ts`, code);
+  await Deno.writeTextFile(`${folder}/mistral.ts`, code);
   await using vendor = startUpstream(() => wholeAnswer("From afar"));
   await using router = await startRouter({
     XROUTER_PROVIDERS_DIR: folder,
-    DEEPSEEK_API_KEY: "vendor-key",
-    DEEPSEEK_BASE_URL: vendor.url,
+    MISTRAL_API_KEY: "vendor-key",
+    MISTRAL_BASE_URL: vendor.url,
   });
-  const response = await router.chat(ask("deepseek/deepseek-chat"));
+  const response = await router.chat(ask("mistral/mistral-small-latest"));
   assertEquals(response.status, 200);
   assertEquals((await response.json()).choices[0].message.content, "From afar");
   assertEquals(vendor.seen[0]!.headers.get("authorization"), "Bearer vendor-key");
-  assertEquals(vendor.seen[0]!.body.model, "deepseek-chat");
+  assertEquals(vendor.seen[0]!.body.model, "mistral-small-latest");
   await Deno.remove(folder, { recursive: true });
 });
 
