@@ -31,7 +31,7 @@ export interface TestUpstream extends AsyncDisposable {
 /** Answers chat requests with `answer`, and `/models` with `list`: one model, `vendor-model`. */
 export function startUpstream(
   answer: (seen: Seen, number: number) => Response | Promise<Response>,
-  list: () => Response | Promise<Response> = () => modelList("vendor-model"),
+  list: (request: Request) => Response | Promise<Response> = () => modelList("vendor-model"),
 ): TestUpstream {
   const seen: Seen[] = [];
   let next = Promise.withResolvers<Seen>();
@@ -39,7 +39,7 @@ export function startUpstream(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
     async (request) => {
       const { pathname } = new URL(request.url);
-      if (pathname === "/v1/models") return await list();
+      if (pathname === "/v1/models") return await list(request);
       const closed = Promise.withResolvers<void>();
       request.signal.addEventListener("abort", () => closed.resolve(), { once: true });
       const text = await request.text();

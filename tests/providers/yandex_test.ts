@@ -1,0 +1,109 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import { ask, startRouter } from "../support/router.ts";
+import { modelList, startUpstream, wholeAnswer } from "../support/upstream.ts";
+
+const signedIn = { YANDEX_FOLDER_ID: "b1g1", YANDEX_API_KEY: "key-1" };
+
+/** Sends one chat to a Yandex with these settings. @returns What the vendor saw of it. */
+async function sent(model: string, env: Record<string, string> = signedIn, rest: object = {}) {
+  await using vendor = startUpstream(() => wholeAnswer());
+  await using router = await startRouter({ ...env, YANDEX_BASE_URL: vendor.url });
+  const response = await router.chat(ask(model, "hi", rest));
+  const text = await response.text();
+  return { status: response.status, text, seen: vendor.seen[0] };
+}
+
+Deno.test("yandex is asked with an API key or an IAM token, and the folder", async () => {
+  const ways: [env: Record<string, string>, authorization: string][] = [
+    [{ YANDEX_API_KEY: "key-1" }, "Api-Key key-1"],
+    [{ YANDEX_IAM_TOKEN: "t1.abc" }, "Bearer t1.abc"],
+    [{ YANDEX_API_KEY: "key-1", YANDEX_IAM_TOKEN: "t1.abc" }, "Api-Key key-1"],
+  ];
+  for (const [env, authorization] of ways) {
+    const { seen } = await sent("yandex/yandexgpt", { YANDEX_FOLDER_ID: "b1g1", ...env });
+    assertEquals(seen!.path, "/v1/chat/completions");
+    assertEquals(seen!.headers.get("authorization"), authorization);
+    assertEquals(seen!.headers.get("openai-project"), "b1g1");
+  }
+});
+
+Deno.test("yandex says what to set", async () => {
+  for (const env of [{}, { YANDEX_FOLDER_ID: "b1g1" }, { YANDEX_API_KEY: "key-1" }]) {
+    for (const model of ["yandex/x", "yandexgpt-lite:rc"]) {
+      const { status, text } = await sent(model, env);
+      assertEquals(status, 404);
+      assertStringIncludes(text, "Set YANDEX_FOLDER_ID, and YANDEX_API_KEY or YANDEX_IAM_TOKEN");
+    }
+  }
+});
+
+Deno.test("yandex's models are called by URIs of the folder, and the rest is handed on", async () => {
+  const uris: [model: string, uri: string][] = [
+    ["yandex/yandexgpt", "gpt://b1g1/yandexgpt/latest"],
+    ["yandex/yandexgpt-lite:rc", "gpt://b1g1/yandexgpt-lite/rc"],
+    ["yandex/yandexgpt-lite/rc", "gpt://b1g1/yandexgpt-lite/rc"],
+    ["yandex/yandexgpt:deprecated", "gpt://b1g1/yandexgpt/deprecated"],
+    ["yandex/yandexgpt-32k", "gpt://b1g1/yandexgpt/latest"],
+    ["yandex/yandexgpt-32k:rc", "gpt://b1g1/yandexgpt/rc"],
+    ["yandex/yandexgpt-5.1", "gpt://b1g1/yandexgpt-5.1/latest"],
+    ["yandex/new-one", "gpt://b1g1/new-one/latest"],
+    ["yandex/yandexgpt-lite/latest@tuned", "gpt://b1g1/yandexgpt-lite/latest@tuned"],
+    ["yandex/yandexgpt-lite:latest@tuned", "gpt://b1g1/yandexgpt-lite/latest@tuned"],
+    ["yandex/gpt://other/yandexgpt/rc", "gpt://other/yandexgpt/rc"],
+    ["yandex/ds://tuned", "ds://tuned"],
+    // Without the provider's name.
+    ["yandexgpt", "gpt://b1g1/yandexgpt/latest"],
+    ["yandexgpt:rc", "gpt://b1g1/yandexgpt/rc"],
+    ["yandexgpt-lite", "gpt://b1g1/yandexgpt-lite/latest"],
+    ["yandexgpt-lite:latest", "gpt://b1g1/yandexgpt-lite/latest"],
+    ["yandexgpt-lite:deprecated", "gpt://b1g1/yandexgpt-lite/deprecated"],
+    ["yandexgpt-32k:latest", "gpt://b1g1/yandexgpt/latest"],
+    ["aliceai-llm", "gpt://b1g1/aliceai-llm/latest"],
+  ];
+  await using vendor = startUpstream(() => wholeAnswer());
+  await using router = await startRouter({ ...signedIn, YANDEX_BASE_URL: vendor.url });
+  const strange = { future: { deep: [1, null, "x"] }, seed: 5 };
+  for (const [model, uri] of uris) {
+    await (await router.chat(ask(model, "hi", strange))).body?.cancel();
+    assertEquals(vendor.seen.at(-1)!.body, ask(uri, "hi", strange));
+  }
+  assertEquals(vendor.seen.length, uris.length);
+});
+
+Deno.test("yandex's list has its chat models, without the folder", async () => {
+  let asked: Headers | undefined;
+  await using vendor = startUpstream(() => wholeAnswer(), ({ headers }) => {
+    asked = headers;
+    return modelList(
+      "gpt://b1g1/yandexgpt/rc",
+      "gpt://b1g1/new-one/latest",
+      "gpt://b1g1/plain",
+      "gpt://b1g1/yandexgpt-lite/latest@tuned",
+      "gpt://other/shared/latest",
+      "gpt://b1g1/speech-realtime-250923",
+      "emb://b1g1/text-search-doc/latest",
+      "art://b1g1/aliceai-image-art-3.0/latest",
+    );
+  });
+  await using router = await startRouter({ ...signedIn, YANDEX_BASE_URL: vendor.url });
+  const { data } = await (await router.get("/v1/models")).json() as { data: { id: string }[] };
+  const listed = data.map(({ id }) => id).filter((id) => id.startsWith("yandex/"));
+  const known = /^yandex\/(aliceai-llm|yandexgpt(-lite|-32k|-5))|^yandex\/yandexgpt(:|$)/;
+  assertEquals(listed.filter((id) => !known.test(id) || id.includes("@")).sort(), [
+    "yandex/gpt://other/shared/latest",
+    "yandex/new-one",
+    "yandex/plain",
+    "yandex/yandexgpt-lite:latest@tuned",
+  ]);
+  assertEquals(new Set(listed).size, listed.length);
+  assertEquals(listed.includes("yandex/yandexgpt:rc"), true);
+  assertEquals(asked!.get("openai-project"), "b1g1");
+  assertEquals(asked!.get("authorization"), "Api-Key key-1");
+  // What is listed can be asked for as it stands, and also without the provider's name.
+  for (const id of ["yandex/gpt://other/shared/latest", "gpt://other/shared/latest"]) {
+    await (await router.chat(ask(id))).body?.cancel();
+    assertEquals(vendor.seen.at(-1)!.body.model, "gpt://other/shared/latest");
+  }
+  await (await router.chat(ask("yandexgpt-lite:latest@tuned"))).body?.cancel();
+  assertEquals(vendor.seen.at(-1)!.body.model, "gpt://b1g1/yandexgpt-lite/latest@tuned");
+});
