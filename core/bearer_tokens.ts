@@ -9,6 +9,7 @@ import type { Wire } from "./provider.ts";
 
 /** A token as it was issued. */
 export interface Token {
+  /** What stands after `Bearer`. */
   readonly token: string;
   /** Milliseconds that it lives. */
   readonly lifetimeMs: number;

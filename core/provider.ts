@@ -41,7 +41,9 @@ export interface Wire<Settings = Record<string, unknown>> {
 
 /** A model as a vendor's list describes it. */
 export interface ListedModel {
+  /** The vendor's id of it. */
   readonly id: string;
+  /** Whatever else the vendor says of it. */
   readonly [field: string]: unknown;
 }
 

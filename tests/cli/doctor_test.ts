@@ -28,7 +28,7 @@ Deno.test("doctor finds all well, and then what went wrong with each vendor", ()
     assertEquals([well.code, well.stderr], [0, ""], well.stdout);
     for (
       const line of [
-        /^ok {4}configuration +\d plugins, \d providers, no configuration file$/,
+        /^ok {4}configuration +\d plugins, \d+ providers, no configuration file$/,
         /^ok {4}database +file:data\/xrouter\.db answers and can be written$/,
         /^info {2}migrations +0 are applied; the next start applies 0001_\w+\.sql/,
         /^ok {4}echo +answers inside XRouter; \d models$/,
@@ -115,7 +115,11 @@ Deno.test("doctor tells a closed port, a wrong clock and a broken database apart
       found: `127.0.0.1:${port} refuses the connection`,
       cure: `Check OPENAI_BASE_URL, which is http://127.0.0.1:${port}/v1, and that the server runs`,
     });
-    assertEquals(Object.keys(rest), ["configuration", "echo"]);
+    assertEquals(
+      Object.entries(rest).filter(([, { found }]) => found !== "is not configured")
+        .map(([name]) => name),
+      ["configuration", "echo"],
+    );
     assertEquals([gigachat!.status, gigachat!.found], ["info", "is not configured"]);
     assertStringIncludes(gigachat!.cure!, "Set GIGACHAT_CREDENTIALS");
     assertMatch(database!.found, /note\.txt", which is not a database/);

@@ -87,7 +87,11 @@ Deno.test("prices says what is wrong and how to write it", () =>
     const refusals: [code: number, args: string[], text: string][] = [
       [2, ["set", "GigaChat-2", ...amounts], 'as PROVIDER/MODEL, not "GigaChat-2"'],
       [2, ["list", "--model", "gigachat/"], 'as PROVIDER/MODEL, not "gigachat/"'],
-      [1, ["set", "gigchat/m", ...amounts], 'There is no provider "gigchat". There are: echo, gig'],
+      [
+        1,
+        ["set", "gigchat/m", ...amounts],
+        'There is no provider "gigchat". There are: aitunnel, ',
+      ],
       [2, ["set", "echo/m", "--input", "1"], "--output AMOUNT is missing"],
       [2, ["set", "echo/m", "--input", "0,5", "--output", "1"], '--input "0,5" has a comma'],
       [2, ["set", "echo/m", "--input=-1", "--output", "1"], "--input must not be below 0"],

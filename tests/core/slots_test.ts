@@ -8,7 +8,7 @@ import { seededRandom } from "../support/random.ts";
 const provider = defineProvider({ name: "acme", baseUrl: "http://127.0.0.1:1" }) as Provider;
 
 function account(name: string, parallel?: number): Connection {
-  return new Connection(provider, { name, settings: {}, parallel }, provider.baseUrl);
+  return new Connection(provider, { name, settings: {}, parallel }, provider.baseUrl!);
 }
 
 function request(given: Partial<SlotRequest> = {}): SlotRequest {
