@@ -1,5 +1,8 @@
 import { assertEquals } from "@std/assert";
+import { z } from "zod";
+import { defineProvider, type Provider } from "../../core/provider.ts";
 import { Transport } from "../../core/transport.ts";
+import { startUpstream, wholeAnswer } from "../support/upstream.ts";
 import openai from "../../providers/openai.ts";
 
 Deno.test("Transport takes only addresses that can be called and hold no secret", () => {
@@ -17,6 +20,37 @@ Deno.test("Transport takes only addresses that can be called and hold no secret"
     assertEquals(transport, undefined, address);
     assertEquals(problems, [{ at: "OPENAI_BASE_URL", message }], address);
   }
+});
+
+Deno.test("Transport of a provider without an address needs that, and no key", () => {
+  const provider = defineProvider({ name: "own" }) as Provider;
+  const missing = (env: Record<string, string>) => {
+    const { transport } = Transport.connect(provider, { env, file: undefined });
+    transport!.close();
+    return [transport!.missing, transport!.baseUrl];
+  };
+  assertEquals(missing({}), ["Set OWN_BASE_URL", ""]);
+  assertEquals(missing({ OWN_BASE_URL: " ", OWN_API_KEY: "k" }), ["Set OWN_BASE_URL", ""]);
+  assertEquals(missing({ OWN_BASE_URL: "http://127.0.0.1:1/v1/" }), [
+    undefined,
+    "http://127.0.0.1:1/v1",
+  ]);
+});
+
+Deno.test("Transport lists models as the provider names them", async () => {
+  await using vendor = startUpstream(
+    () => wholeAnswer(),
+    () => Response.json({ data: [{ id: "a", kind: "chat" }, { id: "b" }, null, { id: 5 }] }),
+  );
+  const provider = defineProvider({
+    name: "own",
+    settings: z.strictObject({ suffix: z.string().default("-x") }),
+    listed: ({ id, kind }, { suffix }) => kind === "chat" ? `${id}${suffix}` : undefined,
+  }) as Provider;
+  const env = { OWN_BASE_URL: vendor.url };
+  const { transport } = Transport.connect(provider, { env, file: undefined });
+  assertEquals(await transport!.listModels(AbortSignal.timeout(10_000)), ["a-x"]);
+  transport!.close();
 });
 
 Deno.test("Transport drops the slash at an address's end", () => {

@@ -2,6 +2,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { fileURLToPath } from "node:url";
 import { connectProviders } from "../../core/connect.ts";
 import { loadModules } from "../../core/load.ts";
+import { unlessAborted } from "../../core/unless_aborted.ts";
 import { LeavingClient } from "../support/leaving_client.ts";
 import { ask, startRouter } from "../support/router.ts";
 import { delta, ending, event, Script, startUpstream, wholeAnswer } from "../support/upstream.ts";
@@ -117,14 +118,17 @@ for (const name of ["ollama", "vllm"]) {
   Deno.test(`${name} is let go of at once when the client has gone`, async () => {
     const script = new Script();
     await using vendor = startUpstream(() => script.response());
-    await using router = await startRouter(envOf(name, vendor.url));
+    await using router = await startRouter({
+      ...envOf(name, vendor.url),
+      XROUTER_DRAIN_SECONDS: "3600",
+    });
     const client = new LeavingClient((init) =>
       router.chat(ask(`${name}/m`, "hi", { stream: true }), init)
     );
     await script.send(delta("Hel"));
     await client.readUntil("Hel");
     client.leave();
-    await vendor.seen[0]!.closed;
+    await unlessAborted(vendor.seen[0]!.closed, AbortSignal.timeout(20_000));
     await script.break();
   });
 }
