@@ -4,17 +4,20 @@
  *
  * @module
  */
-import {
-  type ChatBody,
-  type ChatReply,
-  type Decoder,
-  RouterError,
-  type WireUsage,
-} from "xrouter/provider";
-import { faultByStatus } from "../../core/fault.ts";
+import { type ChatBody, type ChatReply, type Decoder, RouterError } from "xrouter/provider";
+import { AnswerText } from "./answer_text.ts";
 import { mintCallId } from "./call_id.ts";
-import { fault } from "./fault.ts";
-import { FunctionNames } from "./function_names.ts";
+import { FunctionNames, usesOlderFunctions } from "./function_names.ts";
+import {
+  type GigachatAnswer,
+  type GigachatChoice,
+  type GigachatUsage,
+  isSpoken,
+  parseEvent,
+  readReply,
+  toWireUsage,
+} from "./reply.ts";
+import type { Piece } from "./think_splitter.ts";
 
 /** GigaChat's reasons that OpenAI's clients know by another name; `error` is thrown instead. */
 const finishReasons: ReadonlyMap<string, string> = new Map([
@@ -25,50 +28,34 @@ const finishReasons: ReadonlyMap<string, string> = new Map([
 type Choice = ChatReply["choices"][number];
 type Message = NonNullable<Choice["message"]>;
 
-/** An answer as far as it is read; `message` in a whole answer, `delta` in a stream. */
-interface GigachatReply {
-  choices: (Choice & { message?: GigachatAnswer; delta?: GigachatAnswer })[];
-  usage?: GigachatUsage | null;
-  [field: string]: unknown;
-}
-
-interface GigachatAnswer {
-  role?: string;
-  content?: string | null;
-  function_call?: { name?: string; arguments?: unknown };
-  functions_state_id?: string;
-  [field: string]: unknown;
-}
-
-interface GigachatUsage {
-  prompt_tokens?: number;
-  completion_tokens?: number;
-  precached_prompt_tokens?: number;
-  [field: string]: unknown;
-}
-
 /** Translates one answer. GigaChat gives it no id, so it gets one that all its events share. */
 export class GigachatDecoder implements Decoder {
   readonly #body: ChatBody;
   readonly #id = `chatcmpl-${crypto.randomUUID().replaceAll("-", "")}`;
+  readonly #names: FunctionNames;
   /** The client asks by the older field `functions` and expects `function_call` back. */
   readonly #older: boolean;
+  /** By the choice's index. */
+  readonly #texts = new Map<number, AnswerText>();
   #calls = 0;
   #begun = false;
   #finished = false;
   #usage: GigachatUsage | undefined;
+  /** A stop sequence was found, so that the client's answer is complete. */
+  ended = false;
 
   /** @param body The request in OpenAI's shape. */
   constructor(body: ChatBody) {
     this.#body = body;
-    this.#older = !body.tools?.length && Boolean(body.functions ?? body.function_call);
+    this.#names = new FunctionNames(body);
+    this.#older = usesOlderFunctions(body);
   }
 
   /**
    * A whole answer.
    *
-   * @throws {RouterError} `upstream_unavailable` when it is no answer, or one that GigaChat itself
-   * calls broken.
+   * @throws {RouterError} `upstream_unavailable` when it is no answer, one that GigaChat itself
+   * calls broken, or another document than was asked for.
    */
   whole(json: unknown): ChatReply {
     const { choices, usage, ...shared } = readReply(json);
@@ -76,11 +63,7 @@ export class GigachatDecoder implements Decoder {
       id: this.#id,
       ...shared,
       object: "chat.completion",
-      choices: choices.map(({ message, finish_reason: reason, ...rest }) => ({
-        ...rest,
-        message: this.#message({ role: "assistant", ...message }),
-        finish_reason: this.#finishReason(reason) ?? "stop",
-      })),
+      choices: choices.map((choice) => this.#wholeChoice(choice)),
       ...(usage && { usage: toWireUsage(usage) }),
     };
   }
@@ -92,13 +75,13 @@ export class GigachatDecoder implements Decoder {
    * @throws {RouterError} as {@linkcode GigachatDecoder.whole}.
    */
   event(data: string): ChatReply[] {
-    const json = parse(data);
+    const json = this.ended ? undefined : parseEvent(data);
     if (json === undefined) return [];
     const { choices, usage, ...rest } = readReply(json);
     const shared = { id: this.#id, ...rest, object: "chat.completion.chunk" };
-    const events: ChatReply[] = [];
-    const spoken = choices.filter(isSpoken).map((choice) => this.#chunkChoice(choice));
-    if (spoken.length > 0) events.push({ ...shared, choices: spoken });
+    const events: ChatReply[] = choices.filter(isSpoken)
+      .flatMap((choice) => this.#chunkChoices(choice))
+      .map((choice) => ({ ...shared, choices: [choice] }));
     // OpenAI reports usage once, after the end, in an event of its own.
     this.#usage = usage ?? this.#usage;
     if (this.#finished && this.#usage !== undefined) {
@@ -108,22 +91,80 @@ export class GigachatDecoder implements Decoder {
     return events;
   }
 
-  #chunkChoice(
-    { delta, finish_reason: reason, ...rest }: GigachatReply["choices"][number],
-  ): Choice {
-    const message = this.#message({ ...(!this.#begun && { role: "assistant" }), ...delta });
+  #wholeChoice({ message, finish_reason: given, ...rest }: GigachatChoice): Choice {
+    const text = this.#textOf(rest.index);
+    const answer: GigachatAnswer = { role: "assistant", ...message };
+    const reason = this.#finishReason(given) ?? "stop";
+    if (typeof answer.content === "string") {
+      const { content, reasoning } = text.whole(answer.content);
+      answer.content = content;
+      if (reasoning !== "") addReasoning(answer, reasoning);
+    }
+    if (text.stopped) {
+      // What came after the sequence would not have been written.
+      delete answer.function_call;
+      return { ...rest, message: this.#message(answer), finish_reason: "stop" };
+    }
+    if (reason === "stop" && !answer.function_call) text.check();
+    return { ...rest, message: this.#message(answer), finish_reason: reason };
+  }
+
+  /** What one event says of a choice; nothing while all of it is held back. */
+  #chunkChoices({ delta, finish_reason: given, ...rest }: GigachatChoice): Choice[] {
+    const answer: GigachatAnswer = { ...delta };
+    const reason = this.#finishReason(given);
+    const text = this.#textOf(rest.index);
+    const said = text.push(typeof answer.content === "string" ? answer.content : "");
+    const left = reason === null ? nothing : text.end();
+    const isEnd = reason !== null || text.stopped;
+    const choice = (delta: GigachatAnswer, reason: string | null) => ({
+      ...rest,
+      delta: this.#delta(delta),
+      finish_reason: reason,
+    });
+    if (isEnd) this.#finished = true;
+    if (text.stopped) this.ended = true;
+    else if (reason === "stop" && this.#calls === 0 && !answer.function_call) text.check();
+
+    const { content, reasoning } = plus(said, left);
+    const isHeld = content === "" && Boolean(answer.content);
+    if (typeof answer.content === "string") answer.content = content;
+    if (reasoning !== "") addReasoning(answer, reasoning);
+    if (!isEnd) {
+      return isHeld && Object.keys(answer).every(isShell) ? [] : [choice(answer, null)];
+    }
+    if (!text.stopped && left.content === "" && left.reasoning === "") {
+      return [choice(answer, reason)];
+    }
+    // Some clients take no words from the event that ends an answer.
+    const { function_call: call, functions_state_id: state, ...words } = answer;
+    const end = text.stopped || !call ? {} : { function_call: call, functions_state_id: state };
+    return [
+      choice({ ...words, content }, null),
+      choice(end as GigachatAnswer, text.stopped ? "stop" : reason),
+    ];
+  }
+
+  /** The first delta names the role. */
+  #delta(answer: GigachatAnswer): Message {
+    const message = this.#message({ ...(!this.#begun && { role: "assistant" }), ...answer });
     for (const call of message.tool_calls ?? []) call.index = this.#calls++;
     this.#begun = true;
-    if (reason) this.#finished = true;
-    return { ...rest, delta: message, finish_reason: this.#finishReason(reason) };
+    return message;
+  }
+
+  #textOf(index: number): AnswerText {
+    let text = this.#texts.get(index);
+    if (text === undefined) this.#texts.set(index, text = new AnswerText(this.#body));
+    return text;
   }
 
   #message({ function_call: call, content, ...rest }: GigachatAnswer): Message {
     const spoken = { ...rest, ...(content !== undefined && { content }) };
     if (!call) return spoken;
     const given = call.arguments ?? {};
-    const asked = typeof given === "string" ? given : JSON.stringify(given);
-    const name = call.name ?? "";
+    const asked = typeof given === "string" ? given || "{}" : JSON.stringify(given);
+    const name = this.#names.inward(call.name ?? "");
     const calling = { ...spoken, content: content || null };
     if (this.#older) return { ...calling, function_call: { name, arguments: asked } };
     return {
@@ -131,7 +172,7 @@ export class GigachatDecoder implements Decoder {
       tool_calls: [{
         id: mintCallId(rest.functions_state_id),
         type: "function",
-        function: { name: new FunctionNames(this.#body).inward(name), arguments: asked },
+        function: { name, arguments: asked },
       }],
     };
   }
@@ -150,45 +191,22 @@ export class GigachatDecoder implements Decoder {
   }
 }
 
-/** A built-in function's progress is no part of the answer. */
-function isSpoken({ delta, finish_reason: reason }: GigachatReply["choices"][number]): boolean {
-  return delta?.role !== "function_in_progress" || Boolean(reason);
-}
+const nothing: Piece = { content: "", reasoning: "" };
 
-/** In GigaChat cached tokens stand beside those of the prompt, in OpenAI they are a part of them. */
-function toWireUsage(usage: GigachatUsage): WireUsage {
-  const { precached_prompt_tokens: precached, ...rest } = usage;
-  const cached = Number(precached ?? 0);
-  const prompt = Number(usage.prompt_tokens ?? 0) + cached;
-  const completion = Number(usage.completion_tokens ?? 0);
+function plus(first: Piece, second: Piece): Piece {
   return {
-    ...rest,
-    prompt_tokens: prompt,
-    completion_tokens: completion,
-    total_tokens: prompt + completion,
-    prompt_tokens_details: { cached_tokens: cached },
+    content: first.content + second.content,
+    reasoning: first.reasoning + second.reasoning,
   };
 }
 
-function readReply(json: unknown): GigachatReply {
-  const reply = json as { choices?: unknown; status?: unknown; message?: unknown };
-  if (Array.isArray(reply?.choices) && reply.choices.every((choice) => choice !== null)) {
-    return reply as GigachatReply;
-  }
-  // After a good beginning GigaChat may still say {"status":500,"message":"…"}.
-  if (typeof reply?.status === "number") {
-    const text = JSON.stringify(reply);
-    throw fault(reply.status, text) ?? faultByStatus("gigachat", reply.status, text, new Headers());
-  }
-  throw new RouterError("upstream_unavailable", "GigaChat answered with something unexpected", {
-    detail: JSON.stringify(json)?.slice(0, 500) ?? "",
-  });
+/** Thoughts in the text follow those that GigaChat tells apart itself. */
+function addReasoning(answer: GigachatAnswer, reasoning: string): void {
+  const { reasoning_content: before } = answer;
+  answer.reasoning_content = typeof before === "string" ? before + reasoning : reasoning;
 }
 
-function parse(data: string): unknown {
-  try {
-    return JSON.parse(data);
-  } catch {
-    return undefined;
-  }
+/** Whether a field alone makes no event. */
+function isShell(field: string): boolean {
+  return field === "role" || field === "content";
 }

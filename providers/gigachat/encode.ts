@@ -10,9 +10,14 @@ import { refuse } from "./fault.ts";
 import { FunctionNames } from "./function_names.ts";
 import { encodeFunctions } from "./functions.ts";
 import { encodeMessages } from "./messages.ts";
+import { encodeResponseFormat } from "./response_format.ts";
+import { checkStops } from "./stops.ts";
 
 /** GigaChat takes nothing at or below 0, and answers without chance below a thousandth. */
 const deterministic = 0.0001;
+
+/** OpenAI's limit; GigaChat's documents call what is above it excessive. */
+const hottest = 2;
 
 /** Fields whose meaning GigaChat cannot give; what becomes of them is the policy's to say. */
 const impossible: Readonly<Record<string, { asks: (value: unknown) => boolean; cure: string }>> = {
@@ -20,9 +25,10 @@ const impossible: Readonly<Record<string, { asks: (value: unknown) => boolean; c
     asks: (value) => value !== 1,
     cure: "must be 1: GigaChat gives one answer a request. Send several requests",
   },
-  stop: {
-    asks: (value) => value !== "" && !(Array.isArray(value) && value.length === 0),
-    cure: "cannot be kept by GigaChat, which has no stop sequences. Leave it out",
+  seed: {
+    asks: () => true,
+    cure:
+      "cannot be kept by GigaChat, whose chance has no seed. Leave it out, or set temperature 0",
   },
   logprobs: {
     asks: (value) => value !== false,
@@ -69,7 +75,6 @@ const needless: ReadonlySet<string> = new Set([
   "prompt_cache_key",
   "prompt_cache_retention",
   "safety_identifier",
-  "seed",
   "service_tier",
   "store",
   "stream_options",
@@ -85,6 +90,7 @@ const translated: ReadonlySet<string> = new Set([
   "messages",
   "reasoning_effort",
   "response_format",
+  "stop",
   "temperature",
   "tool_choice",
   "tools",
@@ -107,25 +113,31 @@ export function encode(body: ChatBody, call: Call): Record<string, unknown> {
     if (limit === undefined) encoded[field] = value;
     else if (limit.asks(value)) call.cannotKeep(field, limit.cure);
   }
+  checkStops(body, call);
   const names = new FunctionNames(body);
-  encoded.messages = encodeMessages(body.messages, names);
-  Object.assign(encoded, encodeFunctions(body, names), encodeSampling(body));
-  const format = encodeFormat(body.response_format);
+  encoded.messages = encodeMessages(body.messages, names, call);
+  Object.assign(encoded, encodeFunctions(body, names, call), encodeSampling(body, call));
+  const format = encodeResponseFormat(body, call);
   if (format !== undefined) encoded.response_format = format;
   return encoded;
 }
 
-function encodeSampling(body: ChatBody): Record<string, unknown> {
+function encodeSampling(body: ChatBody, call: Call): Record<string, unknown> {
   const { temperature, top_p: topP, reasoning_effort: effort } = body;
   const maxTokens = body.max_completion_tokens ?? body.max_tokens;
   if (typeof temperature === "number" && temperature < 0) {
     throw refuse("temperature", "must be 0 or more");
   }
+  if (typeof temperature === "number" && temperature > hottest) {
+    call.cannotKeep("temperature", `must be at most ${hottest}`);
+  }
   if (typeof topP === "number" && !(topP >= 0 && topP <= 1)) {
     throw refuse("top_p", "must be between 0 and 1");
   }
   return {
-    ...(typeof temperature === "number" && { temperature: temperature || deterministic }),
+    ...(typeof temperature === "number" && {
+      temperature: Math.min(temperature || deterministic, hottest),
+    }),
     ...(typeof topP === "number" && { top_p: topP }),
     ...(typeof maxTokens === "number" && { max_tokens: Math.min(maxTokens, 0x7fffffff) }),
     ...(typeof effort === "string" && effort !== "none" && { reasoning_effort: reasoning(effort) }),
@@ -135,30 +147,4 @@ function encodeSampling(body: ChatBody): Record<string, unknown> {
 /** GigaChat knows low, medium and high. */
 function reasoning(effort: string): string {
   return effort === "minimal" ? "low" : effort === "xhigh" || effort === "max" ? "high" : effort;
-}
-
-/** In OpenAI the schema stands one level deeper. */
-function encodeFormat(format: unknown): Record<string, unknown> | undefined {
-  if (format === undefined || format === null) return undefined;
-  if (typeof format !== "object") {
-    throw refuse("response_format", 'must be an object such as {"type":"text"}');
-  }
-  const given = format as {
-    type?: unknown;
-    schema?: unknown;
-    json_schema?: Record<string, unknown>;
-  };
-  if (given.type === "text") return undefined;
-  if (given.type === "json_object") {
-    throw refuse(
-      "response_format.type",
-      'cannot be "json_object" at GigaChat: use "json_schema" with the schema of the answer',
-    );
-  }
-  if (given.type !== "json_schema" || given.schema !== undefined) return { ...given };
-  const { schema, strict } = given.json_schema ?? {};
-  if (typeof schema !== "object" || schema === null) {
-    throw refuse("response_format.json_schema.schema", "must be a JSON Schema, an object");
-  }
-  return { type: "json_schema", schema, ...(typeof strict === "boolean" && { strict }) };
 }

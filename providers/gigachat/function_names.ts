@@ -8,6 +8,9 @@ import type { ChatBody } from "xrouter/provider";
 /** GigaChat's rule: Latin letters, digits, `_`, `-` and `.`, no digit first; the safe part of it. */
 const allowed = /^[A-Za-z_][A-Za-z0-9_.-]*$/;
 
+/** GigaChat publishes no limit; this is OpenAI's, and that of most protocols for tools. */
+const mostCharacters = 64;
+
 /** Functions that GigaChat has built in. A client's function of that name would call these. */
 const builtIn: ReadonlySet<string> = new Set([
   "text2image",
@@ -20,6 +23,19 @@ const builtIn: ReadonlySet<string> = new Set([
   "model_3d_generate",
 ]);
 
+/** Whether GigaChat has a function of this name itself. */
+export function isBuiltIn(name: string): boolean {
+  return builtIn.has(name);
+}
+
+/**
+ * Whether a request speaks of `functions`, OpenAI's older field, which is also GigaChat's own:
+ * names of built-in functions then mean these.
+ */
+export function usesOlderFunctions(body: ChatBody): boolean {
+  return !body.tools?.length && Boolean(body.functions ?? body.function_call);
+}
+
 /**
  * The names of one request. They depend on its body alone, so that the decoder, made from the same
  * body, finds the same.
@@ -30,13 +46,17 @@ export class FunctionNames {
 
   /** @param body The request in OpenAI's shape; its names are taken as far as they are strings. */
   constructor(body: ChatBody) {
-    const names = namesIn(body);
-    const taken = new Set(names.filter(isUsable));
+    const reserved = usesOlderFunctions(body) ? new Set<string>() : builtIn;
+    const names = new Set(namesIn(body));
+    const taken = new Set(names);
+    const numbers = new Map<string, number>();
     for (const name of names) {
-      if (isUsable(name) || this.#outward.has(name)) continue;
-      const stem = usable(name);
+      if (isUsable(name, reserved)) continue;
+      const stem = usable(name, reserved);
+      let number = numbers.get(stem) ?? 1;
       let free = stem;
-      for (let number = 2; taken.has(free); number++) free = `${stem}_${number}`;
+      for (; taken.has(free); free = cut(stem, `_${number}`)) number++;
+      numbers.set(stem, number);
       taken.add(free);
       this.#outward.set(name, free);
       this.#inward.set(free, name);
@@ -54,21 +74,28 @@ export class FunctionNames {
   }
 }
 
-function isUsable(name: string): boolean {
-  return allowed.test(name) && !builtIn.has(name);
+function isUsable(name: string, reserved: ReadonlySet<string>): boolean {
+  return name.length <= mostCharacters && allowed.test(name) && !reserved.has(name);
 }
 
-function usable(name: string): string {
+function usable(name: string, reserved: ReadonlySet<string>): string {
   const letters = name.replaceAll(/[^A-Za-z0-9_.-]/g, "_").replace(/^(?![A-Za-z_])/, "_");
-  return builtIn.has(letters) ? `user_${letters}` : letters;
+  return cut(reserved.has(letters) ? `user_${letters}` : letters, "");
+}
+
+function cut(stem: string, end: string): string {
+  return stem.slice(0, mostCharacters - end.length) + end;
 }
 
 /** The names of the tools and of the calls in the history. */
 function namesIn(body: ChatBody): string[] {
   const named: unknown[] = [
-    ...body.tools ?? [],
-    ...body.messages.flatMap((message) => message.tool_calls ?? []),
+    ...(body.tools ?? []).map((tool) => tool.function),
+    ...Array.isArray(body.functions) ? body.functions : [],
+    ...body.messages.flatMap((message) =>
+      message.tool_calls?.map((call) => call.function) ?? [message.function_call]
+    ),
   ];
-  return named.map((each) => (each as { function?: { name?: unknown } }).function?.name)
+  return named.map((each) => (each as { name?: unknown } | null | undefined)?.name)
     .filter((name) => typeof name === "string");
 }

@@ -4,84 +4,124 @@
  *
  * @module
  */
-import type { ChatBody } from "xrouter/provider";
+import type { Call, ChatBody } from "xrouter/provider";
 import { refuse } from "./fault.ts";
-import type { FunctionNames } from "./function_names.ts";
+import { type FunctionNames, isBuiltIn } from "./function_names.ts";
+import { needsPlainSchemas, plainSchema, SchemaBudget, type SchemaMode } from "./schema.ts";
+import { isSchema } from "./schema_merge.ts";
+import { encodeToolChoice } from "./tool_choice.ts";
 
-/** GigaChat requires parameters, and of an object its properties. */
-const noParameters = { type: "object", properties: {} };
+/** A function of GigaChat's v1. */
+export interface GigachatFunction {
+  name: string;
+  [field: string]: unknown;
+}
 
 /** The part of a GigaChat request that concerns functions. */
 export interface GigachatFunctions {
-  functions?: unknown;
+  functions?: GigachatFunction[];
   function_call?: unknown;
 }
 
 /**
- * Translates `tools` and `tool_choice`. OpenAI's older `functions` and `function_call` are also
- * GigaChat's own and pass as they are.
+ * Translates `tools` and `tool_choice`, or OpenAI's older `functions` and `function_call`, which
+ * are also GigaChat's own.
  *
+ * @param call Is told of parameters whose schema says less at GigaChat.
  * @throws {RouterError} `invalid_request` for tools that are no functions, and for a choice that
  * GigaChat cannot be held to.
  */
-export function encodeFunctions(body: ChatBody, names: FunctionNames): GigachatFunctions {
+export function encodeFunctions(
+  body: ChatBody,
+  names: FunctionNames,
+  call: Call,
+): GigachatFunctions {
   const { tools, tool_choice: choice, functions: older, function_call: olderChoice } = body;
+  const encoder = new FunctionEncoder(body.model, names, call);
   if (!tools?.length) {
     if (choice && choice !== "auto" && choice !== "none") {
       throw refuse("tool_choice", 'needs "tools"');
     }
-    // Without a choice GigaChat's documents disagree on whether functions are called.
-    return {
-      functions: older ?? undefined,
-      function_call: olderChoice ?? (older ? "auto" : undefined),
-    };
+    return encodeOlder(older, olderChoice, names, encoder);
   }
   if (older) throw refuse("functions", 'cannot stand beside "tools". Move every function there');
   if (olderChoice) throw refuse("function_call", 'cannot stand beside "tools". Use "tool_choice"');
   const functions = tools.map((tool, at) => {
     if (tool.type === "function") {
-      return encodeFunction(tool.function, `tools[${at}].function`, names);
+      return encoder.encode(tool.function, `tools[${at}].function`, false);
     }
     throw refuse(`tools[${at}].type`, `is "${tool.type}". GigaChat takes tools of type "function"`);
   });
-  return { functions, function_call: encodeChoice(choice, functions, names) };
+  return encodeToolChoice(choice, functions, names, call);
 }
 
-/** Fields beyond OpenAI's stay: `few_shot_examples` and `return_parameters` help GigaChat. */
-function encodeFunction(
-  given: unknown,
-  path: string,
-  names: FunctionNames,
-): Record<string, unknown> {
-  const { name, strict: _, parameters, ...rest } = (given ?? {}) as Record<string, unknown>;
-  if (typeof name !== "string" || name === "") {
-    throw refuse(`${path}.name`, "must be the function's name");
-  }
-  return { ...rest, name: names.outward(name), parameters: parameters ?? noParameters };
-}
-
-/** GigaChat can call no function, any or one certain; not "at least one of these". */
-function encodeChoice(
+function encodeOlder(
+  functions: unknown,
   choice: unknown,
-  functions: readonly Record<string, unknown>[],
   names: FunctionNames,
-): unknown {
-  if (choice === undefined || choice === null || choice === "auto") return "auto";
-  if (choice === "none") return "none";
-  if (choice === "required") {
-    if (functions.length === 1) return { name: functions[0]!.name };
-    throw refuse(
-      "tool_choice",
-      'cannot be "required" with several tools at GigaChat: name one of them, or use "auto"',
-    );
+  encoder: FunctionEncoder,
+): GigachatFunctions {
+  const given: unknown = functions || undefined;
+  if (given !== undefined && !Array.isArray(given)) {
+    throw refuse("functions", "must be a list of functions");
   }
-  const { type, function: named } = choice as { type?: unknown; function?: { name?: unknown } };
-  if (type !== "function" || typeof named?.name !== "string") {
-    throw refuse("tool_choice", 'must be "auto", "none", "required" or name a function');
+  const { name } = (choice ?? {}) as { name?: unknown };
+  const chosen = typeof name === "string"
+    ? { ...choice as object, name: names.outward(name) }
+    : choice;
+  return {
+    ...(given && {
+      functions: given.map((each, at) => encoder.encode(each, `functions[${at}]`, true)),
+    }),
+    // Without a choice GigaChat's documents disagree on whether functions are called.
+    function_call: chosen ?? (given ? "auto" : undefined),
+  };
+}
+
+/** Encodes the functions of one request. */
+class FunctionEncoder {
+  readonly #names: FunctionNames;
+  readonly #call: Call;
+  readonly #plain: boolean;
+  readonly #budget = new SchemaBudget();
+
+  constructor(model: string, names: FunctionNames, call: Call) {
+    this.#names = names;
+    this.#call = call;
+    this.#plain = needsPlainSchemas(model, call.settings.schemas as SchemaMode | undefined);
   }
-  const name = names.outward(named.name);
-  if (!functions.some((each) => each.name === name)) {
-    throw refuse("tool_choice.function.name", `is "${named.name}", which is none of the tools`);
+
+  /**
+   * Fields beyond OpenAI's stay: `few_shot_examples` and `return_parameters` help GigaChat.
+   *
+   * @param native Whether its name may mean a function of GigaChat's own, which takes no parameters.
+   */
+  encode(given: unknown, path: string, native: boolean): GigachatFunction {
+    const { name, strict: _, parameters, return_parameters: returned, ...rest } =
+      (given ?? {}) as Record<string, unknown>;
+    if (typeof name !== "string" || name === "") {
+      throw refuse(`${path}.name`, "must be the function's name");
+    }
+    const bare = native && isBuiltIn(name) && !parameters;
+    return {
+      ...rest,
+      name: this.#names.outward(name),
+      ...(!bare && {
+        parameters: this.#parameters(parameters, `${path}.parameters`),
+      }),
+      ...(isSchema(returned) && {
+        return_parameters: this.#parameters(returned, `${path}.return_parameters`),
+      }),
+    };
   }
-  return { name };
+
+  /** GigaChat requires parameters, and of an object its properties. */
+  #parameters(given: unknown, path: string): Record<string, unknown> {
+    if (given === undefined || given === null) return { type: "object", properties: {} };
+    if (!isSchema(given)) throw refuse(path, "must be a JSON Schema, an object");
+    if (!this.#plain) return given;
+    const { schema, changed } = plainSchema({ type: "object", ...given }, this.#budget);
+    if (changed || schema.type !== "object") this.#call.changed(path);
+    return schema.type === "object" ? schema : { type: "object", properties: {} };
+  }
 }

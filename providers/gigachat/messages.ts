@@ -2,59 +2,72 @@
  * A conversation in OpenAI's shape as GigaChat's messages.
  *
  * GigaChat takes one system message, which comes first, texts instead of content parts, and one
- * function call a message, each followed by its result.
+ * function call a message, each followed by its result. Histories that break this are repaired
+ * where their meaning survives, because agents shorten and join them.
  *
  * @module
  */
-import { encodeAssistant, type GigachatMessage, type Message } from "./assistant_turn.ts";
+import type { Call } from "xrouter/provider";
+import { encodeCalls, encodeSpoken, type GigachatMessage } from "./assistant_turn.ts";
 import { textOf } from "./content.ts";
 import { refuse } from "./fault.ts";
 import type { FunctionNames } from "./function_names.ts";
+import { isResult, type Message, nameOf, pairResults, type Pairs } from "./pair_results.ts";
 
 /**
  * Translates a conversation. System and developer messages become one; several calls in one message
- * become call, result, call, result.
+ * become call, result, call, result; a result stands after its call, wherever it stood; one without
+ * a call becomes the user's words.
  *
- * @throws {RouterError} `invalid_request` naming the message that GigaChat cannot take.
+ * @param call Is told of every message that is repaired.
+ * @throws {RouterError} `invalid_request` naming the field that has no meaning for GigaChat.
  */
 export function encodeMessages(
   messages: readonly Message[],
   names: FunctionNames,
+  call: Call,
 ): GigachatMessage[] {
+  const pairs = pairResults(messages);
   const system: string[] = [];
   const encoded: GigachatMessage[] = [];
-  for (let at = 0; at < messages.length; at++) {
-    const message = messages[at]!;
-    const content = textOf(message.content, `messages[${at}].content`);
+  /** The message before the results that stand here. */
+  let turn = -1;
+  for (const [at, message] of messages.entries()) {
+    if (isResult(message)) {
+      const result = encodeResult(messages, at, pairs, turn, call);
+      if (result !== undefined) encoded.push(result);
+      continue;
+    }
+    turn = at;
     switch (message.role) {
       case "system":
-      case "developer":
-        if (content !== "") system.push(content);
+      case "developer": {
+        const content = textOf(message.content, `messages[${at}].content`);
+        if (content === "") break;
+        system.push(content);
+        if (at > 0) call.changed(`messages[${at}]`);
         break;
+      }
       case "user":
         encoded.push({
           role: "user",
-          content,
+          content: textOf(message.content, `messages[${at}].content`),
           ...(Array.isArray(message.attachments) && { attachments: message.attachments }),
         });
         break;
       case "assistant": {
-        const turn = encodeAssistant(messages, at, content, names);
-        encoded.push(...turn);
-        // Results follow their calls, so as many messages are used up as there are results.
-        at += turn.filter(({ role }) => role === "function").length;
+        const spoken = encodeSpoken(message, at);
+        const calls = pairs.calls.get(at) ?? [];
+        const isLast = at === messages.length - 1 && encoded.length > 0;
+        if (calls.length > 0 && isLast && calls.every(({ result }) => result === undefined)) {
+          // Nobody has run what it asks for, and the model may ask again.
+          call.changed(`messages[${at}]`);
+          if (spoken.content !== "") encoded.push(spoken);
+        } else if (calls.length > 0) {
+          encoded.push(...encodeCalls(messages, calls, spoken, names, call));
+        } else encoded.push(spoken);
         break;
       }
-      case "tool":
-        throw refuse(
-          `messages[${at}]`,
-          'is a result without a call: the message before the results must be the assistant\'s, with "tool_calls"',
-        );
-      case "function":
-        throw refuse(
-          `messages[${at}]`,
-          'is a result without a call: the message before it must be the assistant\'s, with "function_call"',
-        );
       default:
         throw refuse(
           `messages[${at}].role`,
@@ -62,6 +75,38 @@ export function encodeMessages(
         );
     }
   }
-  if (system.length > 0) encoded.unshift({ role: "system", content: system.join("\n\n") });
+  const instruction = system.join("\n\n");
+  if (encoded.length === 0) {
+    // An instruction alone is what the user wants done.
+    call.changed("messages");
+    return [{ role: "user", content: instruction }];
+  }
+  if (instruction !== "") encoded.unshift({ role: "system", content: instruction });
   return encoded;
+}
+
+/**
+ * What stands in a result's place: nothing where its call takes it, otherwise the user's words.
+ *
+ * @param turn The message before this result and its neighbours.
+ */
+function encodeResult(
+  messages: readonly Message[],
+  at: number,
+  { answered, named }: Pairs,
+  turn: number,
+  call: Call,
+): GigachatMessage | undefined {
+  const message = messages[at]!;
+  const own = answered.get(at);
+  if (own?.at === turn) return undefined;
+  call.changed(`messages[${at}]`);
+  if (own !== undefined) return undefined;
+  const content = textOf(message.content, `messages[${at}].content`);
+  const same = named.get(message.tool_call_id ?? "");
+  const { result } = same ?? {};
+  if (result !== undefined && content === textOf(messages[result]!.content, "")) return undefined;
+  const name = message.name || (same && nameOf(same));
+  const tool = name ? `tool ${JSON.stringify(name)}` : "a tool";
+  return { role: "user", content: `Result of ${tool}: ${content}`.toWellFormed() };
 }

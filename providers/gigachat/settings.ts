@@ -6,6 +6,7 @@
 import { X509Certificate } from "node:crypto";
 import { setting } from "xrouter/provider";
 import { z } from "zod";
+import { schemaModes } from "./schema.ts";
 
 /** Where Sber issues access tokens. The port matters to firewalls. */
 const officialAuthUrl = "https://ngw.devices.sberbank.ru:9443/api/v2/oauth";
@@ -52,6 +53,11 @@ export const gigachatSettings = z.strictObject({
     "GIGACHAT_AUTH_URL",
     authUrl.default(officialAuthUrl),
     "The address that issues access tokens",
+  ),
+  schemas: setting(
+    "GIGACHAT_SCHEMAS",
+    z.enum(schemaModes).default("auto"),
+    "How JSON Schemas are sent: strict writes them in the small language that every model takes, as-is leaves them, auto does what the model needs",
   ),
   caBundle: setting(
     "GIGACHAT_CA_BUNDLE_FILE",

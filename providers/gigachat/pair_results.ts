@@ -1,0 +1,145 @@
+/**
+ * Which result answers which call, in histories that clients have cut, sorted or joined too.
+ *
+ * @module
+ */
+import type { ChatBody } from "xrouter/provider";
+
+/** A message in OpenAI's shape. */
+export type Message = ChatBody["messages"][number];
+
+/** A call in a history. */
+export interface AskedCall {
+  /** The message it stands in. */
+  readonly at: number;
+  /** Its field: `messages[1].tool_calls[0]`. */
+  readonly path: string;
+  /** Its id; the older `function_call` has none. */
+  readonly id: string | undefined;
+  /** What holds its name and arguments. */
+  readonly asked: unknown;
+  /** The message that answers it. */
+  result?: number;
+}
+
+/** The calls of a history and their results. */
+export interface Pairs {
+  /** By the message they stand in. */
+  readonly calls: ReadonlyMap<number, readonly AskedCall[]>;
+  /** By the message that answers. */
+  readonly answered: ReadonlyMap<number, AskedCall>;
+  /** By id, the last call that has it. */
+  readonly named: ReadonlyMap<string, AskedCall>;
+}
+
+/** Whether a message is a result. */
+export function isResult({ role }: Message): boolean {
+  return role === "tool" || role === "function";
+}
+
+/** The function's name that a call gives, if it gives one. */
+export function nameOf(call: AskedCall): string | undefined {
+  const { name } = (call.asked ?? {}) as { name?: unknown };
+  return typeof name === "string" ? name : undefined;
+}
+
+/**
+ * Finds the call of each result: by its id, or without one by its name, or without that by its
+ * place. Among several calls it is the last message's first that is still open; a result that
+ * comes before its call answers it where no other does.
+ */
+export function pairResults(messages: readonly Message[]): Pairs {
+  const calls = new Map<number, AskedCall[]>();
+  const answered = new Map<number, AskedCall>();
+  const named = new Map<string, AskedCall>();
+  const open = new OpenCalls();
+  const early: number[] = [];
+  const pair = (at: number, call: AskedCall | undefined) => {
+    if (call === undefined) return false;
+    call.result = at;
+    answered.set(at, call);
+    return true;
+  };
+  for (const [at, message] of messages.entries()) {
+    if (message.role === "assistant") {
+      const asked = callsIn(message, at);
+      if (asked.length > 0) calls.set(at, asked);
+      open.add(asked);
+      for (const call of asked) if (call.id !== undefined) named.set(call.id, call);
+    } else if (isResult(message) && !pair(at, open.take(keyOf(message)))) early.push(at);
+  }
+  for (const at of early) {
+    const { tool_call_id: id } = messages[at]!;
+    if (id) pair(at, open.takeFirst(`id ${id}`));
+  }
+  return { calls, answered, named };
+}
+
+function callsIn({ tool_calls: calls, function_call: older }: Message, at: number): AskedCall[] {
+  if (calls?.length) {
+    return calls.map(({ id, function: asked }, number) => ({
+      at,
+      path: `messages[${at}].tool_calls[${number}]`,
+      id,
+      asked,
+    }));
+  }
+  return older ? [{ at, path: `messages[${at}].function_call`, id: undefined, asked: older }] : [];
+}
+
+const anyCall = "any";
+
+function keyOf({ role, tool_call_id: id, name }: Message): string {
+  if (id && role === "tool") return `id ${id}`;
+  return name ? `name ${name}` : anyCall;
+}
+
+/** Calls that have no result yet, by id, by name and together. */
+class OpenCalls {
+  /** The calls of each message are a group of their own, because ids come again. */
+  readonly #groups = new Map<string, AskedCall[][]>();
+
+  add(calls: readonly AskedCall[]): void {
+    const keyed = new Map<string, AskedCall[]>();
+    for (const call of calls) {
+      for (const key of [`id ${call.id}`, `name ${nameOf(call)}`, anyCall]) {
+        const group = keyed.get(key);
+        if (group === undefined) keyed.set(key, [call]);
+        else group.push(call);
+      }
+    }
+    for (const [key, group] of keyed) {
+      // They are taken from the end.
+      group.reverse();
+      const groups = this.#groups.get(key);
+      if (groups === undefined) this.#groups.set(key, [group]);
+      else groups.push(group);
+    }
+  }
+
+  /** The first open call of the last group. */
+  take(key: string): AskedCall | undefined {
+    const groups = this.#groups.get(key) ?? [];
+    for (let group = groups.at(-1); group !== undefined; group = groups.at(-1)) {
+      const call = takeOpen(group);
+      if (call !== undefined) return call;
+      groups.pop();
+    }
+    return undefined;
+  }
+
+  /** The first open call of all. */
+  takeFirst(key: string): AskedCall | undefined {
+    for (const group of this.#groups.get(key) ?? []) {
+      const call = takeOpen(group);
+      if (call !== undefined) return call;
+    }
+    return undefined;
+  }
+}
+
+function takeOpen(group: AskedCall[]): AskedCall | undefined {
+  let call = group.pop();
+  while (call?.result !== undefined) call = group.pop();
+  return call;
+}
