@@ -103,8 +103,8 @@ Deno.test("GigaChat's faults reach the openai client as the errors they are", as
   assertEquals([unpaid.status, unpaid.code], [502, "upstream_rejected"]);
   const unknown = await assertRejects(() => ask({ model: "gigachat/Nope" }), OpenAI.APIError);
   assertEquals([unknown.status, unknown.code], [502, "upstream_rejected"]);
-  const refused = await assertRejects(() => ask({ stop: ["x"] }), OpenAI.BadRequestError);
-  assertEquals([refused.status, refused.param], [400, "stop"]);
+  const refused = await assertRejects(() => ask({ seed: 1 }), OpenAI.BadRequestError);
+  assertEquals([refused.status, refused.param], [400, "seed"]);
   fake.expireTokens();
   assertEquals((await ask()).choices.length, 1);
   assertEquals(fake.tokensIssued, 2);

@@ -104,7 +104,6 @@ Deno.test("encode passes GigaChat's own fields and drops what does not change th
     stream_options: { include_usage: true },
     parallel_tool_calls: true,
     models: ["GigaChat-2"],
-    seed: 1,
     user: "u",
     metadata: {},
     store: true,
@@ -123,20 +122,63 @@ Deno.test("encode carries a schema of the answer", () => {
   assertEquals(encoded({ response_format: json }).response_format, native);
   assertEquals(encoded({ response_format: native }).response_format, native);
   assertEquals(encoded({ response_format: { type: "text" } }).response_format, undefined);
-  assertEquals(
-    refusal({ response_format: { type: "json_object" } }).param,
-    "response_format.type",
-  );
-  assertEquals(
-    refusal({ response_format: { type: "json_schema", json_schema: { name: "x" } } }).param,
-    "response_format.json_schema.schema",
-  );
+  const path = "response_format.json_schema.schema";
+  for (const given of [undefined, "x", [], { $ref: "#/$defs/none" }]) {
+    const format = { type: "json_schema", json_schema: { name: "x", schema: given } };
+    assertEquals(refusal({ response_format: format }).param, path);
+  }
+});
+
+Deno.test("encode asks for any JSON object by a schema, and says so", () => {
+  const replyHeaders: Record<string, string> = {};
+  const call = callOf({ replyHeaders });
+  const body = encode(bodyOf({ response_format: { type: "json_object" } }), call);
+  assertEquals(body.response_format, {
+    type: "json_schema",
+    schema: { type: "object", properties: {} },
+  });
+  assertEquals(replyHeaders, { "x-xrouter-changed": "response_format" });
+});
+
+Deno.test("encode keeps stop for itself, and says so", () => {
+  for (const [stop, changed] of [[".", "stop"], [["a", "b", "c", "d"], "stop"], ["", undefined]]) {
+    const replyHeaders: Record<string, string> = {};
+    const body = encode(bodyOf({ stop } as Question), callOf({ replyHeaders }));
+    assertEquals([body.stop, replyHeaders["x-xrouter-changed"]], [undefined, changed]);
+  }
+});
+
+Deno.test("encode leaves out by policy what GigaChat cannot do", () => {
+  const asked: Question = {
+    ...{ n: 2, seed: 1, logprobs: true, top_logprobs: 3, logit_bias: { "42": 1 } },
+    ...{ frequency_penalty: 0.5, presence_penalty: -1, temperature: 1e999 },
+    tools: [weather, time],
+    tool_choice: "required",
+  };
+  for (const policy of ["warn", "drop"] as const) {
+    const replyHeaders: Record<string, string> = {};
+    const { messages: _, functions: __, ...rest } = encode(
+      bodyOf(asked),
+      callOf({ policy, replyHeaders }),
+    );
+    assertEquals(rest, { model: "GigaChat-2", temperature: 2, function_call: "auto" });
+    const named = (replyHeaders["x-xrouter-changed"] ?? "").split(", ").sort();
+    const { tools: ___, ...fields } = asked;
+    assertEquals(named, policy === "drop" ? [""] : Object.keys(fields).sort());
+  }
 });
 
 const refused: [Question, string][] = [
   [{ n: 2 }, "n"],
-  [{ stop: "." }, "stop"],
-  [{ stop: ["."] }, "stop"],
+  [{ seed: 1 }, "seed"],
+  [{ stop: ["a", "b", "c", "d", "e"] }, "stop"],
+  [{ temperature: 2.1 }, "temperature"],
+  [{ functions: {} }, "functions"],
+  [{ functions: [{}] }, "functions[0].name"],
+  [
+    { tools: [{ type: "function", function: { name: "w", parameters: [] } }] },
+    "tools[0].function.parameters",
+  ],
   [{ logprobs: true }, "logprobs"],
   [{ top_logprobs: 3 }, "top_logprobs"],
   [{ frequency_penalty: 0.5 }, "frequency_penalty"],
@@ -151,7 +193,22 @@ const refused: [Question, string][] = [
   [{ tools: [{ type: "custom", custom: { name: "x" } }] }, "tools[0].type"],
   [{ tools: [weather, { type: "function" }] }, "tools[1].function.name"],
   [{ tools: [weather, time], tool_choice: "required" }, "tool_choice"],
-  [{ tools: [weather], tool_choice: { type: "allowed_tools" } }, "tool_choice"],
+  [{ tools: [weather], tool_choice: { type: "custom" } }, "tool_choice"],
+  [{ tools: [weather], tool_choice: { type: "allowed_tools" } }, "tool_choice.allowed_tools.mode"],
+  [
+    {
+      tools: [weather],
+      tool_choice: { type: "allowed_tools", allowed_tools: { mode: "auto", tools: [] } },
+    },
+    "tool_choice.allowed_tools.tools",
+  ],
+  [
+    {
+      tools: [weather],
+      tool_choice: { type: "allowed_tools", allowed_tools: { mode: "auto", tools: [time] } },
+    },
+    "tool_choice.allowed_tools.tools[0].function.name",
+  ],
   [{ tool_choice: "required" }, "tool_choice"],
   [
     { tools: [weather], tool_choice: { type: "function", function: { name: "none" } } },
@@ -199,7 +256,6 @@ Deno.test("encode turns tools into functions and the choice among them", () => {
     const [choice, sent] of [
       [undefined, "auto"],
       ["auto", "auto"],
-      ["none", "none"],
       [named, { name: "time" }],
     ]
   ) {
@@ -212,6 +268,14 @@ Deno.test("encode turns tools into functions and the choice among them", () => {
     );
   }
   assertEquals(encoded({ tools: [time], tool_choice: "required" }).function_call, { name: "time" });
+  const none = encoded({ tools, tool_choice: "none" });
+  assertEquals([none.functions, none.function_call], [undefined, "none"]);
+  for (const mode of ["auto", "required"]) {
+    const allowed = { type: "allowed_tools", allowed_tools: { mode, tools: [named] } };
+    const body = encoded({ tools, tool_choice: allowed });
+    assertEquals(body.functions, [functions[1]]);
+    assertEquals(body.function_call, mode === "auto" ? "auto" : { name: "time" });
+  }
 });
 
 Deno.test("encode keeps what helps GigaChat's functions and OpenAI has no place for", () => {
@@ -222,12 +286,19 @@ Deno.test("encode keeps what helps GigaChat's functions and OpenAI has no place 
 });
 
 Deno.test("encode passes the older functions as they are", () => {
-  const functions = [weather.function];
+  const { strict: _, ...function_ } = weather.function;
+  const functions = [function_, { name: "text2image" }];
   const body = encoded({ functions, function_call: { name: "weather", partial_arguments: {} } });
   assertEquals(body.functions, functions);
   assertEquals(body.function_call, { name: "weather", partial_arguments: {} });
   assertEquals(encoded({ functions }).function_call, "auto");
   assertEquals(encoded({ function_call: "auto" }).function_call, "auto");
+  const slashed = encoded({ functions: [{ name: "a/b" }], function_call: { name: "a/b" } });
+  assertEquals(slashed.functions, [{
+    name: "a_b",
+    parameters: { type: "object", properties: {} },
+  }]);
+  assertEquals(slashed.function_call, { name: "a_b" });
 });
 
 Deno.test("what gigachat sends and gets fits the published OpenAPI file", async () => {

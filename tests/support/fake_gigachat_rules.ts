@@ -4,6 +4,8 @@
  * recorded traffic show: 400 for a wrong shape, 422 for a wrong meaning.
  */
 
+import { schemaProblem } from "./fake_gigachat_parameters.ts";
+
 /** A refusal in GigaChat's shape. */
 export interface Refusal {
   status: number;
@@ -24,14 +26,17 @@ type Fields = Record<string, unknown>;
 
 const invalidJson: Refusal = { status: 400, message: "Your request contains invalid JSON syntax." };
 const roles: readonly unknown[] = ["system", "user", "assistant", "function"];
-const functionName = /^[A-Za-z_.-][A-Za-z0-9_.-]*$/;
+const functionName = /^[A-Za-z_.-][A-Za-z0-9_.-]{0,63}$/;
 const builtIn = new Set(["text2image", "text2model3d", "get_file_content"]);
 
 /** @returns What is wrong with a chat request; `undefined` if GigaChat would answer it. */
 export function checkChat(body: unknown): Refusal | undefined {
   if (!hasShape(body)) return invalidJson;
+  const format = checkFormat(body.response_format);
+  if (format !== undefined) return { status: 400, message: format };
+  const { schema } = (body.response_format ?? {}) as Fields;
   const message = checkNumbers(body) ?? checkMessages(body.messages as Fields[]) ??
-    checkFunctions(body);
+    checkFunctions(body) ?? checkSchema(body.model as string, schema);
   return message === undefined ? undefined : { status: 422, message };
 }
 
@@ -101,6 +106,14 @@ function checkNumbers(body: Fields): string | undefined {
   return undefined;
 }
 
+function checkFormat(format: unknown): string | undefined {
+  const { type, schema } = (format ?? { type: "text" }) as Fields;
+  if (type === "json_schema") {
+    return isObject(schema) ? undefined : "Empty schema with json format type is not supported";
+  }
+  return type === "text" ? undefined : `Unknown type ${type} in response_format`;
+}
+
 function checkMessages(messages: readonly Fields[]): string | undefined {
   if (messages.length === 0) return "Invalid params: messages must not be empty";
   for (const [at, message] of messages.entries()) {
@@ -132,15 +145,12 @@ function checkFunctions(body: Fields): string | undefined {
   for (const { name } of [...functions, ...history].filter((each) => each)) {
     if (!functionName.test(name as string)) return `Invalid params: invalid function name ${name}`;
   }
-  for (const { name, parameters } of functions) {
+  for (const { name, parameters, return_parameters: returned } of functions) {
     if (builtIn.has(name as string) && parameters !== undefined) {
       return `Invalid params: function name ${name} is reserved`;
     }
-    // The third generation tolerates it, the second and the first do not.
-    const missing = String(body.model).startsWith("GigaChat-3")
-      ? undefined
-      : missingProperties(parameters, []);
-    if (missing !== undefined) return `Field '${missing}' is missing`;
+    const problem = checkSchema(body.model, parameters) ?? checkSchema(body.model, returned);
+    if (problem !== undefined) return problem;
   }
   const forced = isObject(body.function_call) ? body.function_call.name : undefined;
   return forced === undefined || functions.some(({ name }) => name === forced)
@@ -148,18 +158,11 @@ function checkFunctions(body: Fields): string | undefined {
     : `Invalid params: function ${forced} is not found`;
 }
 
-/** The path of the first object in a schema that has no `properties`. */
-function missingProperties(schema: unknown, path: readonly string[]): string | undefined {
-  if (!isObject(schema)) return undefined;
-  if (schema.type === "object" && schema.properties === undefined) {
-    return [...path, "properties"].join(".");
-  }
-  const inner = isObject(schema.properties) ? Object.entries(schema.properties) : [];
-  for (const [name, property] of inner) {
-    const missing = missingProperties(property, [...path, "properties", name]);
-    if (missing !== undefined) return missing;
-  }
-  return missingProperties(schema.items, [...path, "items"]);
+/** The third generation's big models take any schema; the others only the small language. */
+function checkSchema(model: unknown, schema: unknown): string | undefined {
+  return schema === undefined || /^GigaChat-3-(Pro|Ultra)/.test(String(model))
+    ? undefined
+    : schemaProblem(schema, []);
 }
 
 function tryParse(text: string): unknown {
