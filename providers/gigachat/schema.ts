@@ -53,7 +53,7 @@ const silent = new Set([
 /** How much the schemas of one request may hold with references written out; the rest is cut. */
 export class SchemaBudget {
   /** Nodes, or 256 characters of their texts. */
-  left = 20_000;
+  left = 10_000;
 }
 
 /** Whether a model gets schemas in the small language. */

@@ -28,8 +28,9 @@ export function open(
   question: Question = {},
   signal: AbortSignal = new AbortController().signal,
 ): Promise<Upstream> {
+  const { clientHeaders, keyId, headers, cannotKeep, changed } = callOf();
   const body = bodyOf(question);
-  return transport.open({ ...callOf({ signal }), body });
+  return transport.open({ clientHeaders, keyId, headers, cannotKeep, changed, signal, body });
 }
 
 /** Asks and waits for the whole answer. */
