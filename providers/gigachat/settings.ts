@@ -56,8 +56,8 @@ export const gigachatSettings = z.strictObject({
   ),
   schemas: setting(
     "GIGACHAT_SCHEMAS",
-    z.enum(schemaModes).default("auto"),
-    "How JSON Schemas are sent: strict writes them in the small language that every model takes, as-is leaves them, auto does what the model needs",
+    z.enum(schemaModes).optional(),
+    "How JSON Schemas are sent: strict writes them in the small language that every model takes, as-is leaves them, auto (the default) does what the model needs",
   ),
   caBundle: setting(
     "GIGACHAT_CA_BUNDLE_FILE",
