@@ -13,7 +13,7 @@ const refs = ["#", "#/$defs/a", "#/$defs/b", "#/$defs/c~1d", "#/properties/x", "
 const names = ["x", "y", "имя", "__proto__", "constructor", "$ref", "type"];
 
 /** A schema that nests at most `levels` deep. */
-export function randomSchema(random: RandomBelow, levels = 4): unknown {
+export function randomSchema(random: RandomBelow, levels = 3): unknown {
   if (random(12) === 0) return JSON.parse(randomJson(random, 3));
   if (random(20) === 0) return random(2) === 0;
   const schema: Schema = {};
