@@ -4,7 +4,8 @@
  * @module
  */
 import type { ChatBody } from "xrouter/provider";
-import { AnswerFormat, withoutFence } from "./response_format.ts";
+import { FenceStripper } from "./fence_stripper.ts";
+import { AnswerFormat } from "./response_format.ts";
 import { StopCutter } from "./stop_cutter.ts";
 import { stopsOf } from "./stops.ts";
 import { type Piece, ThinkSplitter } from "./think_splitter.ts";
@@ -14,12 +15,14 @@ export class AnswerText {
   readonly #thoughts = new ThinkSplitter();
   readonly #cutter: StopCutter;
   readonly #format: AnswerFormat | undefined;
+  readonly #fence: FenceStripper | undefined;
   #document = "";
 
   /** @param body The request in OpenAI's shape. */
   constructor(body: ChatBody) {
     this.#cutter = new StopCutter(stopsOf(body));
     this.#format = AnswerFormat.of(body);
+    this.#fence = this.#format && new FenceStripper();
   }
 
   /** A stop sequence was found: the text is complete, whatever follows. */
@@ -27,19 +30,19 @@ export class AnswerText {
     return this.#cutter.stopped;
   }
 
-  /** The next piece; what may belong to a tag or a stop sequence is held back. */
+  /** The next piece; what may belong to a tag, a fence or a stop sequence is held back. */
   push(text: string): Piece {
     const { content, reasoning } = this.#thoughts.push(text);
-    return this.#pass({ content: this.#cutter.push(content), reasoning });
+    return { content: this.#say(content), reasoning };
   }
 
   /** What was held back, once the text is over. */
   end(): Piece {
     const { content, reasoning } = this.#thoughts.end();
-    return this.#pass({
-      content: this.#cutter.push(content) + this.#cutter.end(),
-      reasoning,
-    });
+    const said = this.#say(content);
+    const left = this.#cutter.push(this.#fence?.end() ?? "") + this.#cutter.end();
+    this.#document += left;
+    return { content: said + left, reasoning };
   }
 
   /**
@@ -52,20 +55,9 @@ export class AnswerText {
     if (!this.stopped) this.#format?.check(this.#document);
   }
 
-  /** A whole text; a document comes without a Markdown fence. */
-  whole(text: string): Piece {
-    const first = this.push(text);
-    const rest = this.end();
-    const content = first.content + rest.content;
-    if (this.#format !== undefined) this.#document = withoutFence(content);
-    return {
-      content: this.#format === undefined ? content : this.#document,
-      reasoning: first.reasoning + rest.reasoning,
-    };
-  }
-
-  #pass(piece: Piece): Piece {
-    if (this.#format !== undefined) this.#document += piece.content;
-    return piece;
+  #say(words: string): string {
+    const said = this.#cutter.push(this.#fence?.push(words) ?? words);
+    if (this.#format !== undefined) this.#document += said;
+    return said;
   }
 }

@@ -96,7 +96,7 @@ export class GigachatDecoder implements Decoder {
     const answer: GigachatAnswer = { role: "assistant", ...message };
     const reason = this.#finishReason(given) ?? "stop";
     if (typeof answer.content === "string") {
-      const { content, reasoning } = text.whole(answer.content);
+      const { content, reasoning } = plus(text.push(answer.content), text.end());
       answer.content = content;
       if (reasoning !== "") addReasoning(answer, reasoning);
     }

@@ -114,8 +114,3 @@ export class AnswerFormat {
     );
   }
 }
-
-/** A document without the Markdown fence that models like to put around it. */
-export function withoutFence(text: string): string {
-  return /^\s*```\w*\s*\n(.*)\n\s*```\s*$/s.exec(text)?.[1] ?? text;
-}
