@@ -90,6 +90,45 @@ Deno.test("the openai client runs a tool loop on GigaChat, streamed and not", as
   }
 });
 
+Deno.test("the openai client gets documents, and answers cut at stop", async () => {
+  await using fake = await startFakeGigachat();
+  await using router = await startRouter(fake.env);
+  const client = clientOf(router);
+  const schema = { type: "object", properties: { t: { type: "integer" } }, required: ["t"] };
+  const format = { type: "json_schema" as const, json_schema: { name: "t", schema, strict: true } };
+  fake.reply = () => ({ content: '```json\n{"t":5}\n```' });
+  for (const stream of [false, true]) {
+    const asked = { model, messages: question, response_format: format };
+    const { choices } = stream
+      ? await client.chat.completions.stream(asked).finalChatCompletion()
+      : await client.chat.completions.parse(asked);
+    assertEquals(choices[0]!.message.content, '{"t":5}');
+  }
+  fake.reply = () => ({ content: ["Раз, д", "ва, три"] });
+  const asked = { model, messages: question, stop: ["два"] };
+  const { choices } = await client.chat.completions.stream(asked).finalChatCompletion();
+  assertEquals([choices[0]!.message.content, choices[0]!.finish_reason], ["Раз, ", "stop"]);
+});
+
+Deno.test("a stream of GigaChat's that breaks off is never finished to the client", async () => {
+  await using fake = await startFakeGigachat();
+  await using router = await startRouter({ ...fake.env, XROUTER_RETRIES: "0" });
+  fake.reply = () => ({ content: ["Раз, ", "два, ", "три"] });
+  const habits = { ...fake.habits };
+  for (
+    const broken of [
+      { breakAfter: 2 },
+      { done: false, intruder: '{"status":500,"message":"Internal Server Error"}' },
+    ]
+  ) {
+    fake.habits = { ...habits, ...broken };
+    const response = await router.chat({ model, messages: question, stream: true });
+    const text = await response.text();
+    assert(text.includes('"error"') && !text.includes("[DONE]"), text);
+    assert(!text.includes('"finish_reason":"stop"'), text);
+  }
+});
+
 Deno.test("GigaChat's faults reach the openai client as the errors they are", async () => {
   await using fake = await startFakeGigachat();
   await using router = await startRouter({ ...fake.env, XROUTER_RETRIES: "0" });

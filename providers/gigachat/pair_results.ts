@@ -52,25 +52,31 @@ export function pairResults(messages: readonly Message[]): Pairs {
   const calls = new Map<number, AskedCall[]>();
   const answered = new Map<number, AskedCall>();
   const named = new Map<string, AskedCall>();
-  const open = new OpenCalls();
-  const early: number[] = [];
+  for (const [at, message] of messages.entries()) {
+    const asked = message.role === "assistant" ? callsIn(message, at) : [];
+    if (asked.length > 0) calls.set(at, asked);
+    for (const call of asked) if (call.id !== undefined) named.set(call.id, call);
+  }
   const pair = (at: number, call: AskedCall | undefined) => {
-    if (call === undefined) return false;
+    if (call === undefined) return;
     call.result = at;
     answered.set(at, call);
-    return true;
   };
-  for (const [at, message] of messages.entries()) {
-    if (message.role === "assistant") {
-      const asked = callsIn(message, at);
-      if (asked.length > 0) calls.set(at, asked);
-      open.add(asked);
-      for (const call of asked) if (call.id !== undefined) named.set(call.id, call);
-    } else if (isResult(message) && !pair(at, open.take(keyOf(message)))) early.push(at);
-  }
-  for (const at of early) {
-    const { tool_call_id: id } = messages[at]!;
-    if (id) pair(at, open.takeFirst(`id ${id}`));
+  // What an id says is certain: the others get what it leaves.
+  for (const certain of [true, false]) {
+    const open = new OpenCalls();
+    const results = [...messages.entries()].filter(([, message]) => isResult(message));
+    const early: number[] = [];
+    let next = 0;
+    for (const [at, message] of results) {
+      for (; next < at; next++) open.add(calls.get(next) ?? []);
+      if (hasId(message) !== certain) continue;
+      const call = open.take(keyOf(message));
+      if (call === undefined) early.push(at);
+      else pair(at, call);
+    }
+    for (; next < messages.length; next++) open.add(calls.get(next) ?? []);
+    if (certain) { for (const at of early) pair(at, open.takeFirst(keyOf(messages[at]!))); }
   }
   return { calls, answered, named };
 }
@@ -89,9 +95,14 @@ function callsIn({ tool_calls: calls, function_call: older }: Message, at: numbe
 
 const anyCall = "any";
 
-function keyOf({ role, tool_call_id: id, name }: Message): string {
-  if (id && role === "tool") return `id ${id}`;
-  return name ? `name ${name}` : anyCall;
+/** The older form has no ids. */
+function hasId({ role, tool_call_id: id }: Message): boolean {
+  return role === "tool" && Boolean(id);
+}
+
+function keyOf(message: Message): string {
+  const { tool_call_id: id, name } = message;
+  return hasId(message) ? `id ${id}` : name ? `name ${name}` : anyCall;
 }
 
 /** Calls that have no result yet, by id, by name and together. */
@@ -102,6 +113,7 @@ class OpenCalls {
   add(calls: readonly AskedCall[]): void {
     const keyed = new Map<string, AskedCall[]>();
     for (const call of calls) {
+      if (call.result !== undefined) continue;
       for (const key of [`id ${call.id}`, `name ${nameOf(call)}`, anyCall]) {
         const group = keyed.get(key);
         if (group === undefined) keyed.set(key, [call]);

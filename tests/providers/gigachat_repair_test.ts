@@ -111,6 +111,12 @@ const repairs: [what: string, given: Message[], encoded: unknown[], changed: str
     "",
   ],
   [
+    "a result with an id goes before one without",
+    [user("q"), calls("a", "b"), { role: "tool", content: "2" }, result("a", "1")],
+    [user("q"), ...pair("a", '{"result":1}'), ...pair("b", '{"result":2}')],
+    "",
+  ],
+  [
     "the older form is repaired too",
     [
       user("q"),
