@@ -110,9 +110,9 @@ export class GigachatDecoder implements Decoder {
   }
 
   /** What one event says of a choice; nothing while all of it is held back. */
-  #chunkChoices({ delta, finish_reason: given, ...rest }: GigachatChoice): Choice[] {
+  #chunkChoices({ delta, finish_reason, ...rest }: GigachatChoice): Choice[] {
     const answer: GigachatAnswer = { ...delta };
-    const reason = this.#finishReason(given);
+    const reason = this.#finishReason(finish_reason);
     const text = this.#textOf(rest.index);
     const said = text.push(typeof answer.content === "string" ? answer.content : "");
     const left = reason === null ? nothing : text.end();
@@ -127,8 +127,9 @@ export class GigachatDecoder implements Decoder {
     else if (reason === "stop" && this.#calls === 0 && !answer.function_call) text.check();
 
     const { content, reasoning } = plus(said, left);
-    const isHeld = content === "" && Boolean(answer.content);
-    if (typeof answer.content === "string") answer.content = content;
+    const given = answer.content;
+    if (typeof given === "string") answer.content = content;
+    const isHeld = Boolean(given) && answer.content === "";
     if (reasoning !== "") addReasoning(answer, reasoning);
     if (!isEnd) {
       return isHeld && Object.keys(answer).every(isShell) ? [] : [choice(answer, null)];

@@ -61,21 +61,36 @@ function encodeOlder(
   names: FunctionNames,
   encoder: FunctionEncoder,
 ): GigachatFunctions {
-  const given: unknown = functions || undefined;
-  if (given !== undefined && !Array.isArray(given)) {
+  if (functions && !Array.isArray(functions)) {
     throw refuse("functions", "must be a list of functions");
   }
-  const { name } = (choice ?? {}) as { name?: unknown };
-  const chosen = typeof name === "string"
-    ? { ...choice as object, name: names.outward(name) }
-    : choice;
+  const given = (functions || undefined) as unknown[] | undefined;
+  const encoded = given?.map((each, at) => encoder.encode(each, `functions[${at}]`, true));
   return {
-    ...(given && {
-      functions: given.map((each, at) => encoder.encode(each, `functions[${at}]`, true)),
-    }),
+    ...(encoded && { functions: encoded }),
     // Without a choice GigaChat's documents disagree on whether functions are called.
-    function_call: chosen ?? (given ? "auto" : undefined),
+    function_call: encodeOlderChoice(choice, encoded ?? [], names) ??
+      (encoded ? "auto" : undefined),
   };
+}
+
+/** GigaChat's own `partial_arguments` may stand beside the name. */
+function encodeOlderChoice(
+  choice: unknown,
+  functions: readonly GigachatFunction[],
+  names: FunctionNames,
+): unknown {
+  if (choice === undefined || choice === null) return undefined;
+  if (choice === "auto" || choice === "none") return choice;
+  const { name } = choice as { name?: unknown };
+  if (typeof name !== "string") {
+    throw refuse("function_call", 'must be "auto", "none" or name a function');
+  }
+  const sent = names.outward(name);
+  if (!functions.some((each) => each.name === sent)) {
+    throw refuse("function_call.name", `is "${name}", which is none of the functions`);
+  }
+  return { ...choice as object, name: sent };
 }
 
 /** Encodes the functions of one request. */

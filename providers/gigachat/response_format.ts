@@ -38,6 +38,9 @@ export function encodeResponseFormat(
   if (!isSchema(format)) {
     throw refuse("response_format", 'must be an object such as {"type":"text"}');
   }
+  if (typeof format.type !== "string") {
+    throw refuse("response_format.type", 'must be "text", "json_object" or "json_schema"');
+  }
   const wanted = read(format);
   if (wanted === undefined) return format.type === "text" ? undefined : { ...format };
   const { schema, path, strict, any } = wanted;

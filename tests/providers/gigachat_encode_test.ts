@@ -188,6 +188,9 @@ const refused: [Question, string][] = [
   [{ audio: { voice: "alloy" } }, "audio"],
   [{ web_search_options: {} }, "web_search_options"],
   [{ response_format: "json" }, "response_format"],
+  [{ response_format: {} }, "response_format.type"],
+  [{ functions: [{ name: "w" }], function_call: { name: "x" } }, "function_call.name"],
+  [{ functions: [{ name: "w" }], function_call: "required" }, "function_call"],
   [{ temperature: -1 }, "temperature"],
   [{ top_p: 1.5 }, "top_p"],
   [{ tools: [{ type: "custom", custom: { name: "x" } }] }, "tools[0].type"],
@@ -240,66 +243,6 @@ for (const [question, param] of refused) {
     assertEquals(refusal(question).param, param);
   });
 }
-
-Deno.test("encode turns tools into functions and the choice among them", () => {
-  const functions = [
-    {
-      name: "weather",
-      description: "Погода в городе",
-      parameters: weather.function.parameters,
-    },
-    { name: "time", parameters: { type: "object", properties: {} } },
-  ];
-  const tools = [weather, time];
-  const named = { type: "function", function: { name: "time" } };
-  for (
-    const [choice, sent] of [
-      [undefined, "auto"],
-      ["auto", "auto"],
-      [named, { name: "time" }],
-    ]
-  ) {
-    const body = encoded({ tools, tool_choice: choice, parallel_tool_calls: true });
-    assertEquals(body.functions, functions);
-    assertEquals(body.function_call, sent);
-    assertEquals(
-      [body.tools, body.tool_choice, body.parallel_tool_calls],
-      Array(3).fill(undefined),
-    );
-  }
-  assertEquals(encoded({ tools: [time], tool_choice: "required" }).function_call, { name: "time" });
-  const none = encoded({ tools, tool_choice: "none" });
-  assertEquals([none.functions, none.function_call], [undefined, "none"]);
-  for (const mode of ["auto", "required"]) {
-    const allowed = { type: "allowed_tools", allowed_tools: { mode, tools: [named] } };
-    const body = encoded({ tools, tool_choice: allowed });
-    assertEquals(body.functions, [functions[1]]);
-    assertEquals(body.function_call, mode === "auto" ? "auto" : { name: "time" });
-  }
-});
-
-Deno.test("encode keeps what helps GigaChat's functions and OpenAI has no place for", () => {
-  const few = [{ request: "Погода?", params: { city: "Москва" } }];
-  const tool = { type: "function", function: { name: "w", few_shot_examples: few } };
-  const [sent] = encoded({ tools: [tool] }).functions as Record<string, unknown>[];
-  assertEquals(sent?.few_shot_examples, few);
-});
-
-Deno.test("encode passes the older functions as they are", () => {
-  const { strict: _, ...function_ } = weather.function;
-  const functions = [function_, { name: "text2image" }];
-  const body = encoded({ functions, function_call: { name: "weather", partial_arguments: {} } });
-  assertEquals(body.functions, functions);
-  assertEquals(body.function_call, { name: "weather", partial_arguments: {} });
-  assertEquals(encoded({ functions }).function_call, "auto");
-  assertEquals(encoded({ function_call: "auto" }).function_call, "auto");
-  const slashed = encoded({ functions: [{ name: "a/b" }], function_call: { name: "a/b" } });
-  assertEquals(slashed.functions, [{
-    name: "a_b",
-    parameters: { type: "object", properties: {} },
-  }]);
-  assertEquals(slashed.function_call, { name: "a_b" });
-});
 
 Deno.test("what gigachat sends and gets fits the published OpenAPI file", async () => {
   await using fake = await startFakeGigachat();
