@@ -46,13 +46,12 @@ export class AnswerText {
   }
 
   /**
-   * Checks the text that has gone out, after its end.
+   * Checks the text that has gone out, after its end. One that was cut is no document any more.
    *
    * @throws {RouterError} `upstream_unavailable` where it is not the document that was asked for.
    */
   check(): void {
-    // A document that the client had cut is whole to nobody.
-    if (!this.stopped) this.#format?.check(this.#document);
+    this.#format?.check(this.#document);
   }
 
   #say(words: string): string {

@@ -73,7 +73,7 @@ function combined(first: Schema, second: Schema, how: "allOf" | "anyOf"): Schema
     else {
       const before = all.get(name);
       const many = isSchema(before) && Object.keys(before).length === 1 ? before[how] : undefined;
-      // One flat list, however many schemas there are.
+      // One flat list: nested ones would be as deep as there are schemas.
       all.set(name, { [how]: [...Array.isArray(many) ? many : [before], property] });
     }
   }

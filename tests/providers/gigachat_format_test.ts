@@ -85,6 +85,19 @@ Deno.test("an answer that is no document by its nature is not checked", async ()
   }
 });
 
+Deno.test("an answer cut at stop has no call that came after it", async () => {
+  await using fake = await startFakeGigachat();
+  using connection = connectTo(fake);
+  const tools = [{ type: "function", function: { name: "w" } }];
+  fake.reply = () => ({ content: "Раз, два", functionCall: { name: "w", arguments: {} } });
+  const { choices } = await ask(connection, { tools, stop: "два" });
+  assertEquals(choices, [{
+    index: 0,
+    message: { role: "assistant", content: "Раз, " },
+    finish_reason: "stop",
+  }]);
+});
+
 Deno.test("a streamed document that turns out wrong ends with an error, never finished", async () => {
   await using fake = await startFakeGigachat();
   const heard = Promise.withResolvers<void>();
@@ -155,6 +168,7 @@ Deno.test("no schema of a client makes a check take for ever", () => {
   const nested = JSON.parse("[".repeat(50_000) + "]".repeat(50_000));
   const checks: [object, unknown][] = [
     [{ $ref: "#/$defs/d0", $defs: { ...doubling, ...last } }, "x"],
+    [{ $ref: "#/$defs/d0", $defs: { ...doubling, ...last } }, 5],
     [{ pattern: "^(a+)+$" }, evil],
     [{ patternProperties: { "^(a+)+$": false }, additionalProperties: false }, { [evil]: 1 }],
     [{ format: "url" }, `http://${evil}`],

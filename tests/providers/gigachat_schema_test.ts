@@ -162,6 +162,7 @@ Deno.test("references cannot make a small schema big, nor deep", () => {
   const long = Object.fromEntries(
     Array.from({ length: 20_000 }, (_, at) => [`d${at}`, { $ref: `#/$defs/d${at + 1}` }]),
   );
+  const many = { anyOf: Array.from({ length: 3_000 }, () => object({ a: text })) };
   const wide = { anyOf: Array.from({ length: 30_000 }, () => object({ a: text })) };
   const texts = { $ref: "#/$defs/t", $defs: { t: { description: "x".repeat(1_000_000) } } };
   for (
@@ -169,6 +170,7 @@ Deno.test("references cannot make a small schema big, nor deep", () => {
       { $ref: "#/$defs/d0", $defs: doubling },
       { $ref: "#/$defs/d0", $defs: long },
       object({ a: wide }),
+      object({ a: many }),
       object(Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`p${at}`, texts]))),
     ]
   ) {
