@@ -98,7 +98,8 @@ const translated: ReadonlySet<string> = new Set([
 ]);
 
 /**
- * Translates a request.
+ * Translates a request. Files have become `attachments`, ids of uploaded ones, before: parts of a
+ * content that are no text are refused here.
  *
  * @param call Says what becomes of fields that GigaChat cannot keep.
  * @throws {RouterError} `invalid_request` naming the field that GigaChat cannot take or keep.
