@@ -136,7 +136,7 @@ async function ask(
     onSend: () => sent = true,
     onRefusal: (account, error) => {
       sent = false;
-      log.warn("an account refused; another one is asked", {
+      log.warn("an account refused; the call is made again", {
         requestId: x.id,
         provider: attempt.target.provider,
         account,

@@ -26,6 +26,7 @@ const providerShape = z.strictObject(
     missing: method,
     listed: method,
     listModels: method,
+    balance: method,
     authorize: method,
     accounts: method,
     httpClient: method,

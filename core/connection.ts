@@ -15,7 +15,7 @@ import {
 } from "./embeddings.ts";
 import { RouterError } from "./errors.ts";
 import { faultByStatus } from "./fault.ts";
-import type { Account, Call, Decoder, ListedModel, Provider, Wire } from "./provider.ts";
+import type { Account, Balance, Call, Decoder, ListedModel, Provider, Wire } from "./provider.ts";
 import { defaultSettings } from "./provider_settings.ts";
 import { withoutSecrets } from "./settings.ts";
 import { unlessAborted } from "./unless_aborted.ts";
@@ -94,6 +94,11 @@ export class Connection {
       .filter((id) => id !== undefined);
   }
 
+  /** What the account has left; `undefined` where the provider cannot ask. */
+  async balance(signal: AbortSignal): Promise<Balance[] | undefined> {
+    return await unlessAborted(Promise.resolve(this.#provider.balance?.(this.wire)), signal);
+  }
+
   /**
    * Asks the vendor and waits for the first chunk of the answer.
    *
@@ -110,7 +115,7 @@ export class Connection {
   }
 
   async #open({ body, onSend, ...sent }: Sent, onEnd: () => void): Promise<Upstream> {
-    const call: Call = { ...this.wire, ...sent, headers: { ...sent.headers } };
+    const call: Call = { ...sent, ...this.wire, headers: { ...sent.headers } };
     const post = (url: string, encoded: unknown, accept: string) =>
       this.signedIn(url, {
         method: "POST",

@@ -59,6 +59,16 @@ export interface Account<Settings = Record<string, unknown>> {
   readonly parallel?: number | undefined;
 }
 
+/** What an account has left of something that was paid for. */
+export interface Balance {
+  /** What it is for, in the vendor's words, such as a model. */
+  readonly name: string;
+  /** How much there is. */
+  readonly left: number;
+  /** What is counted: `tokens`, or a currency such as `RUB`. */
+  readonly unit: string;
+}
+
 /** One call that a client's request leads to. */
 export interface Call<Settings = Record<string, unknown>> extends Wire<Settings> {
   /** The client's headers. */
@@ -135,6 +145,13 @@ export interface Provider<Settings extends z.ZodType = z.ZodType> {
   listed?(model: ListedModel, settings: z.output<Settings>): string | undefined;
   /** Ids of the models that the vendor offers now. The default reads `GET {baseUrl}/models`. */
   listModels?(wire: Wire<z.output<Settings>>): Promise<string[]>;
+  /**
+   * What an account has left, for operators: `xrouter providers --live` shows it. Without it nothing
+   * is shown.
+   *
+   * @throws {RouterError} Where the vendor does not tell; the message says why.
+   */
+  balance?(wire: Wire<z.output<Settings>>): Promise<Balance[]>;
   /**
    * Headers that sign a call in.
    *

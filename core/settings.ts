@@ -15,6 +15,8 @@ export interface SettingMeta {
   description: string;
   /** The value never appears in a message, a log or a table. */
   secret: boolean;
+  /** A secret that may hold any letters, because it goes into no header as it is. */
+  anyLetters: boolean;
 }
 
 /**
@@ -23,7 +25,8 @@ export interface SettingMeta {
  * @param variable The environment variable's name.
  * @param schema Type and default. Values of the environment are strings: use `z.coerce` for numbers.
  * @param description One sentence; the documentation prints it.
- * @param options `secret`: the value is never printed.
+ * @param options `secret`: the value is never printed. `anyLetters`: a secret that goes into no
+ * header as it is, such as a password.
  *
  * @example A plugin's limit
  * ```ts
@@ -42,9 +45,9 @@ export function setting<S extends z.ZodType>(
   variable: string,
   schema: S,
   description: string,
-  options: { secret?: boolean } = {},
+  { secret = false, anyLetters = false }: { secret?: boolean; anyLetters?: boolean } = {},
 ): S {
-  return schema.meta({ variable, description, secret: options.secret ?? false }) as S;
+  return schema.meta({ variable, description, secret, anyLetters }) as S;
 }
 
 /** A list written with commas in the environment, as an array in the configuration file. */
@@ -89,17 +92,31 @@ export function settingsOf(
   return found;
 }
 
+/** The texts of a schema's secret settings with their fields, also of those in lists of objects. */
+export function secretsOf(schema: z.ZodType, value: unknown): [field: string, text: string][] {
+  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) {
+    return secretsOf(schema.unwrap() as z.ZodType, value);
+  }
+  if (schema instanceof z.ZodArray && Array.isArray(value)) {
+    return value.flatMap((each) => secretsOf(schema.element as z.ZodType, each));
+  }
+  return [...settingsOf(schema)].flatMap(([field, { secret, schema }]) => {
+    const inner = (value as Readonly<Record<string, unknown>> | null | undefined)?.[field];
+    if (!secret) return secretsOf(schema, inner);
+    return (Array.isArray(inner) ? inner : [inner])
+      .filter((text) => typeof text === "string" && text !== "")
+      .map((text): [string, string] => [field, text]);
+  });
+}
+
 /** A text in which the values of a schema's secret settings are struck out. */
 export function withoutSecrets(
   text: string,
   schema: z.ZodType,
   settings: Readonly<Record<string, unknown>>,
 ): string {
-  for (const [field, { secret }] of settingsOf(schema)) {
-    const value = settings[field];
-    if (secret && typeof value === "string" && value !== "") {
-      text = text.replaceAll(value, `[${field}]`);
-    }
+  for (const [field, secret] of secretsOf(schema, settings)) {
+    text = text.replaceAll(secret, `[${field}]`);
   }
   return text;
 }
@@ -129,8 +146,9 @@ export function readSettings<S extends z.ZodType>(
   const parsed = schema.safeParse(input);
   if (parsed.success) {
     const settings = parsed.data as Record<string, unknown>;
-    const unsafe = [...declared].filter(([field, { secret }]) =>
-      secret && typeof settings[field] === "string" && !/^[\x21-\x7e]*$/.test(settings[field])
+    const unsafe = [...declared].filter(([field, { secret, anyLetters }]) =>
+      secret && !anyLetters && typeof settings[field] === "string" &&
+      !/^[\x21-\x7e]*$/.test(settings[field])
     );
     if (unsafe.length === 0) return { value: parsed.data, problems: [] };
     const message = "holds white space or letters that no header can carry. Copy it again, whole";
@@ -140,7 +158,7 @@ export function readSettings<S extends z.ZodType>(
   }
   return {
     problems: parsed.error.issues.map((issue) => {
-      if (issue.code === "unrecognized_keys") {
+      if (issue.code === "unrecognized_keys" && issue.path.length === 0) {
         const known = [...declared.keys()].map((name) => `"${name}"`).join(", ") || "none";
         const keys = issue.keys.map((key) => `"${key}"`).join(", ");
         return { at, message: `unknown setting ${keys}. Known settings: ${known}` };
@@ -149,7 +167,10 @@ export function readSettings<S extends z.ZodType>(
       const meta = declared.get(field ?? "");
       const place = fromEnv.get(field ?? "") ??
         (field === undefined ? at : `${at}.${[field, ...rest].join(".")}`);
-      const message = meta?.secret ? "has the wrong form" : issue.message;
+      // A check's own words may be said, if they do not repeat the secret.
+      const message = meta?.secret && issue.code !== "custom"
+        ? "has the wrong form"
+        : withoutSecrets(issue.message, schema, input);
       const purpose = meta?.description === undefined ? "" : `. It sets: ${meta.description}`;
       return { at: place, message: `${message}${purpose}` };
     }),

@@ -84,6 +84,14 @@ export class Slots {
     return connection === undefined ? this.#wait(request) : this.#slot(connection);
   }
 
+  /** Whether an account that has not refused a request could run it now, and is not avoided. */
+  hasFree(model: string, refused: ReadonlySet<Connection>): boolean {
+    const now = performance.now();
+    return this.#connections.some((each) =>
+      !refused.has(each) && this.#isFree(each) && this.#avoidedUntil(each, model) <= now
+    );
+  }
+
   /** Has an account asked for a model only if no other can be, for some time. */
   avoid(connection: Connection, model: string, ms: number): void {
     const models = this.#avoided.get(connection) ?? new Map<string, number>();
@@ -103,7 +111,7 @@ export class Slots {
     for (let step = 0; step < count; step++) {
       const connection = this.#connections[(this.#turn + step) % count]!;
       if (refused.has(connection) || !this.#isFree(connection)) continue;
-      const until = this.#avoided.get(connection)?.get(model) ?? 0;
+      const until = this.#avoidedUntil(connection, model);
       const running = this.#running.get(connection) ?? 0;
       // An avoided one comes last, and the one that is avoided longest comes very last.
       const rank = until > now
@@ -114,8 +122,29 @@ export class Slots {
       least = rank;
       best = connection;
     }
+    // One that has refused is not asked as long as another one only has to become free.
+    if (least > 0 && this.#isHealthy(model, refused, now)) return undefined;
     if (best !== undefined) this.#turn = (this.#connections.indexOf(best) + 1) % count;
     return best;
+  }
+
+  /** Whether an account is neither avoided nor has refused, be it free or not. */
+  #isHealthy(model: string, refused: ReadonlySet<Connection>, now: number): boolean {
+    return this.#connections.some((each) =>
+      !refused.has(each) && this.#avoidedUntil(each, model) <= now
+    );
+  }
+
+  /** Milliseconds until the first account is no longer avoided; `undefined` when none is. */
+  #avoidedFor(model: string): number | undefined {
+    const left = this.#connections.map((each) =>
+      this.#avoidedUntil(each, model) - performance.now()
+    ).filter((ms) => ms > 0);
+    return left.length === 0 ? undefined : Math.min(...left);
+  }
+
+  #avoidedUntil(connection: Connection, model: string): number {
+    return this.#avoided.get(connection)?.get(model) ?? 0;
   }
 
   #isFree(connection: Connection): boolean {
@@ -142,9 +171,10 @@ export class Slots {
       return Promise.reject(this.#full(`${this.#waiting} requests wait already`, waitMs / 2));
     }
     return new Promise((resolve, reject) => {
-      const { signal, keyId } = request;
+      const { signal, keyId, model } = request;
       const leave = () => {
         clearTimeout(timer);
+        clearTimeout(look);
         signal.removeEventListener("abort", abort);
       };
       const waiter: Waiter = {
@@ -164,6 +194,10 @@ export class Slots {
         () => giveUp(this.#full(`this request waited ${waitMs / 1000} seconds`, waitMs / 2)),
         waitMs,
       );
+      const avoidedFor = this.#avoidedFor(model);
+      const look = avoidedFor === undefined
+        ? undefined
+        : setTimeout(() => this.#serve(), avoidedFor + 1);
       if (signal.aborted) return abort();
       signal.addEventListener("abort", abort, { once: true });
       const own = this.#queue.get(keyId);

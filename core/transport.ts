@@ -19,6 +19,19 @@ import type { Upstream } from "./upstream.ts";
 const refusedMs = 60_000;
 const busyMs = 1_000;
 
+/**
+ * How often an account that lets few calls run is asked again when it finds itself busy and no other
+ * one is free: vendors count a call that has just ended a moment longer. Whoever waits for it keeps
+ * its slot, because the next request would be refused as well.
+ */
+const busyTries = 5;
+
+/** Milliseconds before the first of these tries; each further one waits twice as long. */
+const busyWait = 100;
+
+/** The most milliseconds that such a vendor may ask for. */
+const busyPatience = 2_000;
+
 /** How long requests wait where nobody says otherwise. */
 const defaultQueue: QueueLimits = { length: 100, waitMs: 30_000 };
 
@@ -28,7 +41,7 @@ export interface OpenOptions extends Sent {
   readonly onWait?: (waiting: Waiting) => void;
   /** Told before the vendor is called, once for each account that is asked. */
   readonly onCall?: () => void;
-  /** Told of an account that refused, when another one is asked. */
+  /** Told of an account that refused, when another one is asked, or the same one again. */
   readonly onRefusal?: (account: string, error: RouterError) => void;
 }
 
@@ -130,6 +143,11 @@ export class Transport {
     return this.#provider.onAbort ?? "drain";
   }
 
+  /** The vendor's accounts, each by itself. */
+  get accounts(): readonly Connection[] {
+    return this.#connections;
+  }
+
   /**
    * Calls the vendor's address without signing in; any answer shows that it can be reached.
    *
@@ -180,25 +198,53 @@ export class Transport {
    * was aborted.
    */
   async open(options: OpenOptions): Promise<Upstream> {
-    const { onWait, onCall, onRefusal, ...sent } = options;
-    const { signal, keyId, body: { model } } = sent;
+    const { onWait, onCall, onRefusal, signal, keyId, body: { model } } = options;
     const refused = new Set<Connection>();
+    let busy: RouterError | undefined;
     for (;;) {
       const taken = this.#slots.take({ model, keyId, signal, refused, onWait });
       const { connection, release } = taken instanceof Promise ? await taken : taken;
       onCall?.();
+      refused.add(connection);
+      try {
+        return await this.#ask(connection, release, options, refused);
+      } catch (thrown) {
+        const error = thrown as RouterError;
+        const isBusy = error.code === "upstream_busy";
+        const isRefusal = isBusy || error.code === "upstream_rejected";
+        if (isRefusal) {
+          // Before the slot is given back: whoever takes it next must know.
+          const ms = isBusy ? error.retryAfterMs ?? busyMs : refusedMs;
+          this.#slots.avoid(connection, model, ms);
+        }
+        release();
+        if (!isRefusal) throw error;
+        // What passes by itself is told rather than what does not.
+        if (isBusy) busy = error;
+        if (refused.size === this.#connections.length) throw busy ?? error;
+        onRefusal?.(connection.name, error);
+      }
+    }
+  }
+
+  /** Asks one account; where it is busy and no other one is free, again a moment later. */
+  async #ask(
+    connection: Connection,
+    release: () => void,
+    { onRefusal, onWait: _onWait, onCall: _onCall, ...sent }: OpenOptions,
+    refused: ReadonlySet<Connection>,
+  ): Promise<Upstream> {
+    for (let tries = 0;; tries++) {
       try {
         return await connection.open(sent, release);
       } catch (thrown) {
-        release();
         const error = thrown as RouterError;
-        const isBusy = error.code === "upstream_busy";
-        if (!isBusy && error.code !== "upstream_rejected") throw error;
-        refused.add(connection);
-        if (refused.size === this.#connections.length) throw error;
-        const ms = isBusy ? error.retryAfterMs ?? busyMs : refusedMs;
-        this.#slots.avoid(connection, model, ms);
+        const wait = error.retryAfterMs ?? busyWait * 2 ** tries;
+        const mayWait = error.code === "upstream_busy" && Number.isFinite(connection.parallel) &&
+          tries < busyTries && wait <= busyPatience;
+        if (!mayWait || this.#slots.hasFree(sent.body.model, refused)) throw error;
         onRefusal?.(connection.name, error);
+        await pause(wait, sent.signal);
       }
     }
   }
@@ -207,6 +253,13 @@ export class Transport {
   close(): void {
     for (const connection of this.#connections) connection.close();
   }
+}
+
+/** Waits, unless the signal fires. @throws The signal's reason. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  await unlessAborted(promise, signal).finally(() => clearTimeout(timer));
 }
 
 function withoutSlash(url: string): string {

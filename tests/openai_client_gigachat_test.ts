@@ -135,7 +135,7 @@ Deno.test("GigaChat's faults reach the openai client as the errors they are", as
   const client = clientOf(router);
   const ask = (rest: object = {}) =>
     client.chat.completions.create({ model, messages: question, ...rest });
-  fake.failNext("chat", { status: 429, body: '{"status":429,"message":"Too many requests"}' });
+  fake.failNext("chat", { status: 429, headers: { "retry-after": "9" } });
   assertInstanceOf(await assertRejects(() => ask()), OpenAI.RateLimitError);
   fake.failNext("chat", { status: 402, body: '{"status":402,"message":"Payment Required"}' });
   const unpaid = await assertRejects(() => ask(), OpenAI.APIError);

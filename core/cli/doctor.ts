@@ -9,7 +9,7 @@ import type { Problem } from "../settings.ts";
 import { defineCommand, jsonSwitch } from "./arguments.ts";
 import { type Check, formatCheck } from "./check.ts";
 import { checkDatabase } from "./database_check.ts";
-import { checkClock, checkProvider } from "./provider_check.ts";
+import { checkClock, checkProvider, credentialNames } from "./provider_check.ts";
 import { createRedact } from "./redact.ts";
 
 /** `xrouter doctor`. */
@@ -44,8 +44,8 @@ async function examine(report: Report): Promise<void> {
   const config = await readConfig(env).catch(remember);
   const assembly = config && await assemble(env).catch(remember);
   const providers = [...assembly?.catalog.providers.values() ?? []];
-  const names = providers.map(({ name, missing, local }) =>
-    missing === undefined && !local ? `${name} credentials` : name
+  const names = providers.flatMap((each) =>
+    each.missing === undefined && !each.local ? credentialNames(each) : [each.name]
   );
   const nameWidth = Math.max(...["configuration", ...names].map((name) => name.length));
 

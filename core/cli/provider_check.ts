@@ -21,6 +21,13 @@ export interface VendorLook {
   readonly clockAhead?: number;
 }
 
+/** The names of a provider's checks of its credentials, one for each account. */
+export function credentialNames({ name, accounts }: Transport): string[] {
+  return accounts.map((account) =>
+    accounts.length === 1 ? `${name} credentials` : `${name} credentials ${account.name}`
+  );
+}
+
 /**
  * Whether a provider can be used: it is configured, its address answers, its certificate is trusted,
  * and it takes the credentials.
@@ -37,12 +44,13 @@ export async function checkProvider(provider: Transport, redact: Redact): Promis
     const found = `answers inside XRouter; ${Object.keys(models).length} models`;
     return { checks: [{ status: "ok", name, found }] };
   }
-  const [reached, listed] = await Promise.allSettled([
-    reach(provider),
-    within((signal) => provider.listModels(signal)),
+  const [[reached], lists] = await Promise.all([
+    Promise.allSettled([reach(provider)]),
+    Promise.allSettled(
+      provider.accounts.map((account) => within((signal) => account.listModels(signal))),
+    ),
   ]);
   const connection = `${name} connection`;
-  const credentials = `${name} credentials`;
   const checks: Check[] = [];
   if (reached.status === "fulfilled") {
     const { protocol, host } = new URL(provider.baseUrl);
@@ -53,28 +61,28 @@ export async function checkProvider(provider: Transport, redact: Redact): Promis
   } else {
     checks.push({ name: connection, ...explainVendorFault(reached.reason, provider, redact) });
   }
-  if (listed.status === "fulfilled") {
-    const count = listed.value.length;
-    checks.push(
-      count === 0
-        ? {
-          status: "warn",
-          name: credentials,
-          found: "the list of models is empty",
-          cure: `Check ${variableOf(name, "BASE_URL")}, and what the account may use`,
-        }
-        : {
-          status: "ok",
-          name: credentials,
-          found: `${count} models are listed for these credentials`,
-        },
-    );
-  } else {
-    const check = { name: credentials, ...explainVendorFault(listed.reason, provider, redact) };
+  const names = credentialNames(provider);
+  for (const [place, list] of lists.entries()) {
+    const check = {
+      name: names[place]!,
+      ...list.status === "fulfilled"
+        ? lookAt(list.value, name)
+        : explainVendorFault(list.reason, provider, redact),
+    };
     // What keeps the address from being reached is said once.
     if (checks[0]!.found !== check.found) checks.push(check);
   }
   return reached.status === "fulfilled" ? { checks, ...reached.value } : { checks };
+}
+
+function lookAt({ length }: readonly string[], provider: string): Omit<Check, "name"> {
+  return length === 0
+    ? {
+      status: "warn",
+      found: "the list of models is empty",
+      cure: `Check ${variableOf(provider, "BASE_URL")}, and what the account may use`,
+    }
+    : { status: "ok", found: `${length} models are listed for these credentials` };
 }
 
 async function reach(provider: Transport): Promise<{ clockAhead?: number }> {

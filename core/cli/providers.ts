@@ -6,6 +6,7 @@
 import type { ModelFacts } from "../model.ts";
 import { readEnvironment } from "../config.ts";
 import { assemble, type Assembly, closeProviders } from "../program.ts";
+import type { Balance } from "../provider.ts";
 import type { Transport } from "../transport.ts";
 import { defineCommand, jsonSwitch } from "./arguments.ts";
 import { createRedact, type Redact, withoutUser } from "./redact.ts";
@@ -18,7 +19,7 @@ export const providers = defineCommand({
   name: "providers",
   about: "List the providers, whether they are configured, and their models with prices",
   arguments: {
-    live: { about: "Ask the configured vendors for their models, too" },
+    live: { about: "Ask the configured vendors for their models and balances, too" },
     json: jsonSwitch,
   },
   async run({ live, json }) {
@@ -47,6 +48,15 @@ interface ProviderEntry {
   models: ModelEntry[];
   /** Why the vendor's own list is absent although it was asked for. */
   fault: Omit<Fault, "status"> | null;
+  /** What each account has left; empty where it was not asked for, or the provider cannot ask. */
+  balances: AccountBalance[];
+}
+
+interface AccountBalance {
+  account: string;
+  left: readonly Balance[];
+  /** Why the vendor does not tell. */
+  fault: string | null;
 }
 
 interface ModelEntry extends ModelFacts {
@@ -64,13 +74,16 @@ async function describe(
   const { name, missing, local, baseUrl } = provider;
   let listed: string[] | undefined;
   let fault: ProviderEntry["fault"] = null;
+  let balances: AccountBalance[] = [];
   if (live && missing === undefined) {
+    const asked = balancesOf(provider, redact);
     try {
       listed = await within((signal) => provider.listModels(signal));
     } catch (error) {
       const { found, cure } = explainVendorFault(error, provider, redact);
       fault = { found, cure };
     }
+    balances = await asked;
   }
   const named = Object.keys(config.file.models)
     .filter((model) => model.startsWith(`${name}/`))
@@ -87,7 +100,21 @@ async function describe(
       listed: listed?.includes(id) ?? null,
     })),
     fault,
+    balances,
   };
+}
+
+async function balancesOf(provider: Transport, redact: Redact): Promise<AccountBalance[]> {
+  const asked = provider.accounts.map(async (account): Promise<AccountBalance[]> => {
+    try {
+      const left = await within((signal) => account.balance(signal));
+      return left === undefined ? [] : [{ account: account.name, left, fault: null }];
+    } catch (error) {
+      const fault = explainVendorFault(error, provider, redact).found;
+      return [{ account: account.name, left: [], fault }];
+    }
+  });
+  return (await Promise.all(asked)).flat();
 }
 
 function print(
@@ -125,6 +152,16 @@ function print(
       "PRICE OF A MILLION TOKENS",
     ],
   );
+  section(
+    all.flatMap(({ name, balances }) =>
+      balances.map(({ account, left, fault }) => [
+        name,
+        account,
+        fault ?? (left.map(balanceText).join(", ") || "nothing"),
+      ])
+    ),
+    ["PROVIDER", "ACCOUNT", "LEFT"],
+  );
   section(Object.entries(aliases).map(([alias, names]) => [alias, names.join(", ")]), [
     "ALIAS",
     "TRIES IN TURN",
@@ -139,6 +176,10 @@ function print(
       "dim",
     ),
   );
+}
+
+function balanceText({ name, left, unit }: Balance): string {
+  return `${name} ${left} ${unit}`;
 }
 
 /** A price in words: `65 in, 65 out, 0 cached RUB`. */

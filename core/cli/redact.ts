@@ -5,7 +5,7 @@
  */
 import { type Config, programSettings } from "../config.ts";
 import type { Assembly } from "../program.ts";
-import { settingsOf } from "../settings.ts";
+import { secretsOf, settingsOf } from "../settings.ts";
 
 /** Shorter values are no secrets; to take them out would only garble the text. */
 const shortest = 4;
@@ -16,6 +16,10 @@ export type Redact = (text: string) => string;
 /** An address without the user and password that it may hold. */
 export function withoutUser(text: string): string {
   return text.replace(/(\w:\/\/)[^/?#\s"]*@/g, "$1");
+}
+
+function isScheme(part: string): boolean {
+  return /^(Basic|Bearer)$/i.test(part);
 }
 
 /**
@@ -37,21 +41,19 @@ export function createRedact(
   const secrets = new Map<string, string>();
   for (const { schema, section } of declared) {
     if (schema === undefined) continue;
+    const values = secretsOf(schema, section);
     for (const [field, { secret, variable }] of settingsOf(schema)) {
-      if (!secret) continue;
-      const values = [variable && env[variable], (section as Record<string, unknown>)?.[field]];
-      for (const value of values) {
-        if (typeof value !== "string") continue;
-        // What follows a scheme, as in `Basic …`, may also be sent by itself.
-        for (const part of [value.trim(), value.trim().split(/\s+/).at(-1)!]) {
-          if (part.length >= shortest) secrets.set(part, field);
-        }
+      if (secret && variable !== undefined) values.push([field, env[variable] ?? ""]);
+    }
+    for (const [field, value] of values) {
+      // What follows a scheme, as in `Basic …`, and each of a list may also be sent by itself.
+      for (const part of [value.trim(), ...value.trim().split(/[\s,]+/)]) {
+        if (part.length >= shortest && !isScheme(part)) secrets.set(part, field);
       }
     }
   }
-  const longestFirst = [...secrets].sort(([a], [b]) => b.length - a.length);
-  return (text) => {
-    for (const [secret, field] of longestFirst) text = text.replaceAll(secret, `[${field}]`);
-    return withoutUser(text);
-  };
+  const longestFirst = [...secrets.keys()].sort((a, b) => b.length - a.length);
+  // All in one pass, because a secret may be part of a name that has taken another one's place.
+  const any = new RegExp(longestFirst.map(RegExp.escape).join("|") || "(?!)", "g");
+  return (text) => withoutUser(text.replace(any, (secret) => `[${secrets.get(secret)}]`));
 }

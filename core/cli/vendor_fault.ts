@@ -105,6 +105,13 @@ function explainConnection(error: unknown, provider: Transport): Fault {
     );
   }
   if (reason.includes("certificate")) return explainCertificate(detail, host, provider);
+  if (/fatal alert: (Certificate|BadCertificate|UnknownCA)/.test(reason)) {
+    const own = variablesOf(provider).find(({ variable }) => variable.endsWith("_CERT_FILE"));
+    return fail(
+      `${host} wants another client certificate (${detail})`,
+      own === undefined ? checkAddress(provider) : `Check ${own.variable}, and when it ends`,
+    );
+  }
   if (/InvalidContentType|handshake|invalid HTTP version/.test(reason)) {
     return fail(
       `${host} does not speak ${new URL(provider.baseUrl).protocol.slice(0, -1)} (${detail})`,

@@ -1,8 +1,9 @@
 /**
- * Which certificate authorities GigaChat's hosts may use.
+ * Which certificate authorities GigaChat's hosts may use, and which certificate they are shown.
  *
  * @module
  */
+import { keyPair } from "./pem.ts";
 import { russianTrustedRoot } from "./russian_root.ts";
 import type { GigachatSettings } from "./settings.ts";
 
@@ -26,6 +27,17 @@ export function authoritiesFor(
 ): string[] {
   const onlySber = isSberHost(authUrl) && isSberHost(baseUrl);
   return onlySber ? [russianTrustedRoot, ...caBundle] : [...caBundle];
+}
+
+/** The options of an account's HTTP client. */
+export function httpClient(
+  settings: GigachatSettings,
+  baseUrl: string,
+): Deno.CreateHttpClientOptions {
+  const { certFile, keyFile, keyPassword } = settings;
+  const caCerts = authoritiesFor(settings, baseUrl);
+  if (certFile === undefined || keyFile === undefined) return { caCerts };
+  return { caCerts, ...keyPair(certFile, keyFile, keyPassword) };
 }
 
 /** Whether an address lies under one of Sber's domains. */

@@ -1,109 +1,116 @@
 /**
- * What GigaChat's refusals mean where the default by status says too little, and all of its OAuth
- * endpoint's.
+ * What GigaChat's refusals mean. What the operator has to do stands in the detail, which only the
+ * log and `xrouter doctor` show.
  *
  * @module
  */
 import { RouterError } from "xrouter/provider";
+import type { ErrorCode } from "../../core/errors.ts";
 import { readRetryAfter, readVendorMessage } from "../../core/fault.ts";
+import { refusedSignIn } from "./sign_in_fault.ts";
+import { answerOf, isPage, withoutTokens } from "./vendor_words.ts";
 
-const setKey =
-  "Set GIGACHAT_CREDENTIALS to the authorization key of the GigaChat project in the Studio cabinet";
-const setScope =
-  "Set GIGACHAT_SCOPE to the scope that the cabinet shows beside the key: GIGACHAT_API_PERS, GIGACHAT_API_B2B or GIGACHAT_API_CORP";
-
-/** The OAuth endpoint's codes. They say more than its statuses: code 4 comes with 400 and with 401. */
-const oauthCures: Readonly<Record<number, string>> = {
-  1: `The scope is not one that exists. ${setScope}`,
-  4: `The authorization key is not base64. ${setKey}`,
-  5: `The scope is empty. ${setScope}`,
-  6: `The authorization key is not known, or it was replaced. ${setKey}, or make a new one there`,
-  7: `The authorization key belongs to another scope. ${setScope}`,
-};
+/** The words for a request that is longer than the model's memory. */
+const tooLong = /context[ _](window|length|size|limit)|maximum context|too many tokens|too long/i;
 
 /**
  * A refusal of the API.
  *
  * @returns `undefined` for what the default by status says as well.
  */
-export function fault(status: number, body: string): RouterError | undefined {
-  const { message } = readVendorMessage(body);
+export function fault(
+  status: number,
+  body: string,
+  headers: Headers = new Headers(),
+): RouterError | undefined {
+  const words = readVendorMessage(body).message;
+  const message = words === undefined ? undefined : withoutTokens(words);
   const said = message === undefined ? "" : `: ${message}`;
-  const detail = `HTTP ${status} ${body.slice(0, 500)}`;
-  switch (status) {
-    case 400: {
-      const hint = message?.includes("invalid JSON syntax")
-        ? " (GigaChat says so of any field that has the wrong type)"
-        : "";
-      return new RouterError("invalid_request", `GigaChat refuses the request${said}${hint}`, {
-        detail,
-      });
-    }
-    case 403:
-      return new RouterError("upstream_rejected", "GigaChat does not permit this call", {
-        detail: message === undefined
-          ? `${detail}. GigaChat's edge answers so to a path that is not there: check GIGACHAT_BASE_URL`
-          : `${detail}. The tariff of GIGACHAT_CREDENTIALS does not include it`,
-      });
-    case 404:
-      return new RouterError("upstream_rejected", `GigaChat does not have this model${said}`, {
-        param: "model",
-        detail: `${detail}. Each host has models of its own: check GIGACHAT_BASE_URL`,
-      });
-    default:
-      return undefined;
-  }
-}
-
-/** A refusal of the OAuth endpoint; its detail names the cure. */
-export function oauthFault(status: number, body: string, headers: Headers): RouterError {
-  const detail = `HTTP ${status} ${body.slice(0, 500)}`;
-  if (status === 429) {
-    const retryAfterMs = readRetryAfter(headers);
-    return new RouterError("upstream_busy", "GigaChat's sign-in is busy", {
-      detail,
+  const answer = answerOf(status, body, headers);
+  const retryAfterMs = readRetryAfter(headers);
+  const refusal = (code: ErrorCode, text: string, cure?: string) =>
+    new RouterError(code, text, {
+      ...(status === 404 && { param: "model" }),
+      detail: cure === undefined ? answer : `${cure} (${answer})`,
       ...(retryAfterMs !== undefined && { retryAfterMs }),
     });
+  switch (status) {
+    case 400:
+    case 422: {
+      if (isPage(body)) return pageFault(body, answer);
+      if (tooLong.test(message ?? "")) {
+        return refusal("context_length_exceeded", `GigaChat has too little room${said}`);
+      }
+      return refusal("invalid_request", `GigaChat refuses the request${said}${hintOf(message)}`);
+    }
+    case 401:
+      return refusedSignIn(
+        `GigaChat took the sign-in, and twice not its token. GIGACHAT_BASE_URL and GIGACHAT_AUTH_URL must belong together (${answer})`,
+      );
+    case 402:
+      return refusal(
+        "upstream_rejected",
+        "GigaChat asks XRouter's operator to pay (HTTP 402)",
+        "The account's tokens for this model are used up. Buy more in the Studio cabinet, or add the key of another account to GIGACHAT_CREDENTIALS",
+      );
+    case 403:
+      return refusal(
+        "upstream_rejected",
+        "GigaChat does not permit this call",
+        message === undefined
+          ? "GigaChat's edge answers so to a path that is not there: check GIGACHAT_BASE_URL"
+          : "The tariff of the account does not include it",
+      );
+    case 404:
+      return refusal(
+        "upstream_rejected",
+        `GigaChat does not have this model${said}`,
+        "Each host has models of its own: check GIGACHAT_BASE_URL. The newest stand at https://api.giga.chat/v1",
+      );
+    case 413:
+      return refusal(
+        "context_length_exceeded",
+        `GigaChat finds the request too large${said}. Send less`,
+      );
+    case 429:
+      return refusal(
+        "upstream_busy",
+        "GigaChat is busy (HTTP 429)",
+        "Sber counts the calls that run: 1 for a person's key, 10 for a company's. Set GIGACHAT_PARALLEL to what the account has, and let no other program use its key",
+      );
+    default:
+      return status >= 500
+        ? refusal("upstream_unavailable", `GigaChat failed (HTTP ${status})`)
+        : undefined;
   }
-  if (status >= 500) {
-    return new RouterError("upstream_unavailable", `GigaChat's sign-in failed (HTTP ${status})`, {
-      detail,
-    });
-  }
-  const cure = oauthCures[readCode(body) ?? 0] ?? `Check GIGACHAT_AUTH_URL. ${setKey}`;
-  return new RouterError(
-    "upstream_rejected",
-    'GigaChat refuses XRouter\'s credentials. Its operator should run "xrouter doctor"',
-    { detail: `${cure} (${detail})` },
-  );
 }
 
-/** The OAuth endpoint did not answer; the detail names the cure of a certificate that is not trusted. */
-export function oauthUnreachable(authUrl: string, error: unknown): RouterError {
-  const { name, message, cause } = error instanceof Error ? error : new Error(String(error));
-  if (name === "TimeoutError") {
-    return new RouterError("timeout", "GigaChat's sign-in does not answer", {
-      detail: `${authUrl} did not answer in time. Port 9443 may be closed in a firewall`,
-      cause: error,
-    });
+/** What the words leave out. */
+function hintOf(message = ""): string {
+  if (message.includes("invalid JSON syntax")) {
+    return " (GigaChat says so of any field that has the wrong type)";
   }
-  const reason = cause instanceof Error ? `${message}: ${cause.message}` : message;
-  const cure = reason.includes("certificate")
-    ? ". Set GIGACHAT_CA_BUNDLE_FILE to a PEM file with the authority of this host. The Russian Trusted Root CA is built in, and is trusted while GIGACHAT_AUTH_URL and GIGACHAT_BASE_URL both belong to Sber"
-    : "";
-  return new RouterError("upstream_unavailable", "GigaChat's sign-in cannot be reached", {
-    detail: `${authUrl}: ${reason}${cure}`,
-    cause: error,
+  if (/does not support functions/i.test(message)) {
+    return '. Leave "tools" out, or use another model';
+  }
+  if (/properties' is missing/.test(message)) {
+    return ' (every object of a function\'s parameters needs "properties")';
+  }
+  return "";
+}
+
+/** The edge found fault with the connection, not with what the client asked. */
+function pageFault(body: string, answer: string): RouterError {
+  if (/SSL certificate/i.test(body)) {
+    return refusedSignIn(
+      /No required/i.test(body)
+        ? `This host wants a client certificate. Set GIGACHAT_CERT_FILE and GIGACHAT_KEY_FILE (${answer})`
+        : `This host does not take the client certificate: it may have ended, or be of another authority. Check GIGACHAT_CERT_FILE (${answer})`,
+    );
+  }
+  return new RouterError("upstream_rejected", "GigaChat's edge refuses the call", {
+    detail: `Check GIGACHAT_BASE_URL (${answer})`,
   });
-}
-
-function readCode(body: string): number | undefined {
-  try {
-    const { code } = JSON.parse(body) as { code?: unknown };
-    return typeof code === "number" ? code : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 /**

@@ -3,16 +3,18 @@
  *
  * @module
  */
-import { defineProvider, RouterError } from "xrouter/provider";
-import { faultByStatus } from "../../core/fault.ts";
+import { defineProvider } from "xrouter/provider";
+import { accountsOf, missing } from "./accounts.ts";
 import { authorize } from "./auth.ts";
-import { authoritiesFor } from "./certificate.ts";
+import { balance } from "./balance.ts";
+import { addHeaders } from "./call_headers.ts";
+import { httpClient } from "./certificate.ts";
 import { GigachatDecoder } from "./decode.ts";
 import { countTokens } from "./count_tokens.ts";
 import { embeddings } from "./embeddings.ts";
 import { encode } from "./encode.ts";
 import { fault } from "./fault.ts";
-import { models } from "./models.ts";
+import { listModels, models } from "./models.ts";
 import { gigachatSettings } from "./settings.ts";
 
 export default defineProvider({
@@ -20,34 +22,17 @@ export default defineProvider({
   baseUrl: "https://api.giga.chat/v1",
   settings: gigachatSettings,
   models,
-
-  missing: ({ credentials }) =>
-    credentials === undefined
-      ? "Set GIGACHAT_CREDENTIALS to the authorization key of the GigaChat project in the Studio cabinet"
-      : undefined,
-
+  missing,
+  accounts: accountsOf,
   authorize,
-  httpClient: (settings, baseUrl) => ({ caCerts: authoritiesFor(settings, baseUrl) }),
+  httpClient,
+  listModels,
+  balance,
 
-  /** Filters and checkers stand in the same list; older hosts give no type at all. */
-  async listModels(wire) {
-    const response = await wire.send("/models");
-    const text = await response.text();
-    if (!response.ok) {
-      throw fault(response.status, text) ??
-        faultByStatus("gigachat", response.status, text, response.headers);
-    }
-    const { data } = JSON.parse(text) as { data?: { id?: unknown; type?: unknown }[] };
-    if (!Array.isArray(data)) {
-      throw new RouterError("upstream_unavailable", "GigaChat's list of models has another shape", {
-        detail: text.slice(0, 500),
-      });
-    }
-    return data.filter(({ type }) => type === undefined || type === "chat" || type === "embedder")
-      .map(({ id }) => String(id));
+  encode(body, call) {
+    addHeaders(body, call);
+    return encode(body, call);
   },
-
-  encode,
   decoder: (body) => new GigachatDecoder(body),
   embeddings,
   countTokens,

@@ -3,7 +3,10 @@
  *
  * @module
  */
-import type { ModelFacts, Price } from "xrouter/provider";
+import { type ModelFacts, type Price, RouterError, type Wire } from "xrouter/provider";
+import { faultByStatus } from "../../core/fault.ts";
+import { fault } from "./fault.ts";
+import type { GigachatSettings } from "./settings.ts";
 
 /** One rate for question and answer; tokens from the cache are free (Sber's guide to counting). */
 const roubles = (rate: number): Price => ({
@@ -44,3 +47,41 @@ export const models: Readonly<Record<string, ModelFacts>> = {
   "EmbeddingsGigaR": embedder,
   "GigaEmbeddings-3B-2025-09": embedder,
 };
+
+/** What else stands in the list of a host that names no types. */
+const otherKinds = /^(GigaCheck|GigaFilter)/;
+
+/**
+ * Ids of the models that a host offers to an account for chats and embeddings: early builds
+ * (`GigaChat-2-Max-preview`) as well, but no filters and checkers, which stand in the same list.
+ *
+ * @throws {RouterError} What the refusal means.
+ */
+export async function listModels(wire: Wire<GigachatSettings>): Promise<string[]> {
+  const response = await wire.send("/models");
+  const { status, headers } = response;
+  const text = await response.text();
+  if (!response.ok) {
+    // No model was asked for that a host may lack, and no stream that it may refuse.
+    throw (status === 404 || status === 429 ? undefined : fault(status, text, headers)) ??
+      faultByStatus("gigachat", status, text, headers);
+  }
+  const { data } = JSON.parse(text) as { data?: { id?: unknown; type?: unknown }[] };
+  if (!Array.isArray(data)) {
+    throw new RouterError("upstream_unavailable", "GigaChat's list of models has another shape", {
+      detail: text.slice(0, 500),
+    });
+  }
+  const ids = data.filter((model) =>
+    typeof model?.id === "string" &&
+    (model.type === undefined || model.type === null
+      ? !otherKinds.test(model.id)
+      : model.type === "chat" || model.type === "embedder")
+  ).map(({ id }) => withoutBuild(id as string));
+  return [...new Set(ids)];
+}
+
+/** The name of a model without the build that serves it: `GigaChat-2:2.0.28.2`. */
+function withoutBuild(id: string): string {
+  return id.replace(/:[\d.]+$/, "");
+}

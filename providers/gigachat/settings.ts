@@ -3,55 +3,119 @@
  *
  * @module
  */
-import { X509Certificate } from "node:crypto";
 import { setting } from "xrouter/provider";
 import { z } from "zod";
+import { commaList } from "../../core/settings.ts";
+import { certificateFile, keyFile } from "./pem.ts";
 import { schemaModes } from "./schema.ts";
+import { checkSignIns } from "./sign_in.ts";
 
 /** Where Sber issues access tokens. The port matters to firewalls. */
 const officialAuthUrl = "https://ngw.devices.sberbank.ru:9443/api/v2/oauth";
 
-const certificateBlock = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
-
-/** The base64 of `client id:client secret`, with or without the word `Basic` before it. */
-const authorizationKey = z.string().transform((key) => key.replace(/^Basic\s+/i, ""))
-  .refine(isAuthorizationKey);
-
-const authUrl = z.string().refine(
-  (url) => URL.canParse(url) && new URL(url).protocol === "https:",
-  {
-    error: `must be an address such as ${officialAuthUrl}`,
-  },
-);
-
-/** A file's path on the way in, its certificates on the way out. */
-const certificateFile = z.string().transform((path, context) => {
-  try {
-    return readCertificates(Deno.readTextFileSync(path));
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    context.issues.push({ code: "custom", input: path, message: `cannot be used: ${reason}` });
-    return z.NEVER;
+const authorizationKeys = commaList.transform((keys) =>
+  keys.map((key) => key.replace(/^Basic\s+/i, ""))
+).superRefine((keys, { addIssue }) => {
+  const which = (place: number) => keys.length === 1 ? "the key" : `key ${place + 1} of the list`;
+  for (const [place, key] of keys.entries()) {
+    if (!isAuthorizationKey(key)) {
+      addIssue(`${which(place)} is not the base64 of "client id:client secret"`);
+    } else if (keys.indexOf(key) < place) {
+      addIssue(`${which(place)} stands in the list twice. Remove one of them`);
+    }
   }
+});
+
+const address = (example: string) =>
+  z.string().refine((url) => {
+    const { protocol, username, password } = URL.parse(url) ?? {};
+    return protocol === "https:" && username === "" && password === "";
+  }, { error: `must be an address such as ${example}` });
+
+const scopes = ["GIGACHAT_API_PERS", "GIGACHAT_API_B2B", "GIGACHAT_API_CORP"] as const;
+
+const parallel = z.coerce.number({ error: "must be a number" })
+  .int({ error: "must be a whole number" }).min(1, { error: "must be at least 1" });
+
+/** What an account signs in with. */
+const signIn = {
+  credentials: setting(
+    "GIGACHAT_CREDENTIALS",
+    authorizationKeys.optional(),
+    'The authorization key from the GigaChat project in the Studio cabinet: the base64 of "client id:client secret". Several with commas between: calls are spread over all',
+    { secret: true },
+  ),
+  user: setting(
+    "GIGACHAT_USER",
+    z.string().optional(),
+    "The user of an installation that signs in by user and password",
+  ),
+  password: setting(
+    "GIGACHAT_PASSWORD",
+    z.string().optional(),
+    "The password of GIGACHAT_USER",
+    { secret: true, anyLetters: true },
+  ),
+  accessToken: setting(
+    "GIGACHAT_ACCESS_TOKEN",
+    z.string().transform((token) => token.replace(/^Bearer\s+/i, "")).optional(),
+    "A ready access token, which ends after half an hour and which you renew yourself",
+    { secret: true },
+  ),
+  certFile: setting(
+    "GIGACHAT_CERT_FILE",
+    certificateFile.optional(),
+    "A PEM file with the client certificate that GigaChat's API asks for",
+  ),
+  keyFile: setting(
+    "GIGACHAT_KEY_FILE",
+    keyFile.optional(),
+    "A PEM file with the private key of that certificate",
+  ),
+  keyPassword: setting(
+    "GIGACHAT_KEY_PASSWORD",
+    z.string().optional(),
+    "The password of that private key",
+    { secret: true, anyLetters: true },
+  ),
+};
+
+const caBundle = certificateFile.optional();
+
+/** What may differ from account to account; what an account leaves out is as it is for all. */
+const account = z.strictObject({
+  ...signIn,
+  name: z.string().regex(/^[\w.-]{1,40}$/, {
+    error: 'must be a word of letters, digits and "._-"',
+  }),
+  baseUrl: address("https://api.giga.chat/v1").optional(),
+  scope: z.enum(scopes).optional(),
+  authUrl: address(officialAuthUrl).optional(),
+  caBundle,
+  parallel: parallel.optional(),
 });
 
 /** What the provider can be told. There is no setting that turns the check of certificates off. */
 export const gigachatSettings = z.strictObject({
-  credentials: setting(
-    "GIGACHAT_CREDENTIALS",
-    authorizationKey.optional(),
-    'The authorization key from the GigaChat project in the Studio cabinet: the base64 of "client id:client secret"',
-    { secret: true },
-  ),
+  ...signIn,
   scope: setting(
     "GIGACHAT_SCOPE",
-    z.enum(["GIGACHAT_API_PERS", "GIGACHAT_API_B2B", "GIGACHAT_API_CORP"])
-      .default("GIGACHAT_API_PERS"),
+    z.enum(scopes).default("GIGACHAT_API_PERS"),
     "The scope that the cabinet shows beside the key: GIGACHAT_API_PERS for individuals, GIGACHAT_API_B2B for prepaid packages, GIGACHAT_API_CORP for pay-as-you-go",
+  ),
+  parallel: setting(
+    "GIGACHAT_PARALLEL",
+    parallel.optional(),
+    "Calls that Sber lets an account run at a time; without it 1 for GIGACHAT_API_PERS and 10 for others",
+  ),
+  sessions: setting(
+    "GIGACHAT_SESSIONS",
+    z.enum(["on", "off"]).default("on"),
+    "Name each conversation to GigaChat in X-Session-ID, so that its repeated beginning comes from Sber's cache and costs nothing",
   ),
   authUrl: setting(
     "GIGACHAT_AUTH_URL",
-    authUrl.default(officialAuthUrl),
+    address(officialAuthUrl).default(officialAuthUrl),
     "The address that issues access tokens",
   ),
   schemas: setting(
@@ -61,10 +125,11 @@ export const gigachatSettings = z.strictObject({
   ),
   caBundle: setting(
     "GIGACHAT_CA_BUNDLE_FILE",
-    certificateFile.optional(),
+    caBundle,
     "A PEM file of certificate authorities that GigaChat's hosts may use beside the usual ones, such as that of a corporate proxy",
   ),
-});
+  accounts: z.array(account).optional(),
+}).superRefine(checkSignIns);
 
 /** The settings as the provider's methods get them. */
 export type GigachatSettings = z.output<typeof gigachatSettings>;
@@ -75,12 +140,4 @@ function isAuthorizationKey(key: string): boolean {
   } catch {
     return false;
   }
-}
-
-/** The certificates of a PEM text; a bad one would be skipped silently by the HTTP client. */
-function readCertificates(text: string): string[] {
-  const blocks = text.match(certificateBlock);
-  if (blocks === null) throw new Error("the file holds no PEM certificate");
-  for (const block of blocks) new X509Certificate(block);
-  return blocks;
 }

@@ -1,6 +1,7 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import { defineProvider } from "../../core/provider.ts";
 import { Transport } from "../../core/transport.ts";
+import { startFakeGigachat } from "../support/fake_gigachat.ts";
 import { startVendor } from "./vendor.ts";
 import { inFolder, xrouter } from "./xrouter.ts";
 
@@ -12,6 +13,7 @@ interface Listed {
     baseUrl: string | null;
     models: Record<string, unknown>[];
     fault: { found: string; cure: string } | null;
+    balances: unknown[];
   }[];
   aliases: Record<string, string[]>;
 }
@@ -66,7 +68,45 @@ Deno.test("providers shows what is configured, and the models with their prices"
         { id: "two", listed: true },
       ],
       fault: null,
+      balances: [],
     });
+  }));
+
+Deno.test("providers --live shows what each account has left, or why the vendor does not tell", () =>
+  inFolder(async (folder) => {
+    await using fake = await startFakeGigachat({
+      balance: [{ usage: "GigaChat", value: 100_500 }],
+    });
+    const company = fake.addAccount({ credentials: btoa("company:CANARY") });
+    const wrong = btoa("wrong:CANARY");
+    const { GIGACHAT_CREDENTIALS: first, ...env } = fake.env;
+    const accounts = [["shop", first], ["company", company.credentials], ["wrong", wrong]]
+      .map(([name, credentials]) => ({ name, credentials }));
+    await Deno.writeTextFile(
+      `${folder}/xrouter.json`,
+      JSON.stringify({ providers: { gigachat: { accounts } } }),
+    );
+    const args = ["providers", "--live"];
+    const [text, json, doctor] = await Promise.all([
+      xrouter(folder, args, { ...env, XROUTER_CONFIG: "xrouter.json" }),
+      xrouter(folder, [...args, "--json"], fake.env),
+      xrouter(folder, ["doctor"], { ...env, XROUTER_CONFIG: "xrouter.json" }),
+    ]);
+    assertEquals([text.code, text.stderr, json.code, json.stderr], [0, "", 0, ""]);
+    assertMatch(text.stdout, /^gigachat +shop +GigaChat 100500 tokens$/m);
+    assertMatch(text.stdout, /^gigachat +company +The account has no balance: it pays by use$/m);
+    assertMatch(text.stdout, /^gigachat +wrong +GigaChat refuses XRouter's credentials$/m);
+    assertMatch(text.stdout, /^gigachat\/GigaChat-2 .* yes /m);
+    const { providers } = JSON.parse(json.stdout) as Listed;
+    const gigachat = providers.find(({ name }) => name === "gigachat");
+    assertEquals(gigachat!.balances, [
+      { account: "1", left: [{ name: "GigaChat", left: 100_500, unit: "tokens" }], fault: null },
+    ]);
+    assertMatch(doctor.stdout, /^ok {4}gigachat credentials shop +\d+ models are listed/m);
+    assertMatch(doctor.stdout, /^fail {2}gigachat credentials wrong .*refuses XRouter's/m);
+    assertEquals(doctor.code, 1);
+    const shown = [text, doctor].map(({ stdout }) => stdout).join();
+    for (const secret of [first!, company.credentials, wrong]) assert(!shown.includes(secret));
   }));
 
 Deno.test("providers --live says why a vendor lists nothing, and shows no key", () =>

@@ -27,6 +27,30 @@ Deno.test("createRedact takes out the secrets of program, plugins and providers"
   await Deno.remove(file);
 });
 
+Deno.test("createRedact takes out the secrets of lists and of accounts", async () => {
+  const file = await Deno.makeTempFile({ suffix: ".json" });
+  const [first, second] = [btoa("one:secret"), btoa("two:secret")];
+  const accounts = [
+    { name: "shop", credentials: `Basic ${first}` },
+    { name: "own", user: "ivan", password: "pass word" },
+  ];
+  await Deno.writeTextFile(file, JSON.stringify({ providers: { gigachat: { accounts } } }));
+  for (
+    const [env, expected] of [
+      [{ XROUTER_CONFIG: file }, `[credentials] ${second} shop ivan [password]`],
+      [
+        { GIGACHAT_CREDENTIALS: `${first}, ${second}` },
+        "[credentials] [credentials] shop ivan pass word",
+      ],
+    ] as const
+  ) {
+    const assembly = await assemble(env);
+    assertEquals(createRedact(assembly)(`${first} ${second} shop ivan pass word`), expected);
+    closeProviders(assembly.catalog);
+  }
+  await Deno.remove(file);
+});
+
 Deno.test("withoutUser leaves an address that has no user as it is", () => {
   for (const text of ["https://host/@me", "a@b", "https://host?x=@", "file:data/x.db"]) {
     assertEquals(withoutUser(text), text);

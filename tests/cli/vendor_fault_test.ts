@@ -79,6 +79,10 @@ Deno.test("explainVendorFault reads the texts of failures that a test cannot cau
     "invalid peer certificate: certificate expired: verification time 1795297084 (UNIX), but certificate is not valid after 1580515200 (214781884 seconds ago)";
   assertMatch(failed(expired)[1]!, /^the certificate of acme\.example is not valid now/);
   assertMatch(failed(expired)[2]!, /^Check this machine's clock/);
+  for (const alert of ["CertificateRequired", "CertificateExpired", "BadCertificate"]) {
+    const text = `received fatal alert: ${alert}`;
+    assertEquals(failed(text)[1], `acme.example wants another client certificate (${text})`);
+  }
   assertEquals(
     failed("tcp connect error: Network is unreachable (os error 101)")[1],
     "acme.example cannot be called (tcp connect error: Network is unreachable (os error 101))",

@@ -146,3 +146,81 @@ Deno.test("when every account refuses, the client reads the last refusal", async
   assertMatch((await response.json()).error.message, /asks XRouter's operator to pay/);
   assertEquals(vendor.seen.length, 2);
 });
+
+/** Refuses the first calls of an account. */
+function busy(times: number, headers: Record<string, string> = {}): () => Response {
+  return () =>
+    times-- > 0
+      ? Response.json({ error: { message: "no" } }, { status: 429, headers })
+      : wholeAnswer();
+}
+
+Deno.test("a busy account that lets few calls run is asked again by whoever has its slot", async () => {
+  await using vendor = startUpstream(busy(3));
+  await using router = startKernel({ providers: [vendorAt(vendor.url, ["one"], 1)] });
+  const responses = await Promise.all([router.chat(question), router.chat(question)]);
+  for (const response of responses) {
+    assertEquals([response.status, response.headers.get("x-xrouter-attempts")], [200, "1"]);
+    await response.body!.cancel();
+  }
+  assertEquals(vendor.seen.length, 5);
+});
+
+for (
+  const [what, headers, parallel, calls] of [
+    ["asks for more patience", { "retry-after": "3" }, 1, 1],
+    ["is refused for ever", {}, 1, 6],
+    ["lets any number run", {}, undefined, 1],
+  ] as const
+) {
+  Deno.test(`a busy account that ${what} is asked ${calls} times`, async () => {
+    await using vendor = startUpstream(busy(100, headers));
+    await using router = startKernel({ providers: [vendorAt(vendor.url, ["one"], parallel)] });
+    const response = await router.chat(question);
+    assertEquals([response.status, vendor.seen.length], [429, calls]);
+    await response.body!.cancel();
+  });
+}
+
+Deno.test("a request waits for a busy account rather than ask one that has refused", async () => {
+  let left = 0;
+  await using vendor = startUpstream(({ headers }) => {
+    if (headers.get("authorization") === "Bearer poor") {
+      return Response.json({ error: { message: "no" } }, { status: 402 });
+    }
+    return left-- > 0
+      ? Response.json({ error: { message: "no" } }, { status: 429 })
+      : wholeAnswer();
+  });
+  await using router = startKernel({ providers: [vendorAt(vendor.url, ["poor", "rich"], 1)] });
+  const statuses: number[] = [];
+  for (const refusals of [0, 2, 100]) {
+    left = refusals;
+    const response = await router.chat(question);
+    statuses.push(response.status);
+    await response.body!.cancel();
+  }
+  // At the end both refuse, and the one that passes by itself is told.
+  assertEquals(statuses, [200, 200, 429]);
+  const keys = vendor.seen.map(({ headers }) => headers.get("authorization"));
+  assertEquals(keys.filter((key) => key === "Bearer poor").length, 2);
+});
+
+Deno.test("a client who leaves while its account is busy gives the call back", async () => {
+  let refuse = true;
+  await using vendor = startUpstream(() =>
+    refuse ? Response.json({ error: { message: "no" } }, { status: 429 }) : wholeAnswer()
+  );
+  await using router = startKernel({ providers: [vendorAt(vendor.url, ["one"], 1)] });
+  const leaving = new AbortController();
+  const asked = vendor.nextChat();
+  const left = router.chat(question, { signal: leaving.signal }).catch(() => {});
+  await asked;
+  leaving.abort();
+  await left;
+  assertEquals((await router.ended(1)).state, "aborted");
+  refuse = false;
+  const response = await router.chat(question);
+  assertEquals(response.status, 200);
+  await response.body!.cancel();
+});

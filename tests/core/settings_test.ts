@@ -3,6 +3,7 @@ import { z } from "zod";
 import {
   commaList,
   readSettings,
+  secretsOf,
   setting,
   settingsOf,
   withoutSecrets,
@@ -98,4 +99,47 @@ Deno.test("readSettings refuses a secret that no header can carry, without telli
     assertEquals(problems.map(({ at }) => at), ["MY_KEY"], key);
     assertEquals(JSON.stringify(problems).includes("ARY"), false, key);
   }
+});
+
+const account = z.strictObject({
+  name: z.string(),
+  key: setting("UNUSED", z.string(), "A key", { secret: true }),
+});
+const nested = z.strictObject({
+  keys: setting("KEYS", z.array(z.string()).optional(), "Keys", { secret: true }),
+  accounts: z.array(account).default([]),
+  password: setting(
+    "PASSWORD",
+    z.string().superRefine((text, { addIssue }) => {
+      if (text.length < 4) addIssue(`"${text}" is too short`);
+    }).optional(),
+    "A password",
+    { secret: true, anyLetters: true },
+  ),
+});
+
+Deno.test("secretsOf finds the secrets in lists and in lists of objects", () => {
+  const settings = {
+    keys: ["k1", "k2", ""],
+    accounts: [{ name: "a", key: "k3" }, null, { key: 7 }],
+  };
+  assertEquals(secretsOf(nested, settings), [["keys", "k1"], ["keys", "k2"], ["key", "k3"]]);
+  assertEquals(withoutSecrets("k1 k2 k3 a", nested, settings), "[keys] [keys] [key] a");
+  for (const value of [undefined, null, 7, "text", [], { accounts: 7 }]) {
+    assertEquals(secretsOf(nested, value), []);
+  }
+});
+
+Deno.test("readSettings tells what a check says of a secret, and not the secret", () => {
+  const read = (env: Record<string, string>, file: unknown = {}) =>
+    readSettings(nested, { env, file, at: "x" });
+  assertEquals(read({ PASSWORD: "mot" }).problems, [
+    { at: "PASSWORD", message: '"[password]" is too short. It sets: A password' },
+  ]);
+  assertEquals(read({ PASSWORD: "пароль, two words" }).problems, []);
+  const [problem] =
+    read({}, { accounts: [{ name: "a", key: "CANARY", colour: "CANARY" }] }).problems;
+  assertEquals(problem?.at, "x.accounts.0");
+  assertStringIncludes(problem?.message ?? "", '"colour"');
+  assertEquals(problem?.message.includes("CANARY"), false);
 });

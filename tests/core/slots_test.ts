@@ -159,6 +159,26 @@ Deno.test("Slots avoids an account for one model only, and takes it when no othe
   assertEquals(now(slots).connection.name, "b", "the one that is avoided for a shorter time");
 });
 
+Deno.test("Slots waits for a busy account rather than take one that is avoided", async () => {
+  const [a, b] = [account("a", 1), account("b", 1)];
+  const slots = queueOf([a, b]);
+  slots.avoid(a, "m", 60_000);
+  const running = now(slots);
+  const waiting = Promise.resolve(slots.take(request()));
+  assertEquals(running.connection.name, "b");
+  running.release();
+  const slot = await waiting;
+  assertEquals(slot.connection.name, "b");
+  // Once it is avoided no longer, it is taken although nothing else becomes free.
+  slots.avoid(a, "m", 20);
+  const later = await slots.take(request());
+  assertEquals(later.connection.name, "a");
+  slots.avoid(a, "m", 60_000);
+  slots.avoid(b, "m", 60_000);
+  slot.release();
+  assertEquals(now(slots).connection.name, "b");
+});
+
 Deno.test("Slots serves who waits for another account before its turn comes", async () => {
   const [a, b] = [account("a", 1), account("b", 1)];
   const slots = queueOf([a, b]);

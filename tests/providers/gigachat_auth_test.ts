@@ -2,14 +2,14 @@ import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "
 import { RouterError } from "../../core/errors.ts";
 import { startFakeGigachat } from "../support/fake_gigachat.ts";
 import { ask, askStream, connectTo, open } from "../support/fake_gigachat_call.ts";
-import { lifetimeOf } from "../../providers/gigachat/auth.ts";
+import { lifetimeOf } from "../../providers/gigachat/token.ts";
 
 const oauth = "/api/v2/oauth";
 const minute = 60_000;
 
 Deno.test("gigachat asks for one token while 50 calls wait for it", async () => {
   await using fake = await startFakeGigachat();
-  using connection = connectTo(fake);
+  using connection = connectTo(fake, { GIGACHAT_PARALLEL: "50" });
   const answers = await Promise.all(Array.from({ length: 50 }, () => ask(connection)));
   assertEquals(answers.length, 50);
   assertEquals(fake.tokensIssued, 1);
@@ -31,12 +31,12 @@ Deno.test("gigachat signs in the way GigaChat documents it", async () => {
   assertEquals(new Set(ids).size, 2);
 });
 
-Deno.test("gigachat refreshes once when a token ends early, and repeats the call", async () => {
+Deno.test("gigachat refreshes once when a token ends early, and repeats the calls", async () => {
   await using fake = await startFakeGigachat();
-  using connection = connectTo(fake);
+  using connection = connectTo(fake, { GIGACHAT_PARALLEL: "50" });
   await ask(connection);
   fake.expireTokens();
-  const answers = await Promise.all(Array.from({ length: 20 }, () => ask(connection)));
+  const answers = await Promise.all(Array.from({ length: 50 }, () => ask(connection)));
   assertEquals(answers.every((answer) => answer.choices.length === 1), true);
   assertEquals(fake.tokensIssued, 2);
   fake.expireTokens();
@@ -83,6 +83,14 @@ Deno.test("lifetimeOf goes by the issuer's clock and takes seconds and milliseco
   assertEquals(lifetimeOf(Date.now() + 30 * minute, "no date") > 29 * minute, true);
 });
 
+Deno.test("lifetimeOf does not believe a clock by which a new token has ended", () => {
+  const ends = Date.now() - 40 * minute;
+  assertEquals(lifetimeOf(ends, null), 30 * minute);
+  assertEquals(lifetimeOf(Date.now() + minute / 2, null), 30 * minute);
+  assertEquals(lifetimeOf(ends, new Date(Date.now() + 5 * minute).toUTCString()), 30 * minute);
+  assertEquals(lifetimeOf(Date.now() + 90 * minute, null) > 89 * minute, true);
+});
+
 Deno.test("gigachat uses a token that still lives when its renewal fails", async () => {
   await using fake = await startFakeGigachat({ tokenLifetimeMs: minute - 5_000 });
   using connection = connectTo(fake);
@@ -95,7 +103,7 @@ Deno.test("gigachat uses a token that still lives when its renewal fails", async
 
 Deno.test("gigachat recovers at the next call after a failed sign-in", async () => {
   await using fake = await startFakeGigachat();
-  using connection = connectTo(fake);
+  using connection = connectTo(fake, { GIGACHAT_PARALLEL: "10" });
   fake.failNext("oauth", { status: 503, body: "<html>503</html>" });
   const failures = await Promise.all(
     Array.from({ length: 10 }, () => assertRejects(() => ask(connection), RouterError)),
@@ -104,15 +112,15 @@ Deno.test("gigachat recovers at the next call after a failed sign-in", async () 
   assertEquals(fake.requestsTo(oauth).length, 1);
   await ask(connection);
   fake.expireTokens();
-  fake.failNext("oauth", { status: 429, headers: { "retry-after": "2" } });
+  fake.failNext("oauth", { status: 429, headers: { "retry-after": "3" } });
   const busy = await assertRejects(() => ask(connection), RouterError);
-  assertEquals([busy.code, busy.retryAfterMs], ["upstream_busy", 2000]);
+  assertEquals([busy.code, busy.retryAfterMs], ["upstream_busy", 3000]);
   await ask(connection);
 });
 
 Deno.test("gigachat does not lend one caller's signal to the sign-in", async () => {
   await using fake = await startFakeGigachat();
-  using connection = connectTo(fake);
+  using connection = connectTo(fake, { GIGACHAT_PARALLEL: "2" });
   const leaving = new AbortController();
   const reason = new RouterError("aborted", "The client closed the connection");
   const first = assertRejects(() => open(connection, {}, leaving.signal), RouterError);

@@ -69,7 +69,11 @@ Deno.test("gigachat's HTTP client trusts the root for Sber's hosts and for no ot
   using proxy = new ConnectProxy(fake.port);
   /** Calls a host with the provider's own options, in which the test's authority plays the root. */
   const call = async (host: string) => {
-    const settings = { scope: "GIGACHAT_API_PERS" as const, authUrl };
+    const settings = {
+      scope: "GIGACHAT_API_PERS" as const,
+      sessions: "on" as const,
+      authUrl,
+    };
     const { caCerts = [] } = gigachat.httpClient!(settings, `https://${host}/v1`);
     using client = Deno.createHttpClient({
       caCerts: caCerts.map((pem) => pem === russianTrustedRoot ? testAuthority : pem),

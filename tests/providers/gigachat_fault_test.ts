@@ -1,4 +1,3 @@
-import { embedders } from "../support/fake_gigachat_embeddings.ts";
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { type ErrorCode, RouterError } from "../../core/errors.ts";
 import { type FakeFault, startFakeGigachat } from "../support/fake_gigachat.ts";
@@ -22,7 +21,8 @@ const faults: [FakeFault, ErrorCode, string][] = [
     "invalid_request",
     "Empty schema",
   ],
-  [{ status: 429 }, "upstream_busy", "busy"],
+  [{ status: 422, body: "" }, "invalid_request", "GigaChat refuses the request"],
+  [{ status: 429, headers: { "retry-after": "9" } }, "upstream_busy", "busy"],
   [{ status: 500 }, "upstream_unavailable", "500"],
   [{ status: 502, body: html }, "upstream_unavailable", "502"],
   [{ status: 504, body: "" }, "upstream_unavailable", "504"],
@@ -42,6 +42,70 @@ for (const [fault, code, text] of faults) {
     await ask(connection);
   });
 }
+
+const tooLong = { status: 422, message: "text file is over the context size of the model" };
+const certificatePage = "<html><title>400 No required SSL certificate was sent</title></html>";
+const refusedCertificate = "<html><title>400 The SSL certificate error</title></html>";
+
+/** What the log and `xrouter doctor` say. */
+const cures: [FakeFault, ErrorCode, string][] = [
+  [{ status: 402 }, "upstream_rejected", "add the key of another account to GIGACHAT_CREDENTIALS"],
+  [{ status: 403 }, "upstream_rejected", "The tariff of the account does not include it"],
+  [{ status: 403, body: html }, "upstream_rejected", "check GIGACHAT_BASE_URL"],
+  [{ status: 404 }, "upstream_rejected", "Each host has models of its own"],
+  [{ status: 400, body: html }, "upstream_rejected", "Check GIGACHAT_BASE_URL (HTTP 400 403 Forb"],
+  [{ status: 400, body: certificatePage }, "upstream_rejected", "wants a client certificate"],
+  [{ status: 400, body: refusedCertificate }, "upstream_rejected", "Check GIGACHAT_CERT_FILE"],
+  [{ status: 422, body: tooLong }, "context_length_exceeded", "over the context size"],
+  [{ status: 429, headers: { "retry-after": "9" } }, "upstream_busy", "Set GIGACHAT_PARALLEL"],
+  [{ status: 500, headers: { "x-request-id": "r-1" } }, "upstream_unavailable", "x-request-id r-1"],
+  [{ status: 503, body: "" }, "upstream_unavailable", "HTTP 503"],
+];
+for (const [given, code, cure] of cures) {
+  Deno.test(`gigachat's ${JSON.stringify(given).slice(0, 60)} names its cure`, async () => {
+    await using fake = await startFakeGigachat();
+    using connection = connectTo(fake);
+    fake.failNext("chat", given);
+    const error = await assertRejects(() => ask(connection), RouterError);
+    assertEquals(error.code, code);
+    assertStringIncludes(error.detail ?? "", cure);
+    assertEquals(error.message.includes("GIGACHAT_"), false);
+  });
+}
+
+Deno.test("gigachat's 401 after a new token names the addresses", async () => {
+  await using fake = await startFakeGigachat();
+  using connection = connectTo(fake);
+  fake.failNext("chat", { status: 401 }, { status: 401 });
+  const error = await assertRejects(() => ask(connection), RouterError);
+  assertStringIncludes(error.message, "xrouter doctor");
+  assertStringIncludes(error.detail ?? "", "GIGACHAT_BASE_URL and GIGACHAT_AUTH_URL must belong");
+});
+
+Deno.test("gigachat's refusals repeat neither keys nor tokens", async () => {
+  await using fake = await startFakeGigachat();
+  using connection = connectTo(fake);
+  await ask(connection);
+  const { credentials } = fake.account;
+  const bearer = fake.requests.at(-1)!.headers.get("authorization")!;
+  for (const status of [400, 401, 402, 403, 404, 413, 418, 422, 500]) {
+    const body = { status, message: `no: ${bearer} of ${credentials}, ${bearer.slice(7)}` };
+    fake.failNext("chat", { status, body }, { status, body });
+    const { message, detail = "" } = await assertRejects(() => ask(connection), RouterError);
+    assertStringIncludes(`${message} ${detail}`, "no: ");
+    for (const secret of [credentials, "xxxxxxxx"]) {
+      assertEquals(`${message} ${detail}`.includes(secret), false, `${status} ${detail}`);
+    }
+  }
+});
+
+Deno.test("a call that finds gigachat busy is made again soon", async () => {
+  await using fake = await startFakeGigachat();
+  using connection = connectTo(fake);
+  fake.failNext("chat", { status: 429 }, { status: 429, headers: { "retry-after": "0" } });
+  assertEquals((await ask(connection)).choices.length, 1);
+  assertEquals(fake.chats.length, 3);
+});
 
 Deno.test("gigachat's invalid JSON is explained", async () => {
   await using fake = await startFakeGigachat();
@@ -69,40 +133,6 @@ Deno.test("gigachat's wrong base address is named", async () => {
   const error = await assertRejects(() => ask(connection), RouterError);
   assertEquals(error.code, "upstream_rejected");
   assertStringIncludes(error.detail ?? "", "GIGACHAT_BASE_URL");
-});
-
-Deno.test("gigachat lists the models of its host that chat or make vectors", async () => {
-  await using fake = await startFakeGigachat();
-  using connection = connectTo(fake);
-  const { signal } = new AbortController();
-  const listed = await connection.transport.listModels(signal);
-  assertEquals(listed, [...fake.models, ...embedders]);
-  fake.failNext("models", { status: 500 }, { status: 200, body: { models: [] } });
-  for (let times = 0; times < 2; times++) {
-    const error = await assertRejects(() => connection.transport.listModels(signal), RouterError);
-    assertEquals(error.code, "upstream_unavailable");
-  }
-});
-
-Deno.test("leaving a stream gives its place back", async () => {
-  await using fake = await startFakeGigachat();
-  using connection = connectTo(fake);
-  fake.streams = 1;
-  const rest = Promise.withResolvers<void>();
-  async function* slowly() {
-    yield "один";
-    await rest.promise;
-  }
-  fake.reply = () => ({ content: slowly() });
-  const upstream = await open(connection, { stream: true });
-  const busy = await assertRejects(() => ask(connection), RouterError);
-  assertEquals(busy.code, "upstream_busy");
-  await upstream.cancel();
-  assertEquals(await fake.requestsTo("/v1/chat/completions")[0]!.end, "aborted");
-  rest.resolve();
-  fake.reply = () => ({ content: "снова" });
-  assertEquals((await ask(connection)).choices[0]!.message!.content, "снова");
-  assertEquals(connection.transport.onAbort, "cancel");
 });
 
 Deno.test("a caller who leaves a silent gigachat gets his own reason", async () => {

@@ -30,6 +30,7 @@ import { answerEmbeddings } from "./fake_gigachat_embeddings.ts";
 import { type FakeFault, faultResponse, forbidden, refuse } from "./fake_gigachat_fault.ts";
 import { type FakeAccount, FakeOauth } from "./fake_gigachat_oauth.ts";
 import { checkChat, type FakeChat } from "./fake_gigachat_rules.ts";
+import { FakeCache, FakeStreams } from "./fake_gigachat_streams.ts";
 
 export type { FakeReply } from "./fake_gigachat_answer.ts";
 export type { FakeFault } from "./fake_gigachat_fault.ts";
@@ -50,7 +51,7 @@ export interface FakeRequest {
   readonly end: Promise<StreamEnd>;
 }
 
-type Place = "oauth" | "models" | "chat" | "embeddings" | "count";
+type Place = "oauth" | "token" | "models" | "balance" | "count" | "embeddings" | "chat";
 
 /** Starts a fake on 127.0.0.1. Close it after the transports that use it. */
 export function startFakeGigachat(options: Partial<FakeAccount> = {}): Promise<FakeGigachat> {
@@ -69,17 +70,23 @@ export class FakeGigachat implements AsyncDisposable {
   models = [...realModels];
   /** Every request that came, oldest first. */
   readonly requests: FakeRequest[] = [];
+  /** Ids in `/v1/models` as they are, in place of all that else stands there. */
+  modelEntries: unknown[] | undefined;
+  /** The chats that run. */
+  readonly running = new FakeStreams();
+  readonly #cache = new FakeCache();
   readonly #oauth: FakeOauth;
   readonly #faults: Record<Place, FakeFault[]> = {
     oauth: [],
+    token: [],
     models: [],
-    chat: [],
-    embeddings: [],
+    balance: [],
     count: [],
+    embeddings: [],
+    chat: [],
   };
   readonly #stop = new AbortController();
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
-  #running = 0;
 
   private constructor(account: FakeAccount, cert: string, key: string) {
     this.#oauth = new FakeOauth(account);
@@ -90,13 +97,7 @@ export class FakeGigachat implements AsyncDisposable {
   }
 
   static async start(options: Partial<FakeAccount>): Promise<FakeGigachat> {
-    const account: FakeAccount = {
-      credentials: btoa("fake-client:fake-secret"),
-      scope: "GIGACHAT_API_PERS",
-      tokenLifetimeMs: 30 * 60_000,
-      tokenShape: "milliseconds",
-      ...options,
-    };
+    const account = { ...usualAccount, ...options };
     const [cert, key] = await Promise.all([
       Deno.readTextFile(`${fixtures}/test_server.pem`),
       Deno.readTextFile(`${fixtures}/test_server_key.pem`),
@@ -123,7 +124,19 @@ export class FakeGigachat implements AsyncDisposable {
 
   /** Key, scope and tokens, all of them changeable. */
   get account(): FakeAccount {
-    return this.#oauth.account;
+    return this.#oauth.accounts[0];
+  }
+
+  /** Opens one more account. */
+  addAccount(options: Partial<FakeAccount>): FakeAccount {
+    const account = { ...usualAccount, ...options };
+    this.#oauth.accounts.push(account);
+    return account;
+  }
+
+  /** A token that was got elsewhere. */
+  issueToken(): string {
+    return this.#oauth.issueTo(this.account);
   }
 
   /** How many tokens were issued. */
@@ -187,23 +200,33 @@ export class FakeGigachat implements AsyncDisposable {
     if (fault !== undefined) return await faultResponse(fault, request.signal);
     if (place === undefined) return forbidden();
     if (place === "oauth") return this.#oauth.answer(request, text);
-    const refusal = this.#oauth.refusal(request.headers);
-    if (refusal !== undefined) return refuse(401, refusal);
-    if (place === "models") return Response.json(modelList(this.models));
+    if (place === "token") return this.#oauth.answerUser(request, text);
+    const account = this.#oauth.caller(request.headers);
+    if (typeof account === "string") return refuse(401, account);
+    if (place === "balance") {
+      const { balance } = account;
+      return balance === undefined ? refuse(403, "Permission denied") : Response.json({ balance });
+    }
+    if (place === "models") {
+      const data = this.modelEntries;
+      return Response.json(data ? { object: "list", data } : modelList(this.models));
+    }
     if (place === "count") return answerCount(parse(text));
     if (place === "embeddings") return answerEmbeddings(parse(text));
-    if (this.#running >= this.streams) return refuse(429, "Too many requests");
-    this.#running++;
+    if (account.refuses !== undefined) return await faultResponse(account.refuses, request.signal);
+    if (!this.running.begin(account, account.streams ?? this.streams)) {
+      return refuse(429, "Too many requests");
+    }
     let streaming = false;
     try {
       const response = await this.#chat(parse(text), request.headers, (how) => {
-        this.#running--;
+        this.running.end(account);
         ended(how);
       });
       streaming = isStream(response);
       return response;
     } finally {
-      if (!streaming) this.#running--;
+      if (!streaming) this.running.end(account);
     }
   }
 
@@ -217,13 +240,18 @@ export class FakeGigachat implements AsyncDisposable {
     const chat = body as FakeChat;
     if (!this.models.includes(chat.model)) return refuse(404, "No such model");
     const reply = await this.reply(chat);
+    const prompt = JSON.stringify([chat.functions ?? [], chat.messages]);
+    const session = requestHeaders.get("x-session-id") ?? crypto.randomUUID();
+    // A few tokens stand at the beginning of every prompt.
+    const cachedTokens = Math.max(2, tokensOf(prompt.slice(0, this.#cache.reuse(session, prompt))));
     const head = {
       model: `${chat.model}:2.0.28.2`,
-      promptTokens: tokensOf(JSON.stringify([chat.messages, chat.functions ?? []])),
+      promptTokens: tokensOf(prompt) - cachedTokens,
+      cachedTokens,
     };
     const headers = {
-      "x-request-id": crypto.randomUUID(),
-      "x-session-id": requestHeaders.get("x-session-id") ?? crypto.randomUUID(),
+      "x-request-id": requestHeaders.get("x-request-id") ?? crypto.randomUUID(),
+      "x-session-id": session,
     };
     if (chat.stream !== true) return Response.json(await wholeAnswer(reply, head), { headers });
     const bytes = streamBytes(streamEvents(reply, head), { ...this.habits }, ended);
@@ -231,8 +259,17 @@ export class FakeGigachat implements AsyncDisposable {
   }
 }
 
+const usualAccount: FakeAccount = {
+  credentials: btoa("fake-client:fake-secret"),
+  scope: "GIGACHAT_API_PERS",
+  tokenLifetimeMs: 30 * 60_000,
+  tokenShape: "milliseconds",
+};
+
 const places: Readonly<Record<string, Place>> = {
   "POST /api/v2/oauth": "oauth",
+  "POST /v1/token": "token",
+  "GET /v1/balance": "balance",
   "GET /v1/models": "models",
   "POST /v1/chat/completions": "chat",
   "POST /v1/embeddings": "embeddings",

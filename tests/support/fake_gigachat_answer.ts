@@ -59,8 +59,10 @@ export const realHabits: StreamHabits = { newline: "\n", slice: 0, done: true };
 export interface AnswerHead {
   /** The served build: `GigaChat:2.0.28.2`. */
   model: string;
-  /** Tokens of the request. */
+  /** Tokens of the request, without those from the cache. */
   promptTokens: number;
+  /** Tokens of the request that came from the cache. */
+  cachedTokens: number;
 }
 
 const created = 1_768_996_171;
@@ -214,14 +216,14 @@ function callFields({ functionCall: call }: FakeReply): Record<string, unknown> 
 
 function usageFields(
   reply: FakeReply,
-  { promptTokens }: AnswerHead,
+  { promptTokens, cachedTokens }: AnswerHead,
   content: string,
 ): Record<string, unknown> {
   if (reply.usage === null) return {};
   const usage = reply.usage ?? {
     prompt_tokens: promptTokens,
     completion_tokens: tokensOf(content + JSON.stringify(reply.functionCall ?? "")),
-    precached_prompt_tokens: 2,
+    precached_prompt_tokens: cachedTokens,
   };
   // What is billed: GigaChat leaves cached tokens out of the sum.
   return { usage: { ...usage, total_tokens: usage.prompt_tokens + usage.completion_tokens } };

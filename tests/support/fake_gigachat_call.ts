@@ -3,6 +3,7 @@ import { callOf } from "./call.ts";
 import gigachat from "../../providers/gigachat/mod.ts";
 import type { ChatBody, ChatReply } from "../../core/chat.ts";
 import { Transport } from "../../core/transport.ts";
+import type { QueueLimits } from "../../core/slots.ts";
 import type { Upstream } from "../../core/upstream.ts";
 import type { FakeGigachat } from "./fake_gigachat.ts";
 
@@ -11,9 +12,20 @@ export interface Connection extends Disposable {
   readonly transport: Transport;
 }
 
-/** Connects the provider to a fake; `env` overrides what the fake would have it set. */
-export function connectTo(fake: FakeGigachat, env: Record<string, string> = {}): Connection {
-  const connected = Transport.connect(gigachat, { env: { ...fake.env, ...env }, file: {} });
+/**
+ * Connects the provider to a fake.
+ *
+ * @param env Overrides what the fake would have it set.
+ * @param file The provider's section of the configuration file.
+ * @param queue How long requests may wait for a free call.
+ */
+export function connectTo(
+  fake: FakeGigachat,
+  env: Record<string, string> = {},
+  file: Record<string, unknown> = {},
+  queue?: QueueLimits,
+): Connection {
+  const connected = Transport.connect(gigachat, { env: { ...fake.env, ...env }, file }, queue);
   const { transport } = connected;
   if (transport === undefined) throw new Error(JSON.stringify(connected.problems));
   return { transport, [Symbol.dispose]: () => transport.close() };

@@ -1,6 +1,7 @@
-/** The fake GigaChat's sign-in: keys, scopes, and tokens that end. */
+/** The fake GigaChat's accounts: keys, scopes, users, and tokens that end. */
+import type { FakeFault } from "./fake_gigachat_fault.ts";
 
-/** What the fake's one key is, and what tokens it gets. */
+/** One of the fake's accounts, and what tokens it gets. Its fields may be changed at any time. */
 export interface FakeAccount {
   /** The authorization key: the base64 of `client id:client secret`. */
   credentials: string;
@@ -10,6 +11,14 @@ export interface FakeAccount {
   tokenLifetimeMs: number;
   /** The answer's shape: `expires_at` in milliseconds or in seconds, or `{tok, exp}`. */
   tokenShape: "milliseconds" | "seconds" | "tok";
+  /** Chats it may run at once, where that is not what holds for all. */
+  streams?: number;
+  /** What each of its chats gets in place of an answer. */
+  refuses?: FakeFault;
+  /** What it has left; without it there is no balance, as for those who pay by use. */
+  balance?: { usage: string; value: number }[];
+  /** Who may sign in by `POST /v1/token`. */
+  user?: { name: string; password: string };
 }
 
 const scopes = ["GIGACHAT_API_PERS", "GIGACHAT_API_B2B", "GIGACHAT_API_CORP"];
@@ -17,13 +26,14 @@ const uuid4 = /^[\da-f]{8}-[\da-f]{4}-4[\da-f]{3}-[89ab][\da-f]{3}-[\da-f]{12}$/
 
 /** Issues tokens and knows which are good. */
 export class FakeOauth {
-  readonly account: FakeAccount;
-  readonly #ends = new Map<string, number>();
+  /** The first is the one that most tests use. */
+  readonly accounts: [FakeAccount, ...FakeAccount[]];
+  readonly #tokens = new Map<string, { account: FakeAccount; ends: number }>();
   /** How many tokens were issued. */
   issued = 0;
 
   constructor(account: FakeAccount) {
-    this.account = account;
+    this.accounts = [account];
   }
 
   /** `POST /api/v2/oauth`. */
@@ -41,35 +51,47 @@ export class FakeOauth {
     const key = /^Basic ([A-Za-z0-9+/]+={0,2})$/.exec(headers.get("authorization") ?? "")?.[1];
     // The documents say 401; recorded logs show 400.
     if (key === undefined) return refuse(400, 4, "Can't decode 'Authorization' header");
-    if (key !== this.account.credentials) {
-      return refuse(401, 6, "credentials doesn't match db data");
-    }
-    if (scope !== this.account.scope) {
+    const account = this.accounts.find(({ credentials }) => credentials === key);
+    if (account === undefined) return refuse(401, 6, "credentials doesn't match db data");
+    if (scope !== account.scope) {
       return refuse(400, 7, "scope from db not fully includes consumed scope");
     }
-    return Response.json(this.#issue());
+    return Response.json(this.#issue(account, account.tokenShape));
   }
 
-  /** @returns Why a call's token is refused; `undefined` for a good one. */
-  refusal(headers: Headers): string | undefined {
-    const ends = this.#ends.get(
+  /** `POST /v1/token`, which corporate installations have. */
+  answerUser({ headers }: Request, body: string): Response {
+    const key = /^Basic (.+)$/.exec(headers.get("authorization") ?? "")?.[1] ?? "";
+    const both = new TextDecoder().decode(Uint8Array.fromBase64(key));
+    const account = this.accounts.find(({ user }) =>
+      user !== undefined && both === `${user.name}:${user.password}`
+    );
+    return account === undefined || body !== ""
+      ? Response.json({ status: 401, message: "Unauthorized" }, { status: 401 })
+      : Response.json(this.#issue(account, "tok"));
+  }
+
+  /** @returns Whose token a call has; else why it is refused. */
+  caller(headers: Headers): FakeAccount | string {
+    const token = this.#tokens.get(
       /^Bearer (.+)$/.exec(headers.get("authorization") ?? "")?.[1] ?? "",
     );
-    if (ends === undefined) return "Unauthorized";
-    return ends > Date.now() ? undefined : "Token has expired";
+    if (token === undefined) return "Unauthorized";
+    return token.ends > Date.now() ? token.account : "Token has expired";
   }
 
   /** Lets every token end now, whatever was promised. */
   expireTokens(): void {
-    for (const token of this.#ends.keys()) this.#ends.set(token, 0);
+    for (const token of this.#tokens.values()) token.ends = 0;
   }
 
-  #issue(): unknown {
+  /** A token as `{access_token, expires_at}` or `{tok, exp}`. */
+  #issue(account: FakeAccount, shape: FakeAccount["tokenShape"]): unknown {
     this.issued++;
     const token = `fake.${"x".repeat(1000)}.${this.issued}`;
-    const ends = Date.now() + this.account.tokenLifetimeMs;
-    this.#ends.set(token, ends);
-    switch (this.account.tokenShape) {
+    const ends = Date.now() + account.tokenLifetimeMs;
+    this.#tokens.set(token, { account, ends });
+    switch (shape) {
       case "milliseconds":
         return { access_token: token, expires_at: ends };
       case "seconds":
@@ -77,5 +99,10 @@ export class FakeOauth {
       case "tok":
         return { tok: token, exp: Math.floor(ends / 1000) };
     }
+  }
+
+  /** A token that was handed out elsewhere. */
+  issueTo(account: FakeAccount): string {
+    return (this.#issue(account, "tok") as { tok: string }).tok;
   }
 }

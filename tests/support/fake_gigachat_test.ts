@@ -60,6 +60,8 @@ Deno.test("the fake's answers fit the published OpenAPI file", async () => {
   await using fake = await startFakeGigachat();
   using client = new Client(fake);
   assertEquals(differences("Token", (await client.signIn()).json), []);
+  fake.account.balance = [{ usage: "GigaChat", value: 7 }];
+  assertEquals(differences("Balance", await (await client.call("/v1/balance")).json()), []);
   assertEquals(differences("Models", await (await client.call("/v1/models")).json()), []);
   assertEquals(differences("ChatCompletion", (await client.chat({})).json), []);
   const functions = [{ name: "w", parameters }];
@@ -125,6 +127,49 @@ Deno.test("the fake refuses tokens that it never gave or that ended", async () =
   assertEquals((await client.chat({})).status, 200);
   fake.expireTokens();
   assertEquals((await client.chat({})).json.message, "Token has expired");
+});
+
+Deno.test("the fake tells a balance to those who have one, and signs users in", async () => {
+  const user = { name: "ivan", password: "слово" };
+  await using fake = await startFakeGigachat({ user, balance: [{ usage: "GigaChat", value: 7 }] });
+  using client = new Client(fake);
+  const signIn = async (name: string, password: string) => {
+    const both = new TextEncoder().encode(`${name}:${password}`).toBase64();
+    const headers = { authorization: `Basic ${both}` };
+    const response = await client.call("/v1/token", { method: "POST", headers });
+    client.token = (await response.json()).tok ?? "";
+    return response.status;
+  };
+  assertEquals(await signIn("ivan", "wrong"), 401);
+  assertEquals(await signIn("ivan", "слово"), 200);
+  assertEquals(await (await client.call("/v1/balance")).json(), {
+    balance: [{ usage: "GigaChat", value: 7 }],
+  });
+  delete fake.account.balance;
+  const forbidden = await client.call("/v1/balance");
+  assertEquals(await forbidden.json(), { status: 403, message: "Permission denied" });
+});
+
+Deno.test("the fake runs as many chats as an account may", async () => {
+  await using fake = await startFakeGigachat({ streams: 1 });
+  using client = new Client(fake);
+  await client.signIn();
+  const rest = Promise.withResolvers<void>();
+  const began = Promise.withResolvers<void>();
+  fake.reply = async () => {
+    began.resolve();
+    await rest.promise;
+    return { content: "да" };
+  };
+  const first = client.chat({});
+  await began.promise;
+  assertEquals((await client.chat({})).status, 429);
+  rest.resolve();
+  assertEquals((await first).status, 200);
+  fake.running.lateRefusals = 1;
+  const statuses: number[] = [];
+  for (let times = 0; times < 3; times++) statuses.push((await client.chat({})).status);
+  assertEquals(statuses, [200, 429, 200]);
 });
 
 const shapes: Record<string, unknown>[] = [

@@ -1,0 +1,106 @@
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { RouterError } from "../../core/errors.ts";
+import { models } from "../../providers/gigachat/models.ts";
+import { startFakeGigachat } from "../support/fake_gigachat.ts";
+import { embedders } from "../support/fake_gigachat_embeddings.ts";
+import { connectTo } from "../support/fake_gigachat_call.ts";
+
+const { signal } = new AbortController();
+
+Deno.test("gigachat lists the models of its host that chat or make vectors", async () => {
+  await using fake = await startFakeGigachat();
+  using connection = connectTo(fake);
+  assertEquals(await connection.transport.listModels(signal), [...fake.models, ...embedders]);
+  fake.failNext("models", { status: 500 }, { status: 200, body: { models: [] } });
+  for (let times = 0; times < 2; times++) {
+    const error = await assertRejects(() => connection.transport.listModels(signal), RouterError);
+    assertEquals(error.code, "upstream_unavailable");
+  }
+});
+
+Deno.test("gigachat takes early builds, and names without their versions", async () => {
+  await using fake = await startFakeGigachat();
+  using connection = connectTo(fake);
+  const entry = (id: string, type = "chat") => ({ id, object: "model", type });
+  fake.modelEntries = [
+    entry("GigaChat-2"),
+    entry("GigaChat-2:2.0.28.2"),
+    entry("GigaChat-2-Max-preview"),
+    entry("GigaChat-9-Sound", "tts"),
+    entry("GigaEmbeddings-3B-2025-09", "embedder"),
+    { object: "model" },
+    null,
+  ];
+  assertEquals(await connection.transport.listModels(signal), [
+    "GigaChat-2",
+    "GigaChat-2-Max-preview",
+    "GigaEmbeddings-3B-2025-09",
+  ]);
+});
+
+Deno.test("gigachat knows what neither chats nor makes vectors where a host names no types", async () => {
+  await using fake = await startFakeGigachat();
+  using connection = connectTo(fake);
+  const ids = [
+    "GigaChat",
+    "GigaCheckDetection",
+    "GigaFilter",
+    "glm-5.2",
+    "Embeddings",
+  ];
+  fake.modelEntries = ids.map((id) => ({ id, object: "model" }));
+  assertEquals(await connection.transport.listModels(signal), [
+    "GigaChat",
+    "glm-5.2",
+    "Embeddings",
+  ]);
+});
+
+Deno.test("gigachat lists what any of its accounts may use, by its own host", async () => {
+  await using old = await startFakeGigachat();
+  await using current = await startFakeGigachat({ credentials: btoa("other:key") });
+  old.models = ["GigaChat", "GigaChat-2"];
+  current.models = ["GigaChat-2", "GigaChat-3-Ultra"];
+  const account = (fake: typeof old, name: string) => ({
+    name,
+    credentials: fake.account.credentials,
+    baseUrl: fake.env.GIGACHAT_BASE_URL,
+    authUrl: fake.env.GIGACHAT_AUTH_URL,
+  });
+  const file = { accounts: [account(old, "old"), account(current, "current")] };
+  using connection = connectTo(old, { GIGACHAT_CREDENTIALS: "" }, file);
+  assertEquals(await connection.transport.listModels(signal), [
+    "GigaChat",
+    "GigaChat-2",
+    ...embedders,
+    "GigaChat-3-Ultra",
+  ]);
+  current.failNext("models", { status: 403 });
+  assertEquals(await connection.transport.listModels(signal), [...old.models, ...embedders]);
+});
+
+Deno.test("gigachat's embeddings cost what Sber's tariff says", () => {
+  const embedders = Object.entries(models).filter(([id]) => id.includes("Embeddings"));
+  assertEquals(embedders.length, 4);
+  for (const [id, { price }] of embedders) {
+    assertEquals([price?.currency, price?.input], ["RUB", 14], id);
+  }
+});
+
+Deno.test("gigachat tells an operator what is left of the packages", async () => {
+  await using fake = await startFakeGigachat({ balance: [{ usage: "GigaChat", value: 100_500 }] });
+  using connection = connectTo(fake);
+  const [account] = connection.transport.accounts;
+  assertEquals(await account!.balance(signal), [
+    { name: "GigaChat", left: 100_500, unit: "tokens" },
+  ]);
+  delete fake.account.balance;
+  const error = await assertRejects(() => account!.balance(signal), RouterError);
+  assertEquals(error.message, "The account has no balance: it pays by use");
+  assertStringIncludes(error.detail ?? "", "Permission denied");
+  fake.failNext("balance", { status: 200, body: { balance: 7 } }, { status: 500 });
+  for (const text of ["another shape", "HTTP 500"]) {
+    const error = await assertRejects(() => account!.balance(signal), RouterError);
+    assertStringIncludes(error.message, text);
+  }
+});
