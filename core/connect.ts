@@ -33,6 +33,7 @@ const providerShape = z.strictObject(
     chatUrl: method,
     encode: method,
     decoder: method,
+    sendAgain: method,
     embeddings: z.strictObject({
       plain: z.boolean().optional(),
       single: z.boolean().optional(),

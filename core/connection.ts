@@ -3,16 +3,11 @@
  *
  * @module
  */
+import { askEmbeddings } from "./ask_embeddings.ts";
 import { type Body, isChat } from "./body.ts";
 import type { ChatBody, ChatReply } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
-import {
-  type EmbeddingsBody,
-  type EmbeddingsReply,
-  joinEmbeddings,
-  shapeEmbeddings,
-  textsOf,
-} from "./embeddings.ts";
+import type { EmbeddingsBody } from "./embeddings.ts";
 import { RouterError } from "./errors.ts";
 import { faultByStatus } from "./fault.ts";
 import type { Account, Balance, Call, Decoder, ListedModel, Provider, Wire } from "./provider.ts";
@@ -134,21 +129,16 @@ export class Connection {
     post: Post,
     onEnd: () => void,
   ): Promise<Upstream> {
-    const provider = this.#provider;
     const { signal } = call;
-    const encoded = await provider.encode?.(body, call) ?? body;
-    const stream = body.stream === true;
-    const url = provider.chatUrl?.(body, this.wire) ?? `${this.wire.baseUrl}/chat/completions`;
-    const response = await post(url, encoded, stream ? "text/event-stream" : "application/json");
+    const response = await this.#sendChat(body, call, post);
     let upstream: Upstream | undefined;
     try {
-      if (!response.ok) throw await this.#fault(response);
-      const decoder = provider.decoder?.(body, call);
+      const decoder = this.#provider.decoder?.(body, call);
       const isStream = /^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "");
-      if (stream && isStream) {
+      if (body.stream && isStream) {
         upstream = Upstream.stream(response, { decoder, signal, redact: this.#redact, onEnd });
       } else {
-        upstream = Upstream.whole(await this.#readChat(response, decoder), stream);
+        upstream = Upstream.whole(await this.#readChat(response, decoder), body.stream === true);
         onEnd();
       }
       await upstream.begin();
@@ -159,38 +149,36 @@ export class Connection {
     }
   }
 
+  /** Sends a chat, and after a refusal once more where the provider has learned from it. */
+  async #sendChat(body: ChatBody, call: Call, post: Post, again = true): Promise<Response> {
+    const provider = this.#provider;
+    const encoded = await provider.encode?.(body, call) ?? body;
+    const url = provider.chatUrl?.(body, this.wire) ?? `${this.wire.baseUrl}/chat/completions`;
+    const response = await post(
+      url,
+      encoded,
+      body.stream ? "text/event-stream" : "application/json",
+    );
+    if (response.ok) return response;
+    const refusal = await this.#fault(response);
+    if (again && provider.sendAgain?.(refusal, body, call)) {
+      return this.#sendChat(body, call, post, false);
+    }
+    throw refusal;
+  }
+
   async #openEmbeddings(
     body: EmbeddingsBody,
     call: Call,
     post: Post,
     onEnd: () => void,
   ): Promise<Upstream> {
-    const { plain, single, encode, decode } = this.#provider.embeddings ?? {};
-    const { encoding_format: _format, dimensions: _dimensions, ...rest } = body;
-    const asked = plain ? rest : body;
-    const parts = single ? textsOf(body).map((input) => ({ ...asked, input })) : [asked];
-    const replies: { bytes: Uint8Array; reply: EmbeddingsReply }[] = [];
-    // One after the other: the account lets this request run one call.
-    for (const part of parts) {
-      const encoded = await encode?.(part, call) ?? part;
-      const response = await post(`${call.baseUrl}/embeddings`, encoded, "application/json");
-      try {
-        if (!response.ok) throw await this.#fault(response);
-        const { bytes, json } = await this.#readReply(response);
-        const reply = decode === undefined ? json as unknown as EmbeddingsReply : decode(json);
-        if (!Array.isArray(reply?.data)) throw this.#unexpected("a list of embeddings");
-        replies.push({ bytes, reply });
-      } catch (error) {
-        await response.body?.cancel().catch(() => {});
-        throw error;
-      }
-    }
+    const chunk = await askEmbeddings(body, this.#provider.embeddings ?? {}, call, async (sent) => {
+      const response = await post(`${call.baseUrl}/embeddings`, sent, "application/json");
+      if (!response.ok) throw await this.#fault(response);
+      return await this.#readReply(response);
+    });
     onEnd();
-    const { bytes, reply } = replies[0]!;
-    const untouched = !plain && !single && decode === undefined;
-    const merged = single ? joinEmbeddings(replies.map(({ reply }) => reply)) : reply;
-    const json = (plain ? shapeEmbeddings(merged, body) : merged) as unknown as ChatReply;
-    const chunk = untouched ? Chunk.fromBytes(bytes, true, json) : Chunk.fromJson(json, true);
     const upstream = Upstream.whole(chunk, false);
     await upstream.begin();
     return upstream;
@@ -242,7 +230,7 @@ export class Connection {
   async #readChat(response: Response, decoder: Decoder | undefined): Promise<Chunk> {
     const { bytes, json } = await this.#readReply(response);
     const reply = decoder === undefined ? json : decoder.whole(json);
-    if (!Array.isArray(reply?.choices) || reply.choices.some((choice) => !isObject(choice))) {
+    if (!Array.isArray(reply?.choices) || reply.choices.some((each) => Object(each) !== each)) {
       throw this.#unexpected("a chat completion");
     }
     return decoder === undefined
@@ -300,13 +288,7 @@ export class Connection {
     return new RouterError(
       "upstream_unavailable",
       `Provider "${this.#provider.name}" cannot be reached`,
-      {
-        detail: this.#redact(`${reason}${cause}`),
-      },
+      { detail: this.#redact(`${reason}${cause}`) },
     );
   }
-}
-
-function isObject(value: unknown): boolean {
-  return typeof value === "object" && value !== null;
 }

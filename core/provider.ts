@@ -99,6 +99,11 @@ export interface Decoder {
    */
   readonly ended?: boolean;
   /**
+   * Whether the vendor has said that its answer is complete, other than by `[DONE]`. Looked at after
+   * each event.
+   */
+  readonly done?: boolean;
+  /**
    * One event of a stream, as the vendor sent it: the text after `data:`.
    *
    * @returns The events for the client; none to hold this one back.
@@ -171,6 +176,11 @@ export interface Provider<Settings extends z.ZodType = z.ZodType> {
   encode?(body: ChatBody, call: Call<z.output<Settings>>): unknown | Promise<unknown>;
   /** Makes the translator of one answer; without it the answer's bytes pass untouched. */
   decoder?(body: ChatBody, call: Call<z.output<Settings>>): Decoder;
+  /**
+   * Whether a refused chat should be encoded and sent once more, because the refusal has taught the
+   * provider how. Asked once a call; `encode` and `decoder` then get the same `call` again.
+   */
+  sendAgain?(refusal: RouterError, body: ChatBody, call: Call<z.output<Settings>>): boolean;
   /** How its embeddings differ from OpenAI's. */
   readonly embeddings?: EmbeddingsWire<z.output<Settings>>;
   /** Asks the vendor how many input tokens a request has; for vendors that can say. */

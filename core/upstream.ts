@@ -197,7 +197,7 @@ export class Upstream {
         for (const reply of decoder.event(fields!.data!, fields!.name)) {
           chunks.push(Chunk.fromJson(reply, false));
         }
-        if (decoder.ended) {
+        if (decoder.ended || decoder.done) {
           this.#done = true;
           break;
         }

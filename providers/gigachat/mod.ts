@@ -1,5 +1,5 @@
 /**
- * GigaChat, Sber's models, by its v1 API.
+ * GigaChat, Sber's models, by its v1 API, and by v2 for the models that are set to it.
  *
  * @module
  */
@@ -16,6 +16,12 @@ import { encode } from "./encode.ts";
 import { fault } from "./fault.ts";
 import { listModels, models } from "./models.ts";
 import { gigachatSettings } from "./settings.ts";
+import { chatUrlOfV2 } from "./v2/chat_url.ts";
+import { V2Decoder } from "./v2/decode.ts";
+import { encodeV2 } from "./v2/encode.ts";
+import { unknownTool } from "./v2/fault.ts";
+import { usesV2 } from "./v2/settings.ts";
+import { rememberToolRole, tryOtherRole } from "./v2/tool_role.ts";
 
 export default defineProvider({
   name: "gigachat",
@@ -29,14 +35,22 @@ export default defineProvider({
   listModels,
   balance,
 
+  chatUrl: ({ model }, { settings, baseUrl }) =>
+    usesV2(model, settings) ? chatUrlOfV2(baseUrl) : `${baseUrl}/chat/completions`,
   encode(body, call) {
     addHeaders(body, call);
-    return encode(body, call);
+    return usesV2(body.model, call.settings) ? encodeV2(body, call) : encode(body, call);
   },
-  decoder: (body) => new GigachatDecoder(body),
+  decoder(body, call) {
+    const v1 = new GigachatDecoder(body);
+    if (!usesV2(body.model, call.settings)) return v1;
+    rememberToolRole(body.model, call);
+    return new V2Decoder(v1, body, call);
+  },
+  sendAgain: (refusal, _body, call) => tryOtherRole(refusal, call),
   embeddings,
   countTokens,
-  fault,
+  fault: (status, body, headers) => unknownTool(status, body) ?? fault(status, body, headers),
 
   /**
    * Sber does not say whether an answer that is broken off is billed to its end. Streams are scarce

@@ -9,6 +9,7 @@ import { commaList } from "../../core/settings.ts";
 import { certificateFile, keyFile } from "./pem.ts";
 import { schemaModes } from "./schema.ts";
 import { checkSignIns } from "./sign_in.ts";
+import { v2Settings } from "./v2/settings.ts";
 
 /** Where Sber issues access tokens. The port matters to firewalls. */
 const officialAuthUrl = "https://ngw.devices.sberbank.ru:9443/api/v2/oauth";
@@ -98,6 +99,7 @@ const account = z.strictObject({
 /** What the provider can be told. There is no setting that turns the check of certificates off. */
 export const gigachatSettings = z.strictObject({
   ...signIn,
+  ...v2Settings,
   scope: setting(
     "GIGACHAT_SCOPE",
     z.enum(scopes).default("GIGACHAT_API_PERS"),

@@ -41,6 +41,7 @@ const plain = {
 for (const { file, value } of modules) {
   const provider = value as Provider;
   const { name } = provider;
+  const settings = { ...provider.settings?.safeParse({}).data as object | undefined };
   const test = (what: string, run: () => void | Promise<void>) =>
     Deno.test(`provider ${file} ${what}`, run);
 
@@ -63,7 +64,7 @@ for (const { file, value } of modules) {
 
   test("makes JSON of a plain request, and leaves the request as it was", async () => {
     const body = structuredClone(plain) as ChatBody;
-    const encoded = await provider.encode?.(body, callOf()) ?? body;
+    const encoded = await provider.encode?.(body, callOf({ settings })) ?? body;
     assertEquals(body, plain as unknown as ChatBody);
     assertEquals(typeof JSON.parse(JSON.stringify(encoded)), "object");
   });
@@ -72,7 +73,7 @@ for (const { file, value } of modules) {
     for (
       const data of ['{"choices":[]}', "{}", "[]", "null", "5", "<html>", "", '{"choices":[null]}']
     ) {
-      const decoder = provider.decoder?.(plain as ChatBody, callOf());
+      const decoder = provider.decoder?.(plain as ChatBody, callOf({ settings }));
       for (const decode of [() => decoder?.event(data), () => decoder?.whole(parsed(data))]) {
         try {
           decode();

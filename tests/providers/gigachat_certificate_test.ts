@@ -5,6 +5,7 @@ import { Transport } from "../../core/transport.ts";
 import { authoritiesFor, isSberHost } from "../../providers/gigachat/certificate.ts";
 import gigachat from "../../providers/gigachat/mod.ts";
 import { russianTrustedRoot } from "../../providers/gigachat/russian_root.ts";
+import { gigachatSettings } from "../../providers/gigachat/settings.ts";
 import { ConnectProxy } from "../support/connect_proxy.ts";
 import { startFakeGigachat } from "../support/fake_gigachat.ts";
 import { ask, connectTo } from "../support/fake_gigachat_call.ts";
@@ -69,11 +70,7 @@ Deno.test("gigachat's HTTP client trusts the root for Sber's hosts and for no ot
   using proxy = new ConnectProxy(fake.port);
   /** Calls a host with the provider's own options, in which the test's authority plays the root. */
   const call = async (host: string) => {
-    const settings = {
-      scope: "GIGACHAT_API_PERS" as const,
-      sessions: "on" as const,
-      authUrl,
-    };
+    const settings = gigachatSettings.parse({ authUrl });
     const { caCerts = [] } = gigachat.httpClient!(settings, `https://${host}/v1`);
     using client = Deno.createHttpClient({
       caCerts: caCerts.map((pem) => pem === russianTrustedRoot ? testAuthority : pem),

@@ -28,6 +28,9 @@ Deno.test("gigachat's settings have the documented defaults", () => {
     scope: "GIGACHAT_API_PERS",
     sessions: "on",
     authUrl: "https://ngw.devices.sberbank.ru:9443/api/v2/oauth",
+    v2Models: [],
+    v2ToolRole: "auto",
+    v2CachedTokens: "beside",
   });
 });
 

@@ -31,6 +31,8 @@ import { type FakeFault, faultResponse, forbidden, refuse } from "./fake_gigacha
 import { type FakeAccount, FakeOauth } from "./fake_gigachat_oauth.ts";
 import { checkChat, type FakeChat } from "./fake_gigachat_rules.ts";
 import { FakeCache, FakeStreams } from "./fake_gigachat_streams.ts";
+import { answerChatV2, FakeV2 } from "./fake_gigachat_v2.ts";
+import type { FakeChatV2 } from "./fake_gigachat_v2_rules.ts";
 
 export type { FakeReply } from "./fake_gigachat_answer.ts";
 export type { FakeFault } from "./fake_gigachat_fault.ts";
@@ -62,6 +64,8 @@ export function startFakeGigachat(options: Partial<FakeAccount> = {}): Promise<F
 export class FakeGigachat implements AsyncDisposable {
   /** What the model says. */
   reply: (chat: FakeChat) => FakeReply | Promise<FakeReply> = defaultReply;
+  /** What is v2's own. */
+  readonly v2 = new FakeV2();
   /** How streams look. */
   habits: StreamHabits = { ...realHabits };
   /** How many chats may run at once; GigaChat gives a personal key 1 and a company's 10. */
@@ -159,6 +163,11 @@ export class FakeGigachat implements AsyncDisposable {
     return this.requestsTo("/v1/chat/completions").map(({ body }) => body as FakeChat);
   }
 
+  /** The bodies of the chats by v2, oldest first. */
+  get chatsV2(): FakeChatV2[] {
+    return this.requestsTo("/v2/chat/completions").map(({ body }) => body as FakeChatV2);
+  }
+
   /** Answers the next calls of a kind with these faults, one each. */
   failNext(place: Place, ...faults: FakeFault[]): void {
     this.#faults[place].push(...faults);
@@ -219,10 +228,13 @@ export class FakeGigachat implements AsyncDisposable {
     }
     let streaming = false;
     try {
-      const response = await this.#chat(parse(text), request.headers, (how) => {
+      const end = (how: StreamEnd) => {
         this.running.end(account);
         ended(how);
-      });
+      };
+      const response = path.startsWith("/v2/")
+        ? await answerChatV2(parse(text), this, request.headers, end)
+        : await this.#chat(parse(text), request.headers, end);
       streaming = isStream(response);
       return response;
     } finally {
@@ -272,6 +284,7 @@ const places: Readonly<Record<string, Place>> = {
   "GET /v1/balance": "balance",
   "GET /v1/models": "models",
   "POST /v1/chat/completions": "chat",
+  "POST /v2/chat/completions": "chat",
   "POST /v1/embeddings": "embeddings",
   "POST /v1/tokens/count": "count",
 };

@@ -129,7 +129,11 @@ export function streamBytes(
   ended: (how: StreamEnd) => void,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   const encoder = new TextEncoder();
-  const frame = (data: string) => encoder.encode(`data: ${data}${habits.newline}${habits.newline}`);
+  // An event with a name brings its fields with it.
+  const frame = (event: string) => {
+    const fields = event.startsWith("event: ") ? event : `data: ${event}`;
+    return encoder.encode(`${fields}\n\n`.replaceAll("\n", habits.newline));
+  };
   let waiting: Uint8Array<ArrayBuffer> = new Uint8Array(0);
   let sent = 0;
   let over = false;

@@ -1,0 +1,55 @@
+/**
+ * Asking a vendor for embeddings, as far as it knows OpenAI's wire.
+ *
+ * @module
+ */
+import type { ChatReply } from "./chat.ts";
+import { Chunk } from "./chunk.ts";
+import {
+  type EmbeddingsBody,
+  type EmbeddingsReply,
+  joinEmbeddings,
+  shapeEmbeddings,
+  textsOf,
+} from "./embeddings.ts";
+import { RouterError } from "./errors.ts";
+import type { Call, EmbeddingsWire } from "./provider.ts";
+
+/** Sends a body, and reads the answer's JSON. */
+export type Send = (body: unknown) => Promise<{ bytes: Uint8Array; json: unknown }>;
+
+/**
+ * Asks for embeddings, with several calls where the vendor takes one text a call.
+ *
+ * @returns The answer; its bytes are the vendor's own where nothing had to be changed.
+ * @throws {RouterError} What the vendor's refusal means; `upstream_unavailable` for another answer.
+ */
+export async function askEmbeddings(
+  body: EmbeddingsBody,
+  { plain, single, encode, decode }: EmbeddingsWire,
+  call: Call,
+  send: Send,
+): Promise<Chunk> {
+  const { encoding_format: _format, dimensions: _dimensions, ...rest } = body;
+  const asked = plain ? rest : body;
+  const parts = single ? textsOf(body).map((input) => ({ ...asked, input })) : [asked];
+  const replies: EmbeddingsReply[] = [];
+  let received: Uint8Array | undefined;
+  // One after the other: the account lets this request run one call.
+  for (const part of parts) {
+    const { bytes, json } = await send(await encode?.(part, call) ?? part);
+    const reply = decode === undefined ? json as EmbeddingsReply : decode(json);
+    if (!Array.isArray(reply?.data)) {
+      throw new RouterError(
+        "upstream_unavailable",
+        "The provider answered with something that is not a list of embeddings",
+      );
+    }
+    replies.push(reply);
+    received = bytes;
+  }
+  const untouched = !plain && !single && decode === undefined;
+  const joined = single ? joinEmbeddings(replies) : replies[0]!;
+  const json = (plain ? shapeEmbeddings(joined, body) : joined) as unknown as ChatReply;
+  return untouched ? Chunk.fromBytes(received!, true, json) : Chunk.fromJson(json, true);
+}
