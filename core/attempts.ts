@@ -117,6 +117,7 @@ async function ask(
   const opening = transport.open({
     body,
     headers,
+    account: attempt.account,
     signal,
     clientHeaders: x.headers,
     keyId: x.state.caller?.id,

@@ -42,6 +42,9 @@ const providerShape = z.strictObject(
     }).optional(),
     countTokens: method,
     fault: method,
+    files: z.strictObject({ purpose: z.string().optional(), contentType: method, deletion: method })
+      .optional(),
+    close: method,
     fetch: method,
   } satisfies Record<keyof Provider, z.ZodType>,
 );

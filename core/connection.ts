@@ -160,7 +160,7 @@ export class Connection {
       body.stream ? "text/event-stream" : "application/json",
     );
     if (response.ok) return response;
-    const refusal = await this.#fault(response);
+    const refusal = await this.#fault(response, call);
     if (again && provider.sendAgain?.(refusal, body, call)) {
       return this.#sendChat(body, call, post, false);
     }
@@ -182,6 +182,19 @@ export class Connection {
     const upstream = Upstream.whole(chunk, false);
     await upstream.begin();
     return upstream;
+  }
+
+  /**
+   * Calls a path under the account's address, signed in.
+   *
+   * @throws {RouterError} `upstream_unavailable` when nobody answers.
+   */
+  async send(path: string, init: RequestInit & { signal: AbortSignal }): Promise<Response> {
+    try {
+      return await this.signedIn(`${this.wire.baseUrl}${path}`, init);
+    } catch (error) {
+      throw this.#networkFault(error, init.signal);
+    }
   }
 
   /** A call with the account's sign-in; a 401 refreshes the sign-in once. */
@@ -209,9 +222,14 @@ export class Connection {
     return fetch(url, this.#client === undefined ? full : { ...full, client: this.#client });
   }
 
-  /** Closes the HTTP client. */
-  close(): void {
-    this.#client?.close();
+  /** Lets the provider tidy the account up, and closes the HTTP client. */
+  async close(): Promise<void> {
+    try {
+      const tidied = this.#provider.close?.(this.wire);
+      if (tidied !== undefined) await tidied;
+    } finally {
+      this.#client?.close();
+    }
   }
 
   #authorize(
@@ -258,9 +276,10 @@ export class Connection {
     );
   }
 
-  async #fault(response: Response): Promise<RouterError> {
+  async #fault(response: Response, call?: Call): Promise<RouterError> {
     const { bytes } = await readWhole(response, maxErrorBytes);
-    return this.#faultOf(response.status, new TextDecoder().decode(bytes), response.headers);
+    const text = new TextDecoder().decode(bytes);
+    return this.#faultOf(response.status, text, response.headers, call);
   }
 
   /** Some vendors repeat the key that they refuse, and their words reach the log and the client. */
@@ -271,9 +290,9 @@ export class Connection {
       this.wire.settings,
     );
 
-  #faultOf(status: number, body: string, headers: Headers): RouterError {
+  #faultOf(status: number, body: string, headers: Headers, call?: Call): RouterError {
     const said = this.#redact(body);
-    return this.#provider.fault?.(status, said, headers) ??
+    return this.#provider.fault?.(status, said, headers, call) ??
       faultByStatus(this.#provider.name, status, said, headers);
   }
 

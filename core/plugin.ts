@@ -129,6 +129,8 @@ export interface Attempt {
   firstChunkMs?: number;
   /** Milliseconds from the call to its end, once it has ended, well or badly. */
   durationMs?: number;
+  /** The name of the provider's account that must be asked, such as the one that has a file. */
+  account?: string;
   /** Why it failed, once it has. */
   error?: RouterError;
 }

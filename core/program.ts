@@ -64,7 +64,7 @@ export async function assemble(
     ...unknownNames(config, plugins.map(({ plugin }) => plugin.name), providers.names),
   ];
   if (all.length > 0) {
-    for (const transport of providers.transports) transport.close();
+    await Promise.all(providers.transports.map((transport) => transport.close()));
     throw new ConfigError(all);
   }
   const { models, aliases } = config.file;
@@ -177,7 +177,7 @@ export class Program {
     } catch (error) {
       await disposePlugins(plugins, () => {});
       database?.close();
-      closeProviders(assembly.catalog);
+      await closeProviders(assembly.catalog);
       throw error;
     }
   }
@@ -193,7 +193,7 @@ export class Program {
       this.#log.error(`plugin "${plugin.name}" could not be closed`, { error: String(error) });
     });
     await this.catalog.prices.close();
-    closeProviders(this.catalog);
+    await closeProviders(this.catalog);
     this.database.close();
   }
 }
@@ -206,6 +206,6 @@ async function openPrices({ prices }: Catalog, database: Client, log: Log): Prom
 }
 
 /** Closes the providers' HTTP clients. */
-export function closeProviders(catalog: Catalog): void {
-  for (const transport of catalog.providers.values()) transport.close();
+export async function closeProviders(catalog: Catalog): Promise<void> {
+  await Promise.all([...catalog.providers.values()].map((transport) => transport.close()));
 }

@@ -125,6 +125,20 @@ export interface EmbeddingsWire<Settings = Record<string, unknown>> {
   decode?(json: unknown): EmbeddingsReply;
 }
 
+/** A vendor's store of files under `/files`, as far as it differs from OpenAI's. */
+export interface FileApi {
+  /** The purpose that every file has there; by default the client says it. */
+  readonly purpose?: string;
+  /**
+   * The content type of a file by its bytes; by default what the client says.
+   *
+   * @throws {RouterError} `invalid_request` for what the vendor does not take.
+   */
+  contentType?(bytes: Uint8Array<ArrayBuffer>): string;
+  /** How a file is deleted; by default `DELETE /files/{id}`. */
+  deletion?(id: string): { method: string; path: string };
+}
+
 /** A provider. See the table in `providers/README.md` for what each member is for. */
 export interface Provider<Settings extends z.ZodType = z.ZodType> {
   /** Lower-case word, unique; the part before the slash in `vendor/model`. */
@@ -185,13 +199,22 @@ export interface Provider<Settings extends z.ZodType = z.ZodType> {
   readonly embeddings?: EmbeddingsWire<z.output<Settings>>;
   /** Asks the vendor how many input tokens a request has; for vendors that can say. */
   countTokens?(body: Body, wire: Wire<z.output<Settings>>): Promise<number>;
-  /** Names a refusal; `undefined` leaves it to the default, which goes by the status. */
-  fault?(status: number, body: string, headers: Headers): RouterError | undefined;
+  /** Names the refusal of a chat; `undefined` leaves it to the default, which goes by the status. */
+  fault?(
+    status: number,
+    body: string,
+    headers: Headers,
+    call?: Call<z.output<Settings>>,
+  ): RouterError | undefined;
   /**
    * When the client goes away: `cancel` ends the call, for vendors that stop billing then; `drain`
    * (the default) reads on, so that what is billed is also known.
    */
   readonly onAbort?: "drain" | "cancel";
+  /** The vendor keeps files; `{}` where it does so as OpenAI does. */
+  readonly files?: FileApi;
+  /** Tidies an account up before the program ends. */
+  close?(wire: Wire<z.output<Settings>>): Promise<void>;
   /** Answers inside this process instead of over the network. */
   fetch?(request: Request, settings: z.output<Settings>): Promise<Response>;
 }

@@ -6,9 +6,9 @@
 import { z } from "zod";
 import type { Body } from "./body.ts";
 import { Connection, type Sent } from "./connection.ts";
-import type { RouterError } from "./errors.ts";
+import { RouterError } from "./errors.ts";
 import type { DeclaredFacts } from "./model.ts";
-import type { Account, Provider } from "./provider.ts";
+import type { Account, FileApi, Provider } from "./provider.ts";
 import { defaultSettings, variableOf } from "./provider_settings.ts";
 import { type Problem, readSettings, settingsOf } from "./settings.ts";
 import { type QueueLimits, Slots, type Waiting } from "./slots.ts";
@@ -37,6 +37,8 @@ const defaultQueue: QueueLimits = { length: 100, waitMs: 30_000 };
 
 /** What one attempt sends, and who is told of its way. */
 export interface OpenOptions extends Sent {
+  /** The account that must be asked; by default any. */
+  readonly account?: string | undefined;
   /** Told when every call that the vendor lets run at a time is taken. */
   readonly onWait?: (waiting: Waiting) => void;
   /** Told before the vendor is called, once for each account that is asked. */
@@ -50,6 +52,7 @@ export class Transport {
   readonly #provider: Provider;
   readonly #connections: readonly Connection[];
   readonly #slots: Slots;
+  #turn = 0;
   /** The address in force, without a slash at its end; empty where it has yet to be set. */
   readonly baseUrl: string;
   /** What must be set before the provider can be used; `undefined` when it can. */
@@ -128,6 +131,11 @@ export class Transport {
     return this.#provider.models ?? {};
   }
 
+  /** How the vendor keeps files; `undefined` where it keeps none. */
+  get files(): FileApi | undefined {
+    return this.#provider.files;
+  }
+
   /** The schema of its settings. */
   get schema(): z.ZodType {
     return this.#provider.settings ?? defaultSettings(this.#provider);
@@ -198,8 +206,9 @@ export class Transport {
    * was aborted.
    */
   async open(options: OpenOptions): Promise<Upstream> {
-    const { onWait, onCall, onRefusal, signal, keyId, body: { model } } = options;
-    const refused = new Set<Connection>();
+    const { account, onWait, onCall, onRefusal, signal, keyId, body: { model } } = options;
+    const own = account === undefined ? undefined : this.#named(account);
+    const refused = new Set(own && this.#connections.filter((each) => each !== own));
     let busy: RouterError | undefined;
     for (;;) {
       const taken = this.#slots.take({ model, keyId, signal, refused, onWait });
@@ -249,9 +258,37 @@ export class Transport {
     }
   }
 
-  /** Closes the HTTP clients. */
-  close(): void {
-    for (const connection of this.#connections) connection.close();
+  /**
+   * Calls a path of the vendor's, signed in.
+   *
+   * @param account The account's name; without it, one after the other.
+   * @returns The answer, whatever its status, and the account's name.
+   * @throws {RouterError} `upstream_rejected` where the account is no more; `upstream_unavailable`
+   * when nobody answers.
+   */
+  async send(
+    path: string,
+    init: RequestInit & { signal: AbortSignal },
+    account?: string,
+  ): Promise<{ response: Response; account: string }> {
+    const connection = account !== undefined
+      ? this.#named(account)
+      : this.#connections[this.#turn++ % this.#connections.length]!;
+    return { response: await connection.send(path, init), account: connection.name };
+  }
+
+  #named(account: string): Connection {
+    const found = this.#connections.find(({ name }) => name === account);
+    if (found !== undefined) return found;
+    throw new RouterError(
+      "upstream_rejected",
+      `Provider "${this.name}" has no account "${account}" any more`,
+    );
+  }
+
+  /** Lets the provider tidy its accounts up, and closes the HTTP clients. */
+  async close(): Promise<void> {
+    await Promise.allSettled(this.#connections.map((connection) => connection.close()));
   }
 }
 

@@ -11,6 +11,7 @@ import { defineProvider } from "xrouter/provider";
 export default defineProvider({
   name: "openai",
   baseUrl: "https://api.openai.com/v1",
+  files: {},
   // OpenAI stops generating, and billing, when the connection closes.
   onAbort: "cancel",
 });

@@ -44,9 +44,8 @@ async function examine(report: Report): Promise<void> {
   const config = await readConfig(env).catch(remember);
   const assembly = config && await assemble(env).catch(remember);
   const providers = [...assembly?.catalog.providers.values() ?? []];
-  const names = providers.flatMap((each) =>
-    each.missing === undefined && !each.local ? credentialNames(each) : [each.name]
-  );
+  const configured = providers.filter(({ missing }) => missing === undefined);
+  const names = configured.flatMap((each) => each.local ? [each.name] : credentialNames(each));
   const nameWidth = Math.max(...["configuration", ...names].map((name) => name.length));
 
   report(
@@ -62,12 +61,18 @@ async function examine(report: Report): Promise<void> {
   if (config === undefined) return;
   const redact = createRedact(assembly ?? { config });
   const database = checkDatabase(config.settings, redact);
-  const looks = providers.map((each) => checkProvider(each, redact));
+  const looks = configured.map((each) => checkProvider(each, redact));
   report(await database, nameWidth);
   for (const look of looks) report((await look).checks, nameWidth);
   if (assembly === undefined) return;
+  const others = providers.filter(({ missing }) => missing !== undefined);
+  if (others.length > 0) {
+    const found = `not configured: ${others.map(({ name }) => name).join(", ")}`;
+    const cure = '"xrouter providers" says what to set for each';
+    report([{ status: "info", name: "providers", found, cure }], nameWidth);
+  }
   report([checkClock(await Promise.all(looks))], nameWidth);
-  closeProviders(assembly.catalog);
+  await closeProviders(assembly.catalog);
 }
 
 function summaryOf({ config, plugins, catalog }: Assembly): string {

@@ -20,7 +20,7 @@ export const plugins = defineCommand({
   arguments: { json: jsonSwitch },
   async run({ json }) {
     const assembly = await assemble(readEnvironment());
-    closeProviders(assembly.catalog);
+    await closeProviders(assembly.catalog);
     const pipeline = assembly.plugins.map((each) => describe(each, assembly.config));
     if (json) console.log(JSON.stringify(pipeline, undefined, 2));
     else print(pipeline);

@@ -126,7 +126,7 @@ async function withPrices(action: (prices: Prices) => Promise<void>): Promise<vo
     await action({ store, catalog, currency });
   } finally {
     database?.close();
-    closeProviders(catalog);
+    await closeProviders(catalog);
   }
 }
 

@@ -29,17 +29,14 @@ export function credentialNames({ name, accounts }: Transport): string[] {
 }
 
 /**
- * Whether a provider can be used: it is configured, its address answers, its certificate is trusted,
+ * Whether a provider can be used: its address answers, its certificate is trusted,
  * and it takes the credentials.
  *
- * @param provider The provider.
+ * @param provider The provider, which is configured.
  * @param redact Takes the secrets out of the vendor's words.
  */
 export async function checkProvider(provider: Transport, redact: Redact): Promise<VendorLook> {
-  const { name, missing, local, models } = provider;
-  if (missing !== undefined) {
-    return { checks: [{ status: "info", name, found: "is not configured", cure: missing }] };
-  }
+  const { name, local, models } = provider;
   if (local) {
     const found = `answers inside XRouter; ${Object.keys(models).length} models`;
     return { checks: [{ status: "ok", name, found }] };

@@ -30,7 +30,7 @@ export const providers = defineCommand({
         describe(each, assembly, live, redact)
       ),
     );
-    closeProviders(assembly.catalog);
+    await closeProviders(assembly.catalog);
     const aliases = Object.fromEntries(assembly.catalog.aliases);
     if (json) console.log(JSON.stringify({ providers: all, aliases }, undefined, 2));
     else print(all, aliases, live);

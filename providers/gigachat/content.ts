@@ -24,14 +24,24 @@ export function textOf(
   return text.toWellFormed();
 }
 
-function partText(part: { type: string; [field: string]: unknown }, path: string): string {
+/**
+ * The text of one part.
+ *
+ * @param path The part's place, for errors: `messages[0].content[1]`.
+ * @throws {RouterError} `invalid_request` when it is no text.
+ */
+export function partText(
+  part: { type: string; [field: string]: unknown },
+  path: string,
+): string {
   const text = part.type === "text"
     ? part.text
     : part.type === "refusal"
     ? part.refusal
     : undefined;
   if (typeof text === "string") return text;
-  throw part.type === "text"
-    ? refuse(`${path}.text`, "must be a string")
-    : refuse(path, `has the type "${part.type}". The GigaChat provider takes parts of type "text"`);
+  throw part.type === "text" ? refuse(`${path}.text`, "must be a string") : refuse(
+    path,
+    `has the type "${part.type}". GigaChat takes parts of type "text", and in user messages also "image_url", "input_audio" and "file"`,
+  );
 }

@@ -13,6 +13,7 @@ import { textOf } from "./content.ts";
 import { refuse } from "./fault.ts";
 import type { FunctionNames } from "./function_names.ts";
 import { isResult, type Message, nameOf, pairResults, type Pairs } from "./pair_results.ts";
+import { encodeUser } from "./user_turn.ts";
 
 /**
  * Translates a conversation. System and developer messages become one; several calls in one message
@@ -49,11 +50,7 @@ export function encodeMessages(
         break;
       }
       case "user":
-        encoded.push({
-          role: "user",
-          content: textOf(message.content, `messages[${at}].content`),
-          ...(Array.isArray(message.attachments) && { attachments: message.attachments }),
-        });
+        encoded.push(...encodeUser(message, at, call));
         break;
       case "assistant": {
         const spoken = encodeSpoken(message, at);

@@ -5,6 +5,7 @@
  */
 import { defineProvider } from "xrouter/provider";
 import { accountsOf, missing } from "./accounts.ts";
+import { attachments, faultOfFiles } from "./attachments.ts";
 import { authorize } from "./auth.ts";
 import { balance } from "./balance.ts";
 import { addHeaders } from "./call_headers.ts";
@@ -16,6 +17,8 @@ import { encode } from "./encode.ts";
 import { fault } from "./fault.ts";
 import { listModels, models } from "./models.ts";
 import { gigachatSettings } from "./settings.ts";
+import { contentType } from "./file_type.ts";
+import { uploadsOf } from "./uploads.ts";
 import { chatUrlOfV2 } from "./v2/chat_url.ts";
 import { V2Decoder } from "./v2/decode.ts";
 import { encodeV2 } from "./v2/encode.ts";
@@ -39,7 +42,9 @@ export default defineProvider({
     usesV2(model, settings) ? chatUrlOfV2(baseUrl) : `${baseUrl}/chat/completions`,
   encode(body, call) {
     addHeaders(body, call);
-    return usesV2(body.model, call.settings) ? encodeV2(body, call) : encode(body, call);
+    return usesV2(body.model, call.settings)
+      ? encodeV2(body, call)
+      : attachments.bring(encode(body, call), call);
   },
   decoder(body, call) {
     const v1 = new GigachatDecoder(body);
@@ -50,7 +55,16 @@ export default defineProvider({
   sendAgain: (refusal, _body, call) => tryOtherRole(refusal, call),
   embeddings,
   countTokens,
-  fault: (status, body, headers) => unknownTool(status, body) ?? fault(status, body, headers),
+  fault: (status, body, headers, call) =>
+    (call && faultOfFiles(status, body, call)) ?? unknownTool(status, body) ??
+      fault(status, body, headers),
+  files: {
+    purpose: "general",
+    contentType,
+    deletion: (id) => ({ method: "POST", path: `/files/${id}/delete` }),
+  },
+  /** What was uploaded for requests is deleted. */
+  close: ({ settings }) => uploadsOf(settings).close(),
 
   /**
    * Sber does not say whether an answer that is broken off is billed to its end. Streams are scarce

@@ -21,7 +21,7 @@ Deno.test("createRedact takes out the secrets of program, plugins and providers"
     redact(`token-1, from-file, ${key}, "Basic ${key}", Basic at https://u:p@host/v1?a=b`),
     '[databaseAuthToken], [apiKey], [credentials], "[credentials]", Basic at https://host/v1?a=b',
   );
-  closeProviders(assembly.catalog);
+  await closeProviders(assembly.catalog);
   const partial = createRedact({ config: await readConfig({ DATABASE_AUTH_TOKEN: "abc" }) });
   assertEquals(partial("abc"), "abc");
   await Deno.remove(file);

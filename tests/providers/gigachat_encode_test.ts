@@ -228,7 +228,7 @@ const refused: [Question, string][] = [
           role: "user",
           content: [
             { type: "text", text: "what is this?" },
-            { type: "image_url", image_url: { url: "data:image/png;base64," } },
+            { type: "video_url", video_url: { url: "https://example.com/a.mp4" } },
           ],
         },
       ],

@@ -1,9 +1,10 @@
 /**
- * A GigaChat of our own: OAuth, models and chat completions over TLS, as strict as the real one.
+ * A GigaChat of our own: OAuth, models, files and chat completions over TLS, as strict as the real one.
  *
  * Written from the published OpenAPI file and from recorded traffic. What it refuses stands in
  * `fake_gigachat_rules.ts`, what its answers look like in `fake_gigachat_answer.ts`, its sign-in in
- * `fake_gigachat_oauth.ts`, its faults in `fake_gigachat_fault.ts`.
+ * `fake_gigachat_oauth.ts`, its files in `fake_gigachat_files.ts`, its faults in
+ * `fake_gigachat_fault.ts`.
  *
  * @example
  * ```ts ignore
@@ -28,6 +29,7 @@ import {
 } from "./fake_gigachat_answer.ts";
 import { answerEmbeddings } from "./fake_gigachat_embeddings.ts";
 import { type FakeFault, faultResponse, forbidden, refuse } from "./fake_gigachat_fault.ts";
+import { FakeFiles } from "./fake_gigachat_files.ts";
 import { type FakeAccount, FakeOauth } from "./fake_gigachat_oauth.ts";
 import { checkChat, type FakeChat } from "./fake_gigachat_rules.ts";
 import { FakeCache, FakeStreams } from "./fake_gigachat_streams.ts";
@@ -53,7 +55,15 @@ export interface FakeRequest {
   readonly end: Promise<StreamEnd>;
 }
 
-type Place = "oauth" | "token" | "models" | "balance" | "count" | "embeddings" | "chat";
+type Place =
+  | "oauth"
+  | "token"
+  | "models"
+  | "balance"
+  | "count"
+  | "embeddings"
+  | "files"
+  | "chat";
 
 /** Starts a fake on 127.0.0.1. Close it after the transports that use it. */
 export function startFakeGigachat(options: Partial<FakeAccount> = {}): Promise<FakeGigachat> {
@@ -87,8 +97,11 @@ export class FakeGigachat implements AsyncDisposable {
     balance: [],
     count: [],
     embeddings: [],
+    files: [],
     chat: [],
   };
+  /** Its store of files. */
+  readonly files = new FakeFiles();
   readonly #stop = new AbortController();
   readonly #server: Deno.HttpServer<Deno.NetAddr>;
 
@@ -180,7 +193,10 @@ export class FakeGigachat implements AsyncDisposable {
 
   async #serve(request: Request): Promise<Response> {
     const { pathname: path } = new URL(request.url);
-    const text = await request.text();
+    const bytes = await request.bytes();
+    const text = isForm(request)
+      ? `a form of ${bytes.length} bytes`
+      : new TextDecoder().decode(bytes);
     const { promise: end, resolve } = Promise.withResolvers<StreamEnd>();
     const record = {
       method: request.method,
@@ -192,7 +208,7 @@ export class FakeGigachat implements AsyncDisposable {
     const body = parse(text);
     this.requests.push(Object.assign(record, { body }));
     request.signal.addEventListener("abort", () => resolve("aborted"));
-    const response = await this.#route(request, path, text, resolve);
+    const response = await this.#route(request, path, text, bytes, resolve);
     record.status = response.status;
     if (!isStream(response)) resolve("sent");
     return response;
@@ -202,9 +218,10 @@ export class FakeGigachat implements AsyncDisposable {
     request: Request,
     path: string,
     text: string,
+    bytes: Uint8Array<ArrayBuffer>,
     ended: (how: StreamEnd) => void,
   ): Promise<Response> {
-    const place = places[`${request.method} ${path}`];
+    const place = path.startsWith("/v1/files") ? "files" : places[`${request.method} ${path}`];
     const fault = place && this.#faults[place].shift();
     if (fault !== undefined) return await faultResponse(fault, request.signal);
     if (place === undefined) return forbidden();
@@ -219,6 +236,9 @@ export class FakeGigachat implements AsyncDisposable {
     if (place === "models") {
       const data = this.modelEntries;
       return Response.json(data ? { object: "list", data } : modelList(this.models));
+    }
+    if (place === "files") {
+      return await this.files.answer(request, path, bytes) ?? forbidden();
     }
     if (place === "count") return answerCount(parse(text));
     if (place === "embeddings") return answerEmbeddings(parse(text));
@@ -251,6 +271,8 @@ export class FakeGigachat implements AsyncDisposable {
     if (refusal !== undefined) return refuse(refusal.status, refusal.message);
     const chat = body as FakeChat;
     if (!this.models.includes(chat.model)) return refuse(404, "No such model");
+    const lost = this.files.refusal(chat, requestHeaders.get("x-client-id"));
+    if (lost !== undefined) return refuse(lost.status, lost.message);
     const reply = await this.reply(chat);
     const prompt = JSON.stringify([chat.functions ?? [], chat.messages]);
     const session = requestHeaders.get("x-session-id") ?? crypto.randomUUID();
@@ -301,6 +323,10 @@ function answerCount(body: unknown): Response {
     tokens: tokensOf(text),
     characters: text.length,
   })));
+}
+
+function isForm({ headers }: Request): boolean {
+  return headers.get("content-type")?.startsWith("multipart/form-data") ?? false;
 }
 
 function isStream(response: Response): boolean {

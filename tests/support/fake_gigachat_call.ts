@@ -7,8 +7,8 @@ import type { QueueLimits } from "../../core/slots.ts";
 import type { Upstream } from "../../core/upstream.ts";
 import type { FakeGigachat } from "./fake_gigachat.ts";
 
-/** A transport that closes at the end of its block. */
-export interface Connection extends Disposable {
+/** A transport that closes at the end of its block; with `await`, once files are deleted. */
+export interface Connection extends Disposable, AsyncDisposable {
   readonly transport: Transport;
 }
 
@@ -28,7 +28,11 @@ export function connectTo(
   const connected = Transport.connect(gigachat, { env: { ...fake.env, ...env }, file }, queue);
   const { transport } = connected;
   if (transport === undefined) throw new Error(JSON.stringify(connected.problems));
-  return { transport, [Symbol.dispose]: () => transport.close() };
+  return {
+    transport,
+    [Symbol.dispose]: () => void transport.close(),
+    [Symbol.asyncDispose]: () => transport.close(),
+  };
 }
 
 /** A request in OpenAI's shape, with a model and a question unless it brings its own. */

@@ -218,3 +218,41 @@ Deno.test("the fake refuses wrong shapes with 400 and wrong meanings with 422", 
   assertStringIncludes(await page.text(), "<html>");
   assertEquals(page.status, 403);
 });
+
+Deno.test("the fake's files fit the published OpenAPI file, and its refusals the guide", async () => {
+  await using fake = await startFakeGigachat();
+  using client = new Client(fake);
+  await client.signIn();
+  const upload = async (type: string, bytes: string, fields: Record<string, string> = {}) => {
+    const form = new FormData();
+    form.append("file", new Blob([bytes], { type }), "a");
+    for (const [name, value] of Object.entries({ purpose: "general", ...fields })) {
+      form.append(name, value);
+    }
+    const response = await client.call("/v1/files", { method: "POST", body: form });
+    return { status: response.status, json: await response.json() };
+  };
+  const { status, json } = await upload("text/plain", "hello");
+  assertEquals([status, differences("File", json)], [200, []]);
+  const list = await (await client.call("/v1/files")).json();
+  assertEquals([differences("Files", list), list.data], [[], [json]]);
+  assertEquals(await (await client.call(`/v1/files/${json.id}`)).json(), json);
+  assertEquals(await (await client.call(`/v1/files/${json.id}/content`)).text(), "hello");
+  const remove = () => client.call(`/v1/files/${json.id}/delete`, { method: "POST" });
+  const gone = await (await remove()).json();
+  assertEquals([differences("FileDeleted", gone), gone.deleted], [[], true]);
+  const again = await remove();
+  assertEquals([again.status, (await again.json()).message], [404, "No such file"]);
+  assertEquals((await upload("image/webp", "RIFF")).status, 400);
+  assertEquals((await upload("image/png", "no picture")).status, 400);
+  assertEquals((await upload("text/plain", "hello", { purpose: "vision" })).status, 400);
+  // OpenAI's way to delete is a path that is not there.
+  const wrong = await client.call(`/v1/files/${json.id}`, { method: "DELETE" });
+  assertEquals(wrong.status, 403);
+  await wrong.body?.cancel();
+  const ids = [fake.files.make(new Uint8Array(1)), fake.files.make(new Uint8Array(1))];
+  const messages = (...attachments: string[]) => ({ messages: [{ ...user, attachments }] });
+  assertEquals((await client.chat(messages(ids[0]!))).status, 200);
+  assertEquals((await client.chat(messages(...ids))).status, 422);
+  assertEquals((await client.chat(messages(crypto.randomUUID()))).status, 404);
+});

@@ -7,6 +7,7 @@
  */
 import type { Call, ChatBody } from "xrouter/provider";
 import type { GigachatMessage } from "../assistant_turn.ts";
+import { attachments } from "../attachments.ts";
 import { encode } from "../encode.ts";
 import { toV2Messages } from "./messages.ts";
 import type { V2Settings } from "./settings.ts";
@@ -46,7 +47,7 @@ export async function encodeV2(
     function_ranker: ranker,
     model_options: given,
     ...fields
-  } = await encode(rest, call);
+  } = await attachments.bring(encode(rest, call), call);
   const encoded: Record<string, unknown> = {};
   const modelOptions: Record<string, unknown> = effort === undefined
     ? {}
