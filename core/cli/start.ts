@@ -46,7 +46,7 @@ export async function start(): Promise<number> {
     throw new Error(`Cannot listen on "${host}": ${reason}. Correct XROUTER_HOST or PORT`);
   }
   const url = `http://${host.includes(":") ? `[${host}]` : host}:${server.addr.port}`;
-  await greet(program, url);
+  // Before anything is printed: who reads the address may stop it at once.
   let asked = 0;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => {
@@ -55,6 +55,7 @@ export async function start(): Promise<number> {
       stopped.resolve(signal);
     });
   }
+  await greet(program, url);
   log.info("started", { url });
   const signal = await stopped.promise;
   log.info("stopping", { signal });
