@@ -35,6 +35,7 @@ const models: Record<string, ModelFacts> = {
   "yandexgpt-5-pro": { context: 32_768 },
   "yandexgpt-5.1": { context: 32_768 },
 };
+for (const name of ["text-search-doc", "text-search-query"]) models[name] = {};
 for (const name of ["yandexgpt", "yandexgpt-32k", "yandexgpt-lite"]) {
   for (const branch of ["", ":latest", ":rc", ":deprecated"]) {
     models[`${name}${branch}`] = { context: 32_768 };
@@ -42,10 +43,10 @@ for (const name of ["yandexgpt", "yandexgpt-32k", "yandexgpt-lite"]) {
 }
 
 /** The URI of a model. `yandexgpt-32k` has left Yandex's list, since `yandexgpt` has its context. */
-function toUri(model: string, folderId: string | undefined): string {
+function toUri(model: string, folderId: string | undefined, scheme: "gpt" | "emb" = "gpt"): string {
   if (model.includes("://")) return model;
   const path = model.replace(":", "/").replace(/^yandexgpt-32k(?=\/|$)/, "yandexgpt");
-  return `gpt://${folderId}/${path.includes("/") ? path : `${path}/latest`}`;
+  return `${scheme}://${folderId}/${path.includes("/") ? path : `${path}/latest`}`;
 }
 
 export default defineProvider({
@@ -62,11 +63,20 @@ export default defineProvider({
     "openai-project": folderId!,
   }),
   encode: (body, { settings }) => ({ ...body, model: toUri(body.model, settings.folderId) }),
-  /** Pictures (`art:`), embeddings (`emb:`) and speech stand in the same list. */
+  embeddings: {
+    plain: true,
+    single: true,
+    encode: (body, { settings }) => ({
+      ...body,
+      model: toUri(body.model, settings.folderId, "emb"),
+    }),
+  },
+  /** Pictures (`art:`) and speech stand in the same list. */
   listed({ id }, { folderId }) {
-    if (!/^gpt:\/\/[^/]+\/(?!speech-)/.test(id)) return undefined;
-    const own = `gpt://${folderId}/`;
-    if (!id.startsWith(own)) return id;
-    return id.slice(own.length).replace(/\/latest$/, "").replace("/", ":");
+    const [, scheme, folder, path] = /^(gpt|emb):\/\/([^/]+)\/(.+)$/.exec(id) ?? [];
+    if (path === undefined || path.startsWith("speech-")) return undefined;
+    // Another folder's, or a tuned model of embeddings, is called by its whole URI.
+    if (folder !== folderId || (scheme === "emb" && !path.startsWith("text-search-"))) return id;
+    return path.replace(/\/latest$/, "").replace("/", ":");
   },
 });

@@ -1,4 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { clientOf } from "../support/openai_client.ts";
 import { ask, startRouter } from "../support/router.ts";
 import { modelList, startUpstream, wholeAnswer } from "../support/upstream.ts";
 
@@ -70,7 +71,7 @@ Deno.test("yandex's models are called by URIs of the folder, and the rest is han
   assertEquals(vendor.seen.length, uris.length);
 });
 
-Deno.test("yandex's list has its chat models, without the folder", async () => {
+Deno.test("yandex's list has its models for chats and embeddings, without the folder", async () => {
   let asked: Headers | undefined;
   await using vendor = startUpstream(() => wholeAnswer(), ({ headers }) => {
     asked = headers;
@@ -93,6 +94,8 @@ Deno.test("yandex's list has its chat models, without the folder", async () => {
     "yandex/gpt://other/shared/latest",
     "yandex/new-one",
     "yandex/plain",
+    "yandex/text-search-doc",
+    "yandex/text-search-query",
     "yandex/yandexgpt-lite:latest@tuned",
   ]);
   assertEquals(new Set(listed).size, listed.length);
@@ -106,4 +109,37 @@ Deno.test("yandex's list has its chat models, without the folder", async () => {
   }
   await (await router.chat(ask("yandexgpt-lite:latest@tuned"))).body?.cancel();
   assertEquals(vendor.seen.at(-1)!.body.model, "gpt://b1g1/yandexgpt-lite/latest@tuned");
+});
+
+Deno.test("yandex makes embeddings of one text a call, in the forms that clients ask for", async () => {
+  const vectors: Record<string, number[]> = { раз: [3, 4, 0], два: [0, 0.5, 0] };
+  await using vendor = startUpstream(({ body }) =>
+    Response.json({
+      object: "list",
+      data: [{ object: "embedding", index: 0, embedding: vectors[body.input] }],
+      model: body.model,
+      usage: { prompt_tokens: 2, total_tokens: 2 },
+    })
+  );
+  await using router = await startRouter({ ...signedIn, YANDEX_BASE_URL: vendor.url });
+  const client = clientOf(router);
+  const answer = await client.embeddings.create({
+    model: "yandex/text-search-doc",
+    input: ["раз", "два"],
+    dimensions: 2,
+  });
+  assertEquals(answer.data.map(({ index }) => index), [0, 1]);
+  // The client asked for base64, which holds 32 bits a number.
+  assertEquals(answer.data.map(({ embedding }) => [...embedding]), [
+    [Math.fround(0.6), Math.fround(0.8)],
+    [0, 1],
+  ]);
+  assertEquals(answer.usage.prompt_tokens, 4);
+  const model = "emb://b1g1/text-search-doc/latest";
+  assertEquals(vendor.seen.map(({ path, body }) => [path, body]), [
+    ["/v1/embeddings", { model, input: "раз" }],
+    ["/v1/embeddings", { model, input: "два" }],
+  ]);
+  await client.embeddings.create({ model: "yandex/emb://other/mine/latest", input: "раз" });
+  assertEquals(vendor.seen[2]!.body.model, "emb://other/mine/latest");
 });
