@@ -8,16 +8,10 @@ import { type Body, isChat } from "./body.ts";
 import type { ChatBody, ChatReply } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
 import type { EmbeddingsBody } from "./embeddings.ts";
-import { RouterError } from "./errors.ts";
-import { faultByStatus } from "./fault.ts";
 import type { Account, Balance, Call, Decoder, ListedModel, Provider, Wire } from "./provider.ts";
-import { defaultSettings } from "./provider_settings.ts";
-import { withoutSecrets } from "./settings.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 import { readWhole, Upstream } from "./upstream.ts";
-
-/** The most of an error body that is read. */
-const maxErrorBytes = 64 * 1024;
+import { VendorFaults } from "./vendor_faults.ts";
 
 /** Milliseconds for a provider's side calls, such as signing in. */
 const sideCallTimeout = 20_000;
@@ -40,6 +34,7 @@ type Post = (url: string, body: unknown, accept: string) => Promise<Response>;
 export class Connection {
   readonly #provider: Provider;
   readonly #client: Deno.HttpClient | undefined;
+  readonly #faults: VendorFaults;
   /** Tells it apart in the log. */
   readonly name: string;
   /** Calls that may run at a time. */
@@ -54,6 +49,7 @@ export class Connection {
    */
   constructor(provider: Provider, { name, settings, parallel }: Account, baseUrl: string) {
     this.#provider = provider;
+    this.#faults = new VendorFaults(provider, settings);
     this.name = name;
     this.parallel = parallel ?? Infinity;
     const options = provider.httpClient?.(settings, baseUrl);
@@ -77,7 +73,7 @@ export class Connection {
       return Array.isArray(ids) ? ids.filter((id) => typeof id === "string") : [];
     }
     const response = await this.signedIn(`${this.wire.baseUrl}/models`, { signal });
-    if (!response.ok) throw await this.#fault(response);
+    if (!response.ok) throw await this.#faults.ofResponse(response);
     const list = await response.json() as { data?: Partial<ListedModel>[] } | null;
     return (Array.isArray(list?.data) ? list.data : [])
       .filter((model): model is ListedModel => typeof model?.id === "string")
@@ -105,7 +101,7 @@ export class Connection {
     try {
       return await this.#open(sent, onEnd);
     } catch (error) {
-      throw this.#networkFault(error, sent.signal);
+      throw this.#faults.ofNetwork(error, sent.signal);
     }
   }
 
@@ -136,7 +132,12 @@ export class Connection {
       const decoder = this.#provider.decoder?.(body, call);
       const isStream = /^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "");
       if (body.stream && isStream) {
-        upstream = Upstream.stream(response, { decoder, signal, redact: this.#redact, onEnd });
+        upstream = Upstream.stream(response, {
+          decoder,
+          signal,
+          redact: this.#faults.redact,
+          onEnd,
+        });
       } else {
         upstream = Upstream.whole(await this.#readChat(response, decoder), body.stream === true);
         onEnd();
@@ -160,7 +161,7 @@ export class Connection {
       body.stream ? "text/event-stream" : "application/json",
     );
     if (response.ok) return response;
-    const refusal = await this.#fault(response, call);
+    const refusal = await this.#faults.ofResponse(response, call);
     if (again && provider.sendAgain?.(refusal, body, call)) {
       return this.#sendChat(body, call, post, false);
     }
@@ -175,7 +176,7 @@ export class Connection {
   ): Promise<Upstream> {
     const chunk = await askEmbeddings(body, this.#provider.embeddings ?? {}, call, async (sent) => {
       const response = await post(`${call.baseUrl}/embeddings`, sent, "application/json");
-      if (!response.ok) throw await this.#fault(response);
+      if (!response.ok) throw await this.#faults.ofResponse(response);
       return await this.#readReply(response);
     });
     onEnd();
@@ -193,7 +194,7 @@ export class Connection {
     try {
       return await this.signedIn(`${this.wire.baseUrl}${path}`, init);
     } catch (error) {
-      throw this.#networkFault(error, init.signal);
+      throw this.#faults.ofNetwork(error, init.signal);
     }
   }
 
@@ -203,8 +204,17 @@ export class Connection {
     onSend?.();
     const response = await this.fetch(url, init, signIn);
     if (response.status !== 401 || this.#provider.authorize === undefined) return response;
+    let again: Record<string, string>;
+    try {
+      again = await this.#authorize(init.signal, signIn);
+    } catch (error) {
+      await response.body?.cancel();
+      throw error;
+    }
+    // A sign-in that stays the same would be refused again.
+    if (Object.keys(again).every((name) => again[name] === signIn[name])) return response;
     await response.body?.cancel();
-    return await this.fetch(url, init, await this.#authorize(init.signal, signIn));
+    return await this.fetch(url, init, again);
   }
 
   /** A call as it is, with some headers for the sign-in. */
@@ -249,7 +259,7 @@ export class Connection {
     const { bytes, json } = await this.#readReply(response);
     const reply = decoder === undefined ? json : decoder.whole(json);
     if (!Array.isArray(reply?.choices) || reply.choices.some((each) => Object(each) !== each)) {
-      throw this.#unexpected("a chat completion");
+      throw this.#faults.unexpected("a chat completion");
     }
     return decoder === undefined
       ? Chunk.fromBytes(bytes, true, reply)
@@ -260,54 +270,11 @@ export class Connection {
     const { bytes, json } = await readWhole(response);
     if (json === undefined) {
       const type = response.headers.get("content-type");
-      throw this.#unexpected("a JSON object", `content-type ${type}`);
+      throw this.#faults.unexpected("a JSON object", `content-type ${type}`);
     }
     if (json.error && !Array.isArray(json.choices)) {
-      throw this.#faultOf(response.status, JSON.stringify(json), response.headers);
+      throw this.#faults.of(response.status, JSON.stringify(json), response.headers);
     }
     return { bytes, json };
-  }
-
-  #unexpected(what: string, detail?: string): RouterError {
-    return new RouterError(
-      "upstream_unavailable",
-      `Provider "${this.#provider.name}" answered with something that is not ${what}`,
-      detail === undefined ? {} : { detail },
-    );
-  }
-
-  async #fault(response: Response, call?: Call): Promise<RouterError> {
-    const { bytes } = await readWhole(response, maxErrorBytes);
-    const text = new TextDecoder().decode(bytes);
-    return this.#faultOf(response.status, text, response.headers, call);
-  }
-
-  /** Some vendors repeat the key that they refuse, and their words reach the log and the client. */
-  readonly #redact = (text: string): string =>
-    withoutSecrets(
-      text,
-      this.#provider.settings ?? defaultSettings(this.#provider),
-      this.wire.settings,
-    );
-
-  #faultOf(status: number, body: string, headers: Headers, call?: Call): RouterError {
-    const said = this.#redact(body);
-    return this.#provider.fault?.(status, said, headers, call) ??
-      faultByStatus(this.#provider.name, status, said, headers);
-  }
-
-  /** What a failed connection or a broken body means. */
-  #networkFault(error: unknown, signal: AbortSignal): RouterError {
-    if (error instanceof RouterError) return error;
-    if (signal.aborted && signal.reason instanceof RouterError) return signal.reason;
-    const reason = error instanceof Error ? error.message : String(error);
-    const cause = error instanceof Error && error.cause instanceof Error
-      ? `: ${error.cause.message}`
-      : "";
-    return new RouterError(
-      "upstream_unavailable",
-      `Provider "${this.#provider.name}" cannot be reached`,
-      { detail: this.#redact(`${reason}${cause}`) },
-    );
   }
 }

@@ -143,3 +143,16 @@ Deno.test("yandex makes embeddings of one text a call, in the forms that clients
   await client.embeddings.create({ model: "yandex/emb://other/mine/latest", input: "раз" });
   assertEquals(vendor.seen[2]!.body.model, "emb://other/mine/latest");
 });
+
+Deno.test("yandex's refused key is not sent a second time", async () => {
+  await using vendor = startUpstream(() => Response.json({ error: "no" }, { status: 401 }));
+  await using router = await startRouter({
+    ...signedIn,
+    YANDEX_BASE_URL: vendor.url,
+    XROUTER_RETRIES: "0",
+  });
+  const response = await router.chat(ask("yandex/yandexgpt"));
+  assertEquals(response.status, 502);
+  await response.body!.cancel();
+  assertEquals(vendor.seen.length, 1);
+});

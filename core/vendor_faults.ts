@@ -1,0 +1,68 @@
+/**
+ * What a vendor's refusals and failures mean, without the secrets that it may repeat.
+ *
+ * @module
+ */
+import { RouterError } from "./errors.ts";
+import { faultByStatus } from "./fault.ts";
+import type { Call, Provider } from "./provider.ts";
+import { defaultSettings } from "./provider_settings.ts";
+import { withoutSecrets } from "./settings.ts";
+import { readWhole } from "./upstream.ts";
+
+/** The most of an error body that is read. */
+const maxErrorBytes = 64 * 1024;
+
+/** The faults of one account. */
+export class VendorFaults {
+  readonly #provider: Provider;
+  /** Strikes the account's secrets out: vendors' words reach the log and the client. */
+  readonly redact: (text: string) => string;
+
+  /**
+   * @param provider The provider as its file declares it.
+   * @param settings The account's settings.
+   */
+  constructor(provider: Provider, settings: Record<string, unknown>) {
+    this.#provider = provider;
+    const schema = provider.settings ?? defaultSettings(provider);
+    this.redact = (text) => withoutSecrets(text, schema, settings);
+  }
+
+  /** A refusal, as the provider names it, or by its status. */
+  of(status: number, body: string, headers: Headers, call?: Call): RouterError {
+    const said = this.redact(body);
+    return this.#provider.fault?.(status, said, headers, call) ??
+      faultByStatus(this.#provider.name, status, said, headers);
+  }
+
+  /** A refusal whose body has yet to be read. */
+  async ofResponse(response: Response, call?: Call): Promise<RouterError> {
+    const { bytes } = await readWhole(response, maxErrorBytes);
+    return this.of(response.status, new TextDecoder().decode(bytes), response.headers, call);
+  }
+
+  /** What a failed connection or a broken body means; the signal's reason where it has fired. */
+  ofNetwork(error: unknown, signal: AbortSignal): RouterError {
+    if (error instanceof RouterError) return error;
+    if (signal.aborted && signal.reason instanceof RouterError) return signal.reason;
+    const reason = error instanceof Error ? error.message : String(error);
+    const cause = error instanceof Error && error.cause instanceof Error
+      ? `: ${error.cause.message}`
+      : "";
+    return new RouterError(
+      "upstream_unavailable",
+      `Provider "${this.#provider.name}" cannot be reached`,
+      { detail: this.redact(`${reason}${cause}`) },
+    );
+  }
+
+  /** An answer that is not what was asked for. */
+  unexpected(what: string, detail?: string): RouterError {
+    return new RouterError(
+      "upstream_unavailable",
+      `Provider "${this.#provider.name}" answered with something that is not ${what}`,
+      detail === undefined ? {} : { detail },
+    );
+  }
+}
