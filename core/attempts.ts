@@ -104,7 +104,7 @@ async function ask(
     else deadline.limit(drainMs);
   };
   deadline.expect(route.timeouts.firstByte, "the first byte");
-  await deadline.race(hooks.attempt(x, attempt));
+  await deadline.race(hooks.attempt(x, attempt, deadline.signal));
   if ((attempt.body.stream === true) !== (x.body.stream === true)) {
     const reason = 'A plugin changed "stream" of a try. It is the client\'s to choose';
     throw new RouterError("internal", reason);
@@ -150,7 +150,8 @@ async function ask(
   try {
     return await deadline.race(opening);
   } catch (error) {
-    if (sent && flight.gone && signal.aborted) flight.cutOff = true;
+    // What it has read, the vendor may want to be paid for, though nobody has its answer.
+    flight.cutOff = sent && signal.aborted;
     // A provider that does not heed the signal may still open what nobody reads.
     opening.then((upstream) => upstream.cancel(), () => {});
     throw error;

@@ -16,7 +16,7 @@ export class Flight {
   onStop?: (reason: RouterError) => void;
   /** Its answer has begun: the relay settles it. */
   relayed = false;
-  /** Its client left while a provider worked for it, whose answer was not waited for to the end. */
+  /** A provider worked for it at last, whose answer was not waited for to its end. */
   cutOff = false;
   /** It is over, and the plugins have been told. */
   finished = false;

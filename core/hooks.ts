@@ -87,9 +87,16 @@ export class HookRunner {
     return undefined;
   }
 
-  /** `onAttempt`. @throws {RouterError} when one refuses. */
-  async attempt(x: LiveExchange, attempt: Attempt): Promise<void> {
+  /**
+   * `onAttempt`.
+   *
+   * @param signal Once it fires the try is over, and no further hook begins: what it did would come
+   * after `onFinish`.
+   * @throws {RouterError} when one refuses; the signal's reason.
+   */
+  async attempt(x: LiveExchange, attempt: Attempt, signal: AbortSignal): Promise<void> {
     for (const { plugin, run } of this.#onAttempt) {
+      signal.throwIfAborted();
       try {
         await run(x, attempt);
       } catch (error) {

@@ -177,6 +177,7 @@ export class Relay {
       if (chunk.whole || !hasNoChoices(chunk.bytes)) return true;
       const { json } = chunk;
       if (json === undefined || !isUsageOnly(json)) return true;
+      tally.note(json.usage!);
       if (usageWanted) {
         this.#usageSent = true;
         chunk.replace({ ...json, usage: priced(json.usage!) });

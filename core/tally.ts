@@ -38,6 +38,8 @@ export class Tally {
   #seenTokens = 0;
   #counted = Promise.resolve(0);
   #last: ChatReply[] | undefined;
+  #noted: WireUsage | undefined;
+  #anyCounted = false;
 
   /** @param encoding The encoding that text is counted with. */
   constructor(encoding: Encoding) {
@@ -78,10 +80,20 @@ export class Tally {
     return model?.slice(0, 256);
   }
 
-  /** The provider's report, as it stands in the answer. */
+  /** Takes a report that stood in an event of its own, however many follow it. */
+  note(report: WireUsage): void {
+    if (readUsage(report) !== undefined) this.#noted = report;
+  }
+
+  /**
+   * The provider's report, as it stands in the answer. One of nothing where something was said is
+   * none: nobody reads or writes for nothing.
+   */
   get reported(): WireUsage | undefined {
-    return this.#lastReplies().find(({ usage }) => readUsage(usage) !== undefined)?.usage ??
-      undefined;
+    const last = this.#lastReplies().find(({ usage }) => readUsage(usage) !== undefined)?.usage;
+    const report = last ?? this.#noted;
+    const { input, output } = readUsage(report) ?? { input: 0, output: 0 };
+    return report && input > 0 && (output > 0 || !this.#hasText()) ? report : undefined;
   }
 
   /**
@@ -102,6 +114,12 @@ export class Tally {
     this.#seen = this.#text.length;
     const seen = this.#seenTokens;
     return seen + await this.#counted;
+  }
+
+  #hasText(): boolean {
+    if (this.#whole !== undefined) return textOf(this.#whole) !== "";
+    this.#fold(this.#ends.length);
+    return this.#text !== "" || this.#anyCounted;
   }
 
   async #estimate(input: () => number | Promise<number>): Promise<Usage> {
@@ -152,6 +170,7 @@ export class Tally {
     this.#text = "";
     this.#seen = this.#seenTokens = 0;
     if (text === "") return;
+    this.#anyCounted = true;
     const before = this.#counted;
     this.#counted = loadTokenizer(this.#encoding)
       .then(async (tokenizer) => await before + tokenizer.count(text));

@@ -8,6 +8,7 @@ import type { Client } from "@libsql/client";
 import { type Attempt, definePlugin, type Exchange, RouterError, setting } from "xrouter/plugin";
 import { z } from "zod";
 import { priceIn } from "../core/ledger/charge.ts";
+import { keepCurrency } from "../core/ledger/currency.ts";
 import { affordableOutput, amountOf, type Bounds, boundsOf } from "../core/ledger/hold.ts";
 import type { Hold } from "../core/ledger/hold_writer.ts";
 import { Ledger } from "../core/ledger/ledger.ts";
@@ -188,25 +189,6 @@ function capOf(caller: ApiKey | undefined): Cap | undefined {
   return caps.sort((a, b) => a.amount - b.amount)[0];
 }
 
-/** @throws Error when the accounts are kept in another currency. */
-async function checkCurrency(database: Client, currency: string): Promise<void> {
-  const [, kept] = await retryWhileBusy(() =>
-    database.batch([
-      {
-        sql: "INSERT INTO ledger (id, currency) VALUES (1, ?) ON CONFLICT DO NOTHING",
-        args: [currency],
-      },
-      "SELECT currency FROM ledger",
-    ], "write")
-  );
-  const found = kept!.rows[0]!.currency;
-  if (found === currency) return;
-  throw new Error(
-    `the accounts of this database are kept in ${found}, and XROUTER_CURRENCY is ${currency}. ` +
-      "Set it back, or take another database",
-  );
-}
-
 function unpriced({ target }: Attempt, currency: string): RouterError {
   return new RouterError(
     "no_route",
@@ -244,7 +226,7 @@ export default definePlugin({
   async setup({ unpriced, leaseSeconds }, { database, log, currency }) {
     const margins = new Margins();
     await margins.load(database);
-    await checkCurrency(database, currency);
+    await keepCurrency(database, currency);
     const process = await ProcessLock.take(database, log);
     const ledger = new Ledger({ database, log, currency, leaseMs: leaseSeconds * 1000, process });
     try {

@@ -1,5 +1,6 @@
 import type { Client } from "@libsql/client";
 import { readConfig, readEnvironment } from "../config.ts";
+import { checkCurrency } from "../ledger/currency.ts";
 import { migrationsFolder } from "../program.ts";
 import { openDatabase } from "../store/database.ts";
 import { migrate } from "../store/migrate.ts";
@@ -12,7 +13,11 @@ export interface CommandDatabase {
   readonly currency: string;
 }
 
-/** Opens the database of `DATABASE_URL`, migrates it, and closes it when `action` is done. */
+/**
+ * Opens the database of `DATABASE_URL`, migrates it, and closes it when `action` is done.
+ *
+ * @throws Error when its accounts are kept in another currency than `XROUTER_CURRENCY`.
+ */
 export async function withDatabase<Result>(
   action: (opened: CommandDatabase) => Promise<Result>,
 ): Promise<Result> {
@@ -24,6 +29,7 @@ export async function withDatabase<Result>(
   });
   try {
     await migrate(database, migrationsFolder);
+    await checkCurrency(database, currency);
     return await action({ database, currency });
   } finally {
     database.close();

@@ -162,8 +162,9 @@ export class Ledger {
    */
   async recover(): Promise<number> {
     const { database, log, process } = this.#o;
-    const settle = (deadIds: readonly string[]) => settleLeftBehind(database, deadIds);
-    const count = await (process === undefined ? settle([]) : process.forDead(settle));
+    const settle = (deadIds: readonly string[], livingIds: readonly string[]) =>
+      settleLeftBehind(database, deadIds, livingIds);
+    const count = await (process === undefined ? settle([], []) : process.forDead(settle));
     if (count > 0) log.warn("requests of a process that died are settled", { requests: count });
     return count;
   }

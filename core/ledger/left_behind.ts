@@ -7,8 +7,12 @@ import type { Client } from "@libsql/client";
 import { costSql } from "../prices/price.ts";
 import { leaseEnd } from "./hold_writer.ts";
 
-/** Holds of the processes in a JSON list, and all whose lease is over. */
-const left = `(expires_at < ${leaseEnd("0")} OR process IN (SELECT value FROM json_each(?)))`;
+/**
+ * Holds of the processes in one JSON list, and those whose lease is over, unless their process is in
+ * the other list.
+ */
+const left = `(process IN (SELECT value FROM json_each(?1)) OR expires_at < ${leaseEnd("0")}
+  AND coalesce(process NOT IN (SELECT value FROM json_each(?2)), 1))`;
 
 /** What a hold has cost so far. */
 const cost = costSql("0");
@@ -28,13 +32,16 @@ const settleSql = `INSERT INTO usage (request_id, created_at, key_id, owner, tag
  * Settles what is left behind, from the last checkpoint: state `interrupted`.
  *
  * @param deadIds Processes whose holds are, whatever their leases say.
+ * @param livingIds Processes whose holds are not, whatever their leases say: one that was stopped
+ * for a while goes on where it was.
  * @returns How many requests. Rejects when the database does.
  */
 export async function settleLeftBehind(
   database: Client,
   deadIds: readonly string[],
+  livingIds: readonly string[],
 ): Promise<number> {
-  const args = [JSON.stringify(deadIds)];
+  const args = [JSON.stringify(deadIds), JSON.stringify(livingIds)];
   const some = await database.execute({ sql: `SELECT 1 FROM holds WHERE ${left} LIMIT 1`, args });
   if (some.rows.length === 0) return 0;
   const [settled] = await database.batch([

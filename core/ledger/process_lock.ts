@@ -63,13 +63,16 @@ export class ProcessLock {
    * Settles for the dead. Nobody else takes up the same ones meanwhile; once `settle` has resolved,
    * their files are removed.
    *
-   * @param settle Gets the ids of processes on this database that are surely dead.
+   * @param settle Gets the ids of processes on this database that are surely dead, and of those
+   * that are surely not, this one among them.
    * @returns What `settle` returns. Rejects when it does.
    */
-  async forDead<Result>(settle: (ids: readonly string[]) => Promise<Result>): Promise<Result> {
-    const dead = await this.#lockDead();
+  async forDead<Result>(
+    settle: (deadIds: readonly string[], livingIds: readonly string[]) => Promise<Result>,
+  ): Promise<Result> {
+    const { dead, living } = await this.#look();
     try {
-      const result = await settle([...dead.keys()]);
+      const result = await settle([...dead.keys()], living);
       for (const id of dead.keys()) await tryRemove(pathOf(this.#databasePath, id));
       return result;
     } finally {
@@ -91,9 +94,10 @@ export class ProcessLock {
     file.close();
   }
 
-  /** The files of dead processes, locked, by id. */
-  async #lockDead(): Promise<Map<string, Deno.FsFile>> {
+  /** The files of dead processes, locked, by id; and the ids of the living. */
+  async #look(): Promise<{ dead: Map<string, Deno.FsFile>; living: string[] }> {
     const dead = new Map<string, Deno.FsFile>();
+    const living = [this.id];
     const folder = dirname(this.#databasePath);
     const prefix = pathOf(basename(this.#databasePath), "");
     try {
@@ -101,12 +105,13 @@ export class ProcessLock {
         const id = name.slice(prefix.length);
         if (!isFile || !name.startsWith(prefix) || !idPattern.test(id) || id === this.id) continue;
         const file = await lockDead(join(folder, name));
-        if (file !== undefined) dead.set(id, file);
+        if (file === "living") living.push(id);
+        else if (file !== undefined) dead.set(id, file);
       }
     } catch {
       // A folder that cannot be listed: the leases tell.
     }
-    return dead;
+    return { dead, living };
   }
 }
 
@@ -131,13 +136,15 @@ async function makeLocked(path: string): Promise<Deno.FsFile | undefined> {
   return undefined;
 }
 
-/** Locks the file of a process if that is dead. */
-async function lockDead(path: string): Promise<Deno.FsFile | undefined> {
+/** Locks the file of a process if that is dead; `undefined` where nobody can tell. */
+async function lockDead(path: string): Promise<Deno.FsFile | "living" | undefined> {
   let file: Deno.FsFile | undefined;
   try {
     // To read is enough to lock, and allowed where another user made the file.
     file = await Deno.open(path);
     if (await file.tryLock(true)) return file;
+    file.close();
+    return "living";
   } catch {
     // It has just been removed, or cannot be opened: the lease tells.
   }

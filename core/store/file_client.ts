@@ -8,7 +8,7 @@ import {
   type Transaction,
   type TransactionMode,
 } from "@libsql/client";
-import { PreparedWrites } from "./prepared_writes.ts";
+import { type Plain, PreparedWrites } from "./prepared_writes.ts";
 
 /** Whether an error says that another connection holds the lock, so that a retry can succeed. */
 export function isBusy(error: unknown): boolean {
@@ -31,6 +31,8 @@ export class FileClient implements Client {
   readonly #pragmas: string;
   readonly #writes: PreparedWrites | undefined;
   #transaction: Transaction | undefined;
+  /** The connection that met SQLITE_BUSY is closed already. */
+  #isReplaced = false;
   #turn: Promise<unknown> = Promise.resolve();
 
   /**
@@ -61,9 +63,19 @@ export class FileClient implements Client {
       const isFree = this.#transaction === undefined || this.#transaction.closed;
       return this.#writes !== undefined && isFree && Array.isArray(values) &&
           PreparedWrites.takes(sql, values)
-        ? this.#writes.run(sql, values)
+        ? this.#write(this.#writes, sql, values)
         : await this.#client.execute(statement);
     });
+  }
+
+  #write(writes: PreparedWrites, sql: string, values: readonly Plain[]): ResultSet {
+    try {
+      return writes.run(sql, values);
+    } catch (error) {
+      // The other connection has met nothing.
+      if (isBusy(error)) this.#isReplaced = true;
+      throw error;
+    }
   }
 
   batch(
@@ -106,7 +118,8 @@ export class FileClient implements Client {
 
   #inTurn<Result>(call: () => Promise<Result>): Promise<Result> {
     const result = this.#turn.then(call).catch(async (error) => {
-      if (isBusy(error)) await this.#replaceConnection();
+      if (isBusy(error) && !this.#isReplaced) await this.#replaceConnection();
+      this.#isReplaced = false;
       throw error;
     });
     this.#turn = result.catch(() => {});
@@ -114,7 +127,6 @@ export class FileClient implements Client {
   }
 
   async #replaceConnection(): Promise<void> {
-    this.#writes?.close();
     this.#client.reconnect();
     try {
       await this.#client.executeMultiple(this.#pragmas);

@@ -57,7 +57,9 @@ export class PreparedWrites {
     } catch (error) {
       // What has failed may be in progress still: the next call gets a new one.
       this.#forget(sql);
-      throw asLibsqlError(error);
+      const failure = asLibsqlError(error);
+      if (failure instanceof LibsqlError && failure.code === "SQLITE_BUSY") this.close();
+      throw failure;
     }
   }
 

@@ -134,3 +134,27 @@ Deno.test("Tally bears any shape of JSON", async () => {
   assertStrictEquals(tally.model, undefined);
   assertEquals(await tally.usage(() => 3), { input: 3, output: 0, cached: 0, estimated: true });
 });
+
+Deno.test("Tally takes no report of nothing where something was said", async () => {
+  const zeros = { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 };
+  const early = { prompt_tokens: 10, completion_tokens: 0, total_tokens: 10 };
+  for (const usage of [zeros, early]) {
+    const stream = tallyOf(event({ choices: [], usage }), delta("one two three"));
+    assertStrictEquals(stream.reported, undefined);
+    const output = await tokensIn("one two three");
+    assertEquals(await stream.usage(() => 3), { input: 3, output, cached: 0, estimated: true });
+    const whole = new Tally("o200k_base");
+    const message = { role: "assistant", content: "one two three" };
+    whole.add(Chunk.fromJson({ choices: [{ index: 0, message }], usage }, true));
+    assertEquals(await whole.usage(() => 3), { input: 3, output, cached: 0, estimated: true });
+  }
+  // Nothing said, nothing produced.
+  const silent = tallyOf(event({ choices: [], usage: early }));
+  assertEquals(silent.usage(nobodyAsks), { input: 10, output: 0, cached: 0, estimated: false });
+});
+
+Deno.test("Tally remembers a report of its own event, however many events follow it", () => {
+  const tally = tallyOf(...Array.from({ length: 6 }, () => event({ choices: [] })));
+  tally.note({ prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 });
+  assertEquals(tally.usage(nobodyAsks), { input: 7, output: 3, cached: 0, estimated: false });
+});
