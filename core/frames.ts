@@ -20,6 +20,8 @@ export function queueFrame(place: number): Uint8Array {
 
 /** The end of an answer that broke off: an error, and no `[DONE]`, so that it never looks finished. */
 export function errorFrame(error: RouterError): Uint8Array {
-  const frame = { ...error.body(), choices: [{ index: 0, delta: {}, finish_reason: "error" }] };
+  // Without an index it is no chunk: clients that try that shape first, such as Vercel's AI SDK,
+  // would take it for one, and pass over the error.
+  const frame = { ...error.body(), choices: [{ delta: {}, finish_reason: "error" }] };
   return encoder.encode(`data: ${JSON.stringify(frame)}\n\n`);
 }

@@ -13,7 +13,7 @@ const [stop, usage, done] = ending() as [string, string, string];
 function errorFrame(message: string, type: string, code: string): string {
   return event({
     error: { message, type, code, param: null },
-    choices: [{ index: 0, delta: {}, finish_reason: "error" }],
+    choices: [{ delta: {}, finish_reason: "error" }],
   });
 }
 
