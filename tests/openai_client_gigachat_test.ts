@@ -3,6 +3,7 @@ import OpenAI from "openai";
 import { startFakeGigachat } from "./support/fake_gigachat.ts";
 import { clientOf } from "./support/openai_client.ts";
 import { startRouter } from "./support/router.ts";
+import { unfinished } from "./support/weather_turns.ts";
 
 const model = "gigachat/GigaChat-2";
 const question = [{ role: "user" as const, content: "Какая погода в Москве?" }];
@@ -108,6 +109,39 @@ Deno.test("the openai client gets documents, and answers cut at stop", async () 
   const asked = { model, messages: question, stop: ["два"] };
   const { choices } = await client.chat.completions.stream(asked).finalChatCompletion();
   assertEquals([choices[0]!.message.content, choices[0]!.finish_reason], ["Раз, ", "stop"]);
+});
+
+Deno.test("the openai client that aborts in mid-stream frees its place, and is recorded once", async () => {
+  await using fake = await startFakeGigachat();
+  fake.streams = 1;
+  const { content, finish } = unfinished("один");
+  fake.reply = () => ({ content });
+  await using router = await startRouter(fake.env);
+  const client = clientOf(router);
+  const stream = await client.chat.completions.create({ model, messages: question, stream: true });
+  for await (const { choices } of stream) {
+    if (choices[0]?.delta.content === "один") stream.controller.abort();
+  }
+  assertEquals(await fake.requestsTo("/v1/chat/completions")[0]!.end, "aborted");
+  finish();
+  fake.reply = () => ({ content: "снова" });
+  const again = await client.chat.completions.create({ model, messages: question });
+  assertEquals(again.choices[0]!.message.content, "снова");
+  assertEquals((await router.usage()).map(({ state }) => state), ["aborted", "completed"]);
+});
+
+Deno.test("the openai client lists GigaChat's models, and retrieves each", async () => {
+  await using fake = await startFakeGigachat();
+  fake.models = ["GigaChat-2", "GigaChat-7"];
+  await using router = await startRouter(fake.env);
+  const client = clientOf(router);
+  const ids: string[] = [];
+  for await (const { id } of client.models.list()) ids.push(id);
+  const own = ids.filter((id) => id.startsWith("gigachat/"));
+  for (const id of ["GigaChat-2", "GigaChat-7", "Embeddings"]) {
+    assert(own.includes(`gigachat/${id}`));
+  }
+  for (const id of own) assertEquals((await client.models.retrieve(id)).id, id);
 });
 
 Deno.test("a stream of GigaChat's that breaks off is never finished to the client", async () => {

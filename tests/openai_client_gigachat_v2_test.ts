@@ -4,6 +4,7 @@ import { startFakeGigachat } from "./support/fake_gigachat.ts";
 import type { FakeChatV2 } from "./support/fake_gigachat_v2_rules.ts";
 import { clientOf } from "./support/openai_client.ts";
 import { startRouter } from "./support/router.ts";
+import { unfinished } from "./support/weather_turns.ts";
 
 const model = "gigachat/GigaChat-2-Max";
 const question = [{ role: "user" as const, content: "Какая погода в трёх городах?" }];
@@ -149,15 +150,11 @@ Deno.test("the openai client gets the sources of a web search", async () => {
   assertEquals([content!.slice(start, end), url], ["[sources=[1]]", "https://example.com/"]);
 });
 
-Deno.test("the openai client that leaves a stream of v2 frees its place", async () => {
+Deno.test("the openai client that leaves a stream of v2 frees its place, and is recorded once", async () => {
   await using fake = await startFakeGigachat();
   fake.streams = 1;
-  const rest = Promise.withResolvers<void>();
-  async function* slowly() {
-    yield "один";
-    await rest.promise;
-  }
-  fake.v2.reply = () => ({ content: slowly() });
+  const { content, finish } = unfinished("один");
+  fake.v2.reply = () => ({ content });
   await using router = await startRouter({ ...fake.env, ...v2, XROUTER_RETRIES: "0" });
   const client = clientOf(router);
   const stream = await client.chat.completions.create({ model, messages: question, stream: true });
@@ -165,10 +162,11 @@ Deno.test("the openai client that leaves a stream of v2 frees its place", async 
     if (choices[0]?.delta.content === "один") break;
   }
   assertEquals(await fake.requestsTo("/v2/chat/completions")[0]!.end, "aborted");
-  rest.resolve();
+  finish();
   fake.v2.reply = () => ({ content: "снова" });
   const again = await client.chat.completions.create({ model, messages: question });
   assertEquals(again.choices[0]!.message.content, "снова");
+  assertEquals((await router.usage()).map(({ state }) => state), ["aborted", "completed"]);
 });
 
 Deno.test("the openai client is told what v2 cannot do", async () => {
