@@ -85,6 +85,11 @@ export class Connection {
       .filter((id) => id !== undefined);
   }
 
+  /** Strikes the account's secrets out of the vendor's words. */
+  get redact(): (text: string) => string {
+    return this.#faults.redact;
+  }
+
   /** What the account has left; `undefined` where the provider cannot ask. */
   async balance(signal: AbortSignal): Promise<Balance[] | undefined> {
     return await unlessAborted(Promise.resolve(this.#provider.balance?.(this.wire)), signal);

@@ -178,8 +178,12 @@ export class RouterError extends Error {
 
   /** The headers that the client reads, `retry-after` (whole seconds, rounded up) among them. */
   answerHeaders(): Record<string, string> {
-    return this.retryAfterMs === undefined ? { ...this.headers } : {
-      ...this.headers,
+    // OpenAI's clients ask again after any 5xx that does not say otherwise.
+    const headers = this.code === "upstream_rejected"
+      ? { "x-should-retry": "false", ...this.headers }
+      : { ...this.headers };
+    return this.retryAfterMs === undefined ? headers : {
+      ...headers,
       "retry-after": String(Math.max(1, Math.ceil(this.retryAfterMs / 1000))),
     };
   }
@@ -195,4 +199,20 @@ export function toRouterError(error: unknown, where: string): RouterError {
   if (error instanceof RouterError) return error;
   const text = error instanceof Error ? error.message : String(error);
   return new RouterError("internal", `${where}: ${text}`, { cause: error });
+}
+
+/** An error whose texts went through `change`; the same where that changed nothing. */
+export function withTexts(error: RouterError, change: (text: string) => string): RouterError {
+  const { code, param, retryAfterMs, headers, metadata, cause } = error;
+  const message = change(error.message);
+  const detail = error.detail === undefined ? undefined : change(error.detail);
+  if (message === error.message && detail === error.detail) return error;
+  return new RouterError(code, message, {
+    headers,
+    cause,
+    ...(param !== undefined && { param }),
+    ...(retryAfterMs !== undefined && { retryAfterMs }),
+    ...(metadata !== undefined && { metadata }),
+    ...(detail !== undefined && { detail }),
+  });
 }

@@ -46,6 +46,8 @@ export interface Slot {
 interface Waiter {
   readonly request: SlotRequest;
   readonly take: (connection: Connection) => void;
+  /** Looks again when an account is avoided no longer. */
+  readonly watch: () => void;
 }
 
 /** The slots of one provider, over all of its accounts. */
@@ -96,6 +98,7 @@ export class Slots {
   avoid(connection: Connection, model: string, ms: number): void {
     const models = this.#avoided.get(connection) ?? new Map<string, number>();
     this.#avoided.set(connection, models.set(model, performance.now() + ms));
+    for (const waiters of this.#queue.values()) for (const { watch } of waiters) watch();
   }
 
   /** A free account, the least busy of those that are not avoided; in turn where they are equal. */
@@ -177,8 +180,15 @@ export class Slots {
         clearTimeout(look);
         signal.removeEventListener("abort", abort);
       };
+      let look: ReturnType<typeof setTimeout> | undefined;
+      const watch = () => {
+        clearTimeout(look);
+        const avoidedFor = this.#avoidedFor(model);
+        if (avoidedFor !== undefined) look = setTimeout(() => this.#serve(), avoidedFor + 1);
+      };
       const waiter: Waiter = {
         request,
+        watch,
         take: (connection) => {
           leave();
           resolve(this.#slot(connection));
@@ -194,16 +204,16 @@ export class Slots {
         () => giveUp(this.#full(`this request waited ${waitMs / 1000} seconds`, waitMs / 2)),
         waitMs,
       );
-      const avoidedFor = this.#avoidedFor(model);
-      const look = avoidedFor === undefined
-        ? undefined
-        : setTimeout(() => this.#serve(), avoidedFor + 1);
       if (signal.aborted) return abort();
+      watch();
       signal.addEventListener("abort", abort, { once: true });
       const own = this.#queue.get(keyId);
       if (own === undefined) this.#queue.set(keyId, [waiter]);
       else own.push(waiter);
       this.#waiting++;
+      // Those before it may wait for accounts that this one does not need.
+      this.#serve();
+      if (!this.#queue.get(keyId)?.includes(waiter)) return;
       const place = () => this.#placeOf(keyId, waiter);
       request.onWait?.({
         get place() {

@@ -6,7 +6,7 @@
 import { z } from "zod";
 import type { Body } from "./body.ts";
 import { Connection, type Sent } from "./connection.ts";
-import { RouterError } from "./errors.ts";
+import { type ErrorCode, RouterError } from "./errors.ts";
 import type { DeclaredFacts } from "./model.ts";
 import type { Account, FileApi, Provider } from "./provider.ts";
 import { defaultSettings, variableOf } from "./provider_settings.ts";
@@ -18,6 +18,13 @@ import type { Upstream } from "./upstream.ts";
 /** Milliseconds for which an account is avoided that has refused a model, or is busy. */
 const refusedMs = 60_000;
 const busyMs = 1_000;
+const failedMs = 5_000;
+
+/** What another account may do better, and for how long the one is avoided. */
+const avoidMs: Partial<Record<ErrorCode, number>> = {
+  upstream_rejected: refusedMs,
+  upstream_unavailable: failedMs,
+};
 
 /**
  * How often an account that lets few calls run is asked again when it finds itself busy and no other
@@ -194,8 +201,18 @@ export class Transport {
    * @throws What the vendor's refusal means; the signal's reason, once it fires.
    */
   async countTokens(body: Body, signal: AbortSignal): Promise<number | undefined> {
-    const counting = this.#provider.countTokens?.(body, this.#connections[0]!.wire);
-    return counting && await unlessAborted(counting, signal);
+    let failure: unknown;
+    for (const { wire } of this.#connections) {
+      const counting = this.#provider.countTokens?.(body, wire);
+      if (counting === undefined) return undefined;
+      try {
+        return await unlessAborted(counting, signal);
+      } catch (error) {
+        signal.throwIfAborted();
+        failure ??= error;
+      }
+    }
+    throw failure;
   }
 
   /**
@@ -220,14 +237,11 @@ export class Transport {
       } catch (thrown) {
         const error = thrown as RouterError;
         const isBusy = error.code === "upstream_busy";
-        const isRefusal = isBusy || error.code === "upstream_rejected";
-        if (isRefusal) {
-          // Before the slot is given back: whoever takes it next must know.
-          const ms = isBusy ? error.retryAfterMs ?? busyMs : refusedMs;
-          this.#slots.avoid(connection, model, ms);
-        }
+        const avoidedMs = isBusy ? error.retryAfterMs ?? busyMs : avoidMs[error.code];
+        // Before the slot is given back: whoever takes it next must know.
+        if (avoidedMs !== undefined) this.#slots.avoid(connection, model, avoidedMs);
         release();
-        if (!isRefusal) throw error;
+        if (avoidedMs === undefined) throw error;
         // What passes by itself is told rather than what does not.
         if (isBusy) busy = error;
         if (refused.size === this.#connections.length) throw busy ?? error;
@@ -262,7 +276,8 @@ export class Transport {
    * Calls a path of the vendor's, signed in.
    *
    * @param account The account's name; without it, one after the other.
-   * @returns The answer, whatever its status, and the account's name.
+   * @returns The answer, whatever its status, the account's name, and what strikes its secrets out
+   * of the vendor's words.
    * @throws {RouterError} `upstream_rejected` where the account is no more; `upstream_unavailable`
    * when nobody answers.
    */
@@ -270,11 +285,12 @@ export class Transport {
     path: string,
     init: RequestInit & { signal: AbortSignal },
     account?: string,
-  ): Promise<{ response: Response; account: string }> {
+  ): Promise<{ response: Response; account: string; redact: (text: string) => string }> {
     const connection = account !== undefined
       ? this.#named(account)
       : this.#connections[this.#turn++ % this.#connections.length]!;
-    return { response: await connection.send(path, init), account: connection.name };
+    const response = await connection.send(path, init);
+    return { response, account: connection.name, redact: connection.redact };
   }
 
   #named(account: string): Connection {

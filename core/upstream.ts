@@ -6,7 +6,7 @@
 import { ByteReader } from "./byte_reader.ts";
 import { type ChatReply, toEvents } from "./chat.ts";
 import { Chunk, parseReply } from "./chunk.ts";
-import { RouterError } from "./errors.ts";
+import { RouterError, withTexts } from "./errors.ts";
 import { readVendorMessage } from "./fault.ts";
 import type { Decoder } from "./provider.ts";
 import { concat, dataStartsWith, EventCutter, readEvent } from "./sse.ts";
@@ -97,7 +97,7 @@ export class Upstream {
             if (group.chunks.length > 0) return group;
           } catch (error) {
             onEnd();
-            throw signal.aborted ? signal.reason : unreadable(error);
+            throw signal.aborted ? signal.reason : withTexts(unreadable(error), options.redact);
           }
         }
         if (upstream.#fault !== undefined) throw upstream.#fault;

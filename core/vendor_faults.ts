@@ -3,12 +3,15 @@
  *
  * @module
  */
-import { RouterError } from "./errors.ts";
+import { RouterError, withTexts } from "./errors.ts";
 import { faultByStatus } from "./fault.ts";
 import type { Call, Provider } from "./provider.ts";
 import { defaultSettings } from "./provider_settings.ts";
 import { withoutSecrets } from "./settings.ts";
 import { readWhole } from "./upstream.ts";
+
+/** What follows the name of a scheme signs someone in, such as a token that was issued meanwhile. */
+const signIn = /\b(Basic|Bearer|Api-Key)\s+[\w+/=~.-]{4,}/gi;
 
 /** The most of an error body that is read. */
 const maxErrorBytes = 64 * 1024;
@@ -26,7 +29,7 @@ export class VendorFaults {
   constructor(provider: Provider, settings: Record<string, unknown>) {
     this.#provider = provider;
     const schema = provider.settings ?? defaultSettings(provider);
-    this.redact = (text) => withoutSecrets(text, schema, settings);
+    this.redact = (text) => withoutSecrets(text, schema, settings).replace(signIn, "$1 […]");
   }
 
   /** A refusal, as the provider names it, or by its status. */
@@ -44,7 +47,7 @@ export class VendorFaults {
 
   /** What a failed connection or a broken body means; the signal's reason where it has fired. */
   ofNetwork(error: unknown, signal: AbortSignal): RouterError {
-    if (error instanceof RouterError) return error;
+    if (error instanceof RouterError) return withTexts(error, this.redact);
     if (signal.aborted && signal.reason instanceof RouterError) return signal.reason;
     const reason = error instanceof Error ? error.message : String(error);
     const cause = error instanceof Error && error.cause instanceof Error

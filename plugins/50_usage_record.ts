@@ -4,7 +4,6 @@
  *
  * @module
  */
-import type { Client } from "@libsql/client";
 import { type Attempt, definePlugin, type Exchange, RouterError, setting } from "xrouter/plugin";
 import { z } from "zod";
 import { priceIn } from "../core/ledger/charge.ts";

@@ -43,14 +43,14 @@ export class VendorFiles {
     const signal = AbortSignal.timeout(callMs);
     const sent = await transport.send("/files", { method: "POST", body: form, signal });
     const { response, account } = sent;
-    if (!response.ok) throw await this.#fault(name, response);
+    if (!response.ok) throw await this.#fault(name, sent);
     const json: unknown = await response.json().catch(() => undefined);
     const { id } = (json ?? {}) as { id?: unknown };
     if (typeof id !== "string" || !/^[\w.-]{1,256}$/.test(id)) {
       throw new RouterError(
         "upstream_unavailable",
         `Provider "${name}" took the file and gave it no id`,
-        { detail: JSON.stringify(json)?.slice(0, 500) ?? "" },
+        { detail: sent.redact(JSON.stringify(json) ?? "").slice(0, 500) },
       );
     }
     const createdAt = Date.now();
@@ -74,9 +74,10 @@ export class VendorFiles {
     const transport = this.#ownerOf(file);
     const either = AbortSignal.any([signal, AbortSignal.timeout(callMs)]);
     const path = `/files/${file.id}/content`;
-    const { response } = await transport.send(path, { signal: either }, file.account);
+    const sent = await transport.send(path, { signal: either }, file.account);
+    const { response } = sent;
     if (response.ok) return response.body;
-    if (response.status !== 404) throw await this.#fault(file.provider, response);
+    if (response.status !== 404) throw await this.#fault(file.provider, sent);
     await response.body?.cancel();
     throw new RouterError("not_found", `Provider "${file.provider}" has no content of this file`);
   }
@@ -87,13 +88,17 @@ export class VendorFiles {
     const { method, path } = transport.files?.deletion?.(file.id) ??
       { method: "DELETE", path: `/files/${file.id}` };
     const init = { method, signal: AbortSignal.timeout(callMs) };
-    const { response } = await transport.send(path, init, file.account);
-    if (!response.ok && response.status !== 404) throw await this.#fault(file.provider, response);
+    const sent = await transport.send(path, init, file.account);
+    const { response } = sent;
+    if (!response.ok && response.status !== 404) throw await this.#fault(file.provider, sent);
     await response.body?.cancel();
   }
 
-  async #fault(provider: string, response: Response): Promise<RouterError> {
-    const error = toFault(provider, response, await readText(response));
+  async #fault(
+    provider: string,
+    { response, redact }: Awaited<ReturnType<Transport["send"]>>,
+  ): Promise<RouterError> {
+    const error = toFault(provider, response, redact(await readText(response)));
     const { code, detail } = error;
     this.#log.warn("a provider refused a call for files", { provider, code, detail });
     return error;

@@ -12,6 +12,7 @@ import { Attachment } from "./attachment.ts";
 import { refuse } from "./fault.ts";
 import { type FileKind, type FileType, fileTypeOf, formats } from "./file_type.ts";
 import { type UploadFile, uploadsOf } from "./uploads.ts";
+import { withoutTokens } from "./vendor_words.ts";
 
 const megabyte = 1024 * 1024;
 
@@ -158,12 +159,12 @@ export const attachments: Attachments = new Attachments();
 export function faultOfFiles(status: number, body: string, call: Call): RouterError | undefined {
   const files = brought.get(call);
   if (files === undefined || ![400, 404, 422].includes(status)) return undefined;
-  const { message = "" } = readVendorMessage(body);
+  const { message = "" } = readVendorMessage(withoutTokens(body));
   const isLost = status === 404 && !/model|модел/i.test(message);
   if (!isLost && !/file|attachment|файл|вложен/i.test(message)) return undefined;
   const uploads = uploadsOf(call.settings);
   for (const digest of files.digests) uploads.forget(digest);
-  const detail = `HTTP ${status} ${body.slice(0, 500)}`;
+  const detail = `HTTP ${status} ${withoutTokens(body).slice(0, 500)}`;
   return files.digests.length > 0 && isLost
     ? new RouterError("upstream_unavailable", "GigaChat has lost a file of this request", {
       detail,

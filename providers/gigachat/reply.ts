@@ -8,6 +8,7 @@ import { type ChatReply, RouterError, type WireUsage } from "xrouter/provider";
 import { faultByStatus } from "../../core/fault.ts";
 import { parseExactly } from "./exact_json.ts";
 import { fault } from "./fault.ts";
+import { withoutTokens } from "./vendor_words.ts";
 
 /** A whole answer or an event of a stream. */
 export interface GigachatReply {
@@ -71,11 +72,11 @@ export function readReply(json: unknown): GigachatReply {
   }
   // After a good beginning GigaChat may still say {"status":500,"message":"…"}.
   if (typeof reply?.status === "number") {
-    const text = JSON.stringify(reply);
+    const text = withoutTokens(JSON.stringify(reply));
     throw fault(reply.status, text) ?? faultByStatus("gigachat", reply.status, text, new Headers());
   }
   throw new RouterError("upstream_unavailable", "GigaChat answered with something unexpected", {
-    detail: JSON.stringify(json)?.slice(0, 500) ?? "",
+    detail: withoutTokens(JSON.stringify(json) ?? "").slice(0, 500),
   });
 }
 

@@ -7,6 +7,7 @@
 import { RouterError, type Wire } from "xrouter/provider";
 import { createHash } from "node:crypto";
 import { faultByStatus, readVendorMessage } from "../../core/fault.ts";
+import { withoutTokens } from "./vendor_words.ts";
 import { unlessAborted } from "../../core/unless_aborted.ts";
 import type { FileType } from "./file_type.ts";
 
@@ -168,7 +169,7 @@ async function uploadFile({ bytes, type, name }: UploadFile, send: Send): Promis
   const signal = AbortSignal.timeout(uploadMs);
   const response = await send("/files", { method: "POST", body: form, signal });
   const text = await response.text();
-  if (!response.ok) throw uploadFault(response, text);
+  if (!response.ok) throw uploadFault(response, withoutTokens(text));
   try {
     const { id } = JSON.parse(text) as { id?: unknown };
     // It becomes a part of addresses.
@@ -177,7 +178,7 @@ async function uploadFile({ bytes, type, name }: UploadFile, send: Send): Promis
     // It is told below.
   }
   throw new RouterError("upstream_unavailable", "GigaChat took a file and gave it no id", {
-    detail: text.slice(0, 500),
+    detail: withoutTokens(text).slice(0, 500),
   });
 }
 

@@ -224,3 +224,48 @@ Deno.test("a client who leaves while its account is busy gives the call back", a
   assertEquals(response.status, 200);
   await response.body!.cancel();
 });
+
+Deno.test("an account that fails is followed by the next, and avoided", async () => {
+  await using vendor = startUpstream(({ headers }) =>
+    headers.get("authorization") === "Bearer ill"
+      ? new Response("no", { status: 500 })
+      : wholeAnswer()
+  );
+  await using router = startKernel({ providers: [vendorAt(vendor.url, ["ill", "well"])] });
+  for (let request = 0; request < 6; request++) {
+    const response = await router.chat(question);
+    assertEquals(response.status, 200);
+    await response.body!.cancel();
+  }
+  const asked = vendor.seen.filter(({ headers }) => headers.get("authorization") === "Bearer ill");
+  assertEquals(asked.length, 1);
+});
+
+Deno.test("an account whose address cannot be reached is followed by the next", async () => {
+  await using vendor = startUpstream(() => wholeAnswer());
+  const provider = defineProvider({
+    name: "acme",
+    baseUrl: vendor.url,
+    accounts: () => [
+      { name: "gone", settings: {}, baseUrl: "http://127.0.0.1:1/v1" },
+      { name: "there", settings: {} },
+    ],
+  }) as Provider;
+  await using router = startKernel({
+    providers: [provider],
+    env: { ACME_API_KEY: "k" },
+  });
+  for (let request = 0; request < 4; request++) {
+    const response = await router.chat(question);
+    assertEquals(response.status, 200);
+    await response.body!.cancel();
+  }
+});
+
+Deno.test("clients are told not to ask again for what a vendor rejects", async () => {
+  await using vendor = startUpstream(() => new Response(null, { status: 404 }));
+  await using router = startKernel({ providers: [vendorAt(vendor.url, ["a"])] });
+  const response = await router.chat(question);
+  assertEquals([response.status, response.headers.get("x-should-retry")], [502, "false"]);
+  await response.body!.cancel();
+});

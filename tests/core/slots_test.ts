@@ -198,3 +198,33 @@ Deno.test("Slots serves who waits for another account before its turn comes", as
   held.get(b)!.release();
   assertEquals((await refused).connection.name, "b");
 });
+
+Deno.test("Slots lets nobody who waits for one account keep another account idle", async () => {
+  const [a, b] = [account("a", 1), account("b", 1)];
+  const slots = queueOf([a, b]);
+  slots.avoid(a, "max", 60_000);
+  const onB = now(slots, { model: "max" });
+  assertEquals(onB.connection, b);
+  const waiting = slots.take(request({ model: "max", keyId: "1" }));
+  assertInstanceOf(waiting, Promise);
+  let told = false;
+  const other = await slots.take(
+    request({ model: "lite", keyId: "2", onWait: () => told = true }),
+  );
+  assertEquals([other.connection.name, told], ["a", false]);
+  onB.release();
+  (await waiting).release();
+  other.release();
+});
+
+Deno.test("Slots looks again when an account that came to be avoided is avoided no longer", async () => {
+  const [a, b] = [account("a", 1), account("b", 1)];
+  const slots = queueOf([a, b]);
+  const [first, second] = [now(slots), now(slots)];
+  const waiting = slots.take(request());
+  const onA = [first, second].find(({ connection }) => connection === a)!;
+  slots.avoid(a, "m", 20);
+  onA.release();
+  // The other one stays busy for ever.
+  assertEquals((await waiting).connection.name, "a");
+});
