@@ -126,6 +126,7 @@ async function ask(
     onWait: (waiting) => {
       x.waiting = waiting;
       x.replyHeaders["x-xrouter-queue"] = String(waiting.place);
+      x.onWait?.();
       deadline.expect(Infinity, "a free call of the provider");
     },
     onCall: () => {

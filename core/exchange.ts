@@ -29,6 +29,8 @@ export class LiveExchange implements Exchange, Ticking {
   produced: (() => number | Promise<number>) | undefined;
   /** Its place in a provider's queue, while it stands there. */
   waiting: Waiting | undefined;
+  /** Called when it comes to stand there. */
+  onWait: (() => void) | undefined;
   #body: Body | RouterError | undefined;
   #signal: AbortSignal | undefined;
 

@@ -48,6 +48,9 @@ export interface KernelOptions {
 /** The encoding for models of which nobody has said which one they use. */
 const defaultEncoding: Encoding = "o200k_base";
 
+/** Milliseconds in a provider's queue after which a stream gets its head and its place. */
+const queuedMs = 1_000;
+
 /** Milliseconds that hooks get at a stop to heed that their exchange was ended. */
 const graceMs = 2_000;
 
@@ -164,6 +167,11 @@ export class Kernel {
     let timer: ReturnType<typeof setTimeout> | undefined;
     const silence = new Promise<undefined>((resolve) => {
       timer = setTimeout(() => resolve(undefined), keepAliveMs);
+      // A client that leaves is noticed for certain only once its stream has begun.
+      flight.x.onWait = () => {
+        clearTimeout(timer);
+        timer = setTimeout(() => resolve(undefined), Math.min(queuedMs, keepAliveMs));
+      };
     });
     const response = await Promise.race([asked, silence]).finally(() => clearTimeout(timer));
     if (response !== undefined) return response;

@@ -269,3 +269,27 @@ Deno.test("clients are told not to ask again for what a vendor rejects", async (
   assertEquals([response.status, response.headers.get("x-should-retry")], [502, "false"]);
   await response.body!.cancel();
 });
+
+Deno.test("a stream that has to wait gets its head and its place soon, long before a silent one", async () => {
+  const ends: (() => void)[] = [];
+  await using vendor = startUpstream(() => {
+    const { response, end } = openStream();
+    ends.push(end);
+    return response;
+  });
+  // Comments come once an hour.
+  await using router = startKernel({
+    providers: [vendorAt(vendor.url, ["one"], 1)],
+    keepAliveMs: 3_600_000,
+  });
+  const first = await router.chat(streamed);
+  const second = await router.chat(streamed);
+  const reader = second.body!.pipeThrough(new TextDecoderStream()).getReader();
+  assertEquals((await reader.read()).value, ": queue 1\n\n");
+  // And so it is noticed that its client leaves.
+  await reader.cancel();
+  assertEquals((await router.ended(1)).state, "aborted");
+  ends[0]!();
+  assertEquals((await readWholeStream(first)).done, true);
+  assertEquals(vendor.seen.length, 1);
+});
