@@ -7,6 +7,7 @@
 import { type Attempt, definePlugin, type Exchange, RouterError, setting } from "xrouter/plugin";
 import { z } from "zod";
 import { priceIn } from "../core/ledger/charge.ts";
+import { DailyTags } from "../core/ledger/daily_tags.ts";
 import { keepCurrency } from "../core/ledger/currency.ts";
 import { affordableOutput, amountOf, type Bounds, boundsOf } from "../core/ledger/hold.ts";
 import type { Hold } from "../core/ledger/hold_writer.ts";
@@ -37,6 +38,7 @@ class Keeper {
   readonly #margins: Margins;
   readonly #currency: string;
   readonly #unpriced: "record" | "refuse";
+  readonly #tags = new DailyTags();
   /** No WeakMap: the garbage collector would go through it again and again. Each exchange ends. */
   readonly #held = new Map<Exchange, Held>();
 
@@ -136,11 +138,18 @@ class Keeper {
       provider: target.provider,
       model: target.model,
       modelAsked: x.body.model,
-      tag: tagOf(x) ?? null,
+      tag: this.#tagOf(x) ?? null,
       stream: x.body.stream === true,
       inputTokens: exactInput,
       price,
     };
+  }
+
+  /** The client's tag, where it is one; nobody's totals may have more of them than can be read. */
+  #tagOf(x: Exchange): string | undefined {
+    const tag = x.headers.get("x-xrouter-tag");
+    if (tag === null || !isTag(tag)) return undefined;
+    return this.#tags.admits(x.state.caller?.id ?? "", tag, x.startedAt) ? tag : undefined;
   }
 
   /** Takes what became of an exchange. */
@@ -154,7 +163,7 @@ class Keeper {
       createdAt: x.startedAt,
       keyId: caller?.id,
       owner: caller?.owner ?? undefined,
-      tag: held === undefined ? tagOf(x) : held.hold.tag ?? undefined,
+      tag: held === undefined ? this.#tagOf(x) : held.hold.tag ?? undefined,
       modelAsked: x.parsedBody?.model,
       stream: x.parsedBody?.stream === true,
       countedTokens: inputTokens,
@@ -195,12 +204,6 @@ function unpriced({ target }: Attempt, currency: string): RouterError {
       "let the operator set a price",
     { param: "model" },
   );
-}
-
-/** The client's tag, where it is one. */
-function tagOf(x: Exchange): string | undefined {
-  const tag = x.headers.get("x-xrouter-tag");
-  return tag !== null && isTag(tag) ? tag : undefined;
 }
 
 function isTag(text: string): boolean {
