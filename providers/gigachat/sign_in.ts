@@ -111,5 +111,11 @@ export function checkSignIns(
     if (accounts.findIndex(({ name }) => name === account.name) < place) {
       refuse(["accounts", place, "name"], `"${account.name}" is the name of two accounts`);
     }
+    const [key] = account.credentials ?? [];
+    const twin = accounts.find(({ credentials }) => key !== undefined && credentials?.[0] === key);
+    if (twin !== undefined && twin !== account) {
+      const message = `is the key of the account "${twin.name}", whose calls it would run twice`;
+      refuse(["accounts", place, "credentials"], message);
+    }
   }
 }

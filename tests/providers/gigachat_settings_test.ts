@@ -102,7 +102,7 @@ Deno.test("gigachat refuses accounts that contradict each other, at their fields
   const { problems } = read({}, {
     accounts: [
       { name: "a", credentials: key },
-      { name: "a", credentials: `${key},${otherKey}` },
+      { name: "a", credentials: `${btoa("x:y")},${otherKey}` },
       { name: "b" },
       { name: "c", credentials: otherKey, accessToken: "CANARY" },
       { name: "d", user: "u" },
@@ -191,4 +191,13 @@ Deno.test("gigachat reads a bundle of certificate authorities and refuses a brok
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
+});
+
+Deno.test("gigachat refuses one key under two names, without showing it", () => {
+  const credentials = btoa("id:CANARY");
+  const accounts = [{ name: "a", credentials }, { name: "b", credentials }];
+  const { problems } = Transport.connect(gigachat, { env: {}, file: { accounts } });
+  assertEquals(problems.length, 1);
+  assertStringIncludes(problems[0]!.message, `is the key of the account "a"`);
+  assertEquals(JSON.stringify(problems).includes(credentials), false);
 });
