@@ -22,6 +22,7 @@ Deno.test("gigachat takes early builds, and names without their versions", async
   await using fake = await startFakeGigachat();
   using connection = connectTo(fake);
   const entry = (id: string, type = "chat") => ({ id, object: "model", type });
+  fake.held = false;
   fake.modelEntries = [
     entry("GigaChat-2"),
     entry("GigaChat-2:2.0.28.2"),

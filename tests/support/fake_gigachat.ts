@@ -16,7 +16,9 @@
  */
 import {
   defaultReply,
+  type Exchange,
   type FakeReply,
+  heard,
   modelList,
   realHabits,
   realModels,
@@ -27,6 +29,7 @@ import {
   tokensOf,
   wholeAnswer,
 } from "./fake_gigachat_answer.ts";
+import { Contract, fieldsOf } from "./fake_gigachat_contract.ts";
 import { answerEmbeddings } from "./fake_gigachat_embeddings.ts";
 import { type FakeFault, faultResponse, forbidden, refuse } from "./fake_gigachat_fault.ts";
 import { FakeFiles } from "./fake_gigachat_files.ts";
@@ -51,6 +54,8 @@ export interface FakeRequest {
   readonly body: unknown;
   /** The answer's status; 0 while there is none. */
   status: number;
+  /** What was answered: JSON, or the events of a stream. */
+  readonly answers: unknown[];
   /** How the answer ended: `sent` to its last byte, `broken` by the fake, or by the client. */
   readonly end: Promise<StreamEnd>;
 }
@@ -86,9 +91,14 @@ export class FakeGigachat implements AsyncDisposable {
   readonly requests: FakeRequest[] = [];
   /** Ids in `/v1/models` as they are, in place of all that else stands there. */
   modelEntries: unknown[] | undefined;
+  /** Holds what is said to the published OpenAPI file. */
+  readonly contract = new Contract();
+  /** Whether disposing rejects where that file was broken. */
+  held = true;
   /** The chats that run. */
   readonly running = new FakeStreams();
   readonly #cache = new FakeCache();
+  readonly #faulty = new WeakSet<Response>();
   readonly #oauth: FakeOauth;
   readonly #faults: Record<Place, FakeFault[]> = {
     oauth: [],
@@ -189,6 +199,7 @@ export class FakeGigachat implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#server.finished;
+    if (this.held) this.contract.verify();
   }
 
   async #serve(request: Request): Promise<Response> {
@@ -202,14 +213,24 @@ export class FakeGigachat implements AsyncDisposable {
       method: request.method,
       path,
       headers: new Headers(request.headers),
+      answers: [] as unknown[],
       end,
       status: 0,
     };
     const body = parse(text);
     this.requests.push(Object.assign(record, { body }));
     request.signal.addEventListener("abort", () => resolve("aborted"));
-    const response = await this.#route(request, path, text, bytes, resolve);
+    const exchange = { ended: resolve, answers: record.answers };
+    const response = await this.#route(request, path, text, bytes, exchange);
     record.status = response.status;
+    if (this.#faulty.has(response)) {
+      // It breaks the file on purpose.
+    } else if (isStream(response)) this.contract.check(record, body, undefined);
+    else {
+      const answer = parse(await response.clone().text());
+      record.answers.push(answer);
+      this.contract.check(record, await fieldsOf(request, bytes, body), answer);
+    }
     if (!isStream(response)) resolve("sent");
     return response;
   }
@@ -219,11 +240,11 @@ export class FakeGigachat implements AsyncDisposable {
     path: string,
     text: string,
     bytes: Uint8Array<ArrayBuffer>,
-    ended: (how: StreamEnd) => void,
+    { ended, answers }: Exchange,
   ): Promise<Response> {
     const place = path.startsWith("/v1/files") ? "files" : places[`${request.method} ${path}`];
     const fault = place && this.#faults[place].shift();
-    if (fault !== undefined) return await faultResponse(fault, request.signal);
+    if (fault !== undefined) return await this.#fail(fault, request.signal);
     if (place === undefined) return forbidden();
     if (place === "oauth") return this.#oauth.answer(request, text);
     if (place === "token") return this.#oauth.answerUser(request, text);
@@ -242,7 +263,7 @@ export class FakeGigachat implements AsyncDisposable {
     }
     if (place === "count") return answerCount(parse(text));
     if (place === "embeddings") return answerEmbeddings(parse(text));
-    if (account.refuses !== undefined) return await faultResponse(account.refuses, request.signal);
+    if (account.refuses !== undefined) return await this.#fail(account.refuses, request.signal);
     if (!this.running.begin(account, account.streams ?? this.streams)) {
       return refuse(429, "Too many requests");
     }
@@ -253,8 +274,8 @@ export class FakeGigachat implements AsyncDisposable {
         ended(how);
       };
       const response = path.startsWith("/v2/")
-        ? await answerChatV2(parse(text), this, request.headers, end)
-        : await this.#chat(parse(text), request.headers, end);
+        ? await answerChatV2(parse(text), this, request.headers, { ended: end, answers })
+        : await this.#chat(parse(text), request.headers, { ended: end, answers });
       streaming = isStream(response);
       return response;
     } finally {
@@ -262,10 +283,16 @@ export class FakeGigachat implements AsyncDisposable {
     }
   }
 
+  async #fail(fault: FakeFault, signal: AbortSignal): Promise<Response> {
+    const response = await faultResponse(fault, signal);
+    this.#faulty.add(response);
+    return response;
+  }
+
   async #chat(
     body: unknown,
     requestHeaders: Headers,
-    ended: (how: StreamEnd) => void,
+    { ended, answers }: Exchange,
   ): Promise<Response> {
     const refusal = checkChat(body);
     if (refusal !== undefined) return refuse(refusal.status, refusal.message);
@@ -288,7 +315,11 @@ export class FakeGigachat implements AsyncDisposable {
       "x-session-id": session,
     };
     if (chat.stream !== true) return Response.json(await wholeAnswer(reply, head), { headers });
-    const bytes = streamBytes(streamEvents(reply, head), { ...this.habits }, ended);
+    const events = heard(streamEvents(reply, head), (event) => {
+      this.contract.event(event);
+      answers.push(JSON.parse(event));
+    });
+    const bytes = streamBytes(events, { ...this.habits }, ended);
     return new Response(bytes, { headers: { ...headers, "content-type": "text/event-stream" } });
   }
 }

@@ -27,6 +27,8 @@ export interface FakeReply {
   reasoning?: string;
   /** `stop`, or `function_call` for a call. */
   finish?: string;
+  /** When it was made, in seconds since 1970. */
+  created?: number;
   /** Counted at four characters a token if absent; `null` sends none. */
   usage?: FakeUsage | null;
 }
@@ -82,7 +84,7 @@ export async function wholeAnswer(reply: FakeReply, head: AnswerHead): Promise<u
       index: 0,
       finish_reason: finishOf(reply),
     }],
-    created,
+    created: reply.created ?? created,
     model: head.model,
     object: "chat.completion",
     ...usageFields(reply, head, content),
@@ -91,7 +93,11 @@ export async function wholeAnswer(reply: FakeReply, head: AnswerHead): Promise<u
 
 /** The events of a stream, each the text of one `data:` field. */
 export async function* streamEvents(reply: FakeReply, head: AnswerHead): AsyncGenerator<string> {
-  const shared = { created, model: head.model, object: "chat.completion" };
+  const shared = {
+    created: reply.created ?? created,
+    model: head.model,
+    object: "chat.completion",
+  };
   const event = (delta: object, more: object = {}, end: object = {}) =>
     JSON.stringify({
       choices: [{ delta, index: 0, ...more }],
@@ -117,6 +123,25 @@ export async function* streamEvents(reply: FakeReply, head: AnswerHead): AsyncGe
     { finish_reason: finishOf(reply) },
     usageFields(reply, head, content),
   );
+}
+
+/** The part of an exchange that its answer writes. */
+export interface Exchange {
+  /** Told how the answer ended. */
+  readonly ended: (how: StreamEnd) => void;
+  /** What was answered. */
+  readonly answers: unknown[];
+}
+
+/** Tells of every event of a stream. */
+export async function* heard(
+  events: AsyncIterable<string>,
+  tell: (event: string) => void,
+): AsyncGenerator<string> {
+  for await (const event of events) {
+    tell(event);
+    yield event;
+  }
 }
 
 /** How an answer ended: sent to its last byte, broken by the fake, or left by the client. */

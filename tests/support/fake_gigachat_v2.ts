@@ -5,8 +5,9 @@
  */
 import {
   type AnswerHead,
+  type Exchange,
+  heard,
   streamBytes,
-  type StreamEnd,
   type StreamHabits,
   tokensOf,
 } from "./fake_gigachat_answer.ts";
@@ -27,6 +28,8 @@ export interface FakeReplyV2 {
   /** The web search's sources, by number. */
   sources?: Record<string, { url: string; title: string }>;
   finish?: string;
+  /** When it was made, in seconds since 1970. */
+  created?: number;
   /** Counted if absent; `null` sends none. */
   usage?: FakeUsageV2 | null;
 }
@@ -60,7 +63,7 @@ export async function answerChatV2(
   body: unknown,
   { v2, models, habits }: Fake,
   requestHeaders: Headers,
-  ended: (how: StreamEnd) => void,
+  { ended, answers }: Exchange,
 ): Promise<Response> {
   const refusal = checkChatV2(body, v2.toolRole);
   if (refusal !== undefined) return refuse(refusal.status, refusal.message);
@@ -74,7 +77,9 @@ export async function answerChatV2(
     "x-session-id": requestHeaders.get("x-session-id") ?? crypto.randomUUID(),
   };
   if (chat.stream !== true) return Response.json(await wholeAnswer(reply, head), { headers });
-  const events = streamEvents(reply, head, v2.named);
+  const events = heard(streamEvents(reply, head, v2.named), (event) => {
+    answers.push(JSON.parse(event.slice(event.indexOf("{"))));
+  });
   const bytes = streamBytes(events, { ...habits, done: !v2.named }, ended);
   return new Response(bytes, { headers: { ...headers, "content-type": "text/event-stream" } });
 }
@@ -100,7 +105,7 @@ async function wholeAnswer(reply: FakeReplyV2, head: Head): Promise<unknown> {
   const spoken = text === "" && reply.calls ? [] : [{ text, ...inlineData(reply) }];
   return {
     model: head.model,
-    created_at,
+    created_at: reply.created ?? created_at,
     messages: [
       ...reasoningOf(reply),
       { role: "assistant", ...stateOf(reply), content: [...spoken, ...partsOf(reply)] },
@@ -116,7 +121,11 @@ async function* streamEvents(
   named: boolean,
 ): AsyncGenerator<string> {
   const event = (name: string, fields: object) => {
-    const data = JSON.stringify({ model: head.model, created_at, ...fields });
+    const data = JSON.stringify({
+      model: head.model,
+      created_at: reply.created ?? created_at,
+      ...fields,
+    });
     return named ? `event: ${name}\ndata: ${data}` : data;
   };
   const delta = (message: object) => event("response.message.delta", { messages: [message] });
