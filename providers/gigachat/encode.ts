@@ -60,6 +60,15 @@ const impossible: Readonly<Record<string, { asks: (value: unknown) => boolean; c
     asks: () => true,
     cure: "cannot be kept by GigaChat, which answers with text. Leave it out",
   },
+  moderation: {
+    asks: () => true,
+    cure:
+      "cannot be kept by GigaChat, whose own filter is always on. Leave it out, or ask a moderation model yourself",
+  },
+  verbosity: {
+    asks: (value) => value !== "medium",
+    cure: 'must be "medium": say in a message how long the answer shall be',
+  },
   web_search_options: {
     asks: () => true,
     cure: "cannot be kept by GigaChat's v1, which does not search the web. Leave it out",
@@ -73,6 +82,7 @@ const needless: ReadonlySet<string> = new Set([
   "parallel_tool_calls",
   "prediction",
   "prompt_cache_key",
+  "prompt_cache_options",
   "prompt_cache_retention",
   "safety_identifier",
   "service_tier",

@@ -1,0 +1,297 @@
+// deno-lint-ignore-file camelcase -- the names of the wire
+/** The fields of OpenAI's messages and tools, and how each is tried out. */
+import { assertEquals } from "@std/assert";
+import type OpenAI from "openai";
+import type { Fields } from "../support/field_probe.ts";
+import type { RequestField } from "../support/field_verdict.ts";
+import { dataUrl, filePart, imagePart, png, textPart } from "../support/files.ts";
+
+/** Every field of OpenAI's messages, whatever their role. */
+export const messageFields: Readonly<
+  Record<
+    | keyof OpenAI.ChatCompletionUserMessageParam
+    | keyof OpenAI.ChatCompletionAssistantMessageParam
+    | keyof OpenAI.ChatCompletionToolMessageParam,
+    true
+  >
+> = {
+  audio: true,
+  content: true,
+  function_call: true,
+  name: true,
+  refusal: true,
+  role: true,
+  tool_call_id: true,
+  tool_calls: true,
+};
+
+const hello = { role: "user", content: "Привет" };
+const system = { role: "system", content: "Кратко." };
+const messages = (...list: Fields[]): Fields => ({ messages: list });
+const user = (...content: unknown[]) => messages({ role: "user", content });
+const asked = (name: string, id: string) => ({
+  id,
+  type: "function",
+  function: { name, arguments: '{"city":"Томск"}' },
+});
+const history = (...tool_calls: Fields[]) => ({ role: "assistant", content: null, tool_calls });
+const result = (tool_call_id: string) => ({ role: "tool", tool_call_id, content: "Тепло" });
+const parameters = { type: "object", properties: { city: { type: "string" } } };
+const tool = (name: string, more: Fields = {}) => ({
+  type: "function",
+  function: { name, description: "Погода", parameters, ...more },
+});
+const tools = [tool("weather"), tool("time")];
+const call = { name: "weather", arguments: { city: "Томск" } };
+
+/** The messages as GigaChat got them, each by its role. */
+const roles = ({ messages }: Fields) => (messages as { role: string }[]).map(({ role }) => role);
+
+/** The table's rows. */
+export const messageRows: readonly RequestField[] = [
+  {
+    field: "messages[].role",
+    value: "developer",
+    ask: messages({ ...system, role: "developer" }, hello),
+    see: ({ sent }) => assertEquals(roles(sent), ["system", "user"]),
+    note: "`system`",
+  },
+  {
+    field: "messages[].role",
+    value: "system, later ones",
+    names: "messages[]",
+    ask: messages(system, hello, { ...system, content: "По-русски." }),
+    see: ({ sent }) => assertEquals(roles(sent), ["system", "user"]),
+    note: "GigaChat takes one, as the first: all become that one",
+  },
+  {
+    field: "messages[].role",
+    value: "function",
+    ask: messages(
+      hello,
+      { role: "assistant", content: null, function_call: asked("weather", "").function },
+      { role: "function", name: "weather", content: "Тепло" },
+    ),
+    note: "as `tool`",
+  },
+  {
+    field: "messages[].content",
+    ask: messages({ role: "user", content: "Который час?" }),
+    note: "passes; `null` is an empty text",
+  },
+  {
+    field: "messages[].content[].text",
+    ask: user(textPart("раз"), textPart("два")),
+    note: "the parts become one text, a line each",
+  },
+  {
+    field: "messages[].content[].image_url",
+    ask: user(textPart("Что здесь?"), imagePart(dataUrl(png("a")))),
+    note: "uploaded; one image a message, 10 a request, see [files](gigachat/files.md)",
+  },
+  {
+    field: "messages[].content[].image_url.detail",
+    base: user(textPart("Что здесь?"), imagePart(dataUrl(png("a")))),
+    ask: user(textPart("Что здесь?"), {
+      type: "image_url",
+      image_url: { url: dataUrl(png("a")), detail: "low" },
+    }),
+    see: ({ changed }) => assertEquals(changed, ["messages[0].content[1].image_url.detail"]),
+    note: "GigaChat decides; `x-xrouter-changed` names it",
+  },
+  {
+    field: "messages[].content[].input_audio",
+    ask: user({
+      type: "input_audio",
+      input_audio: { data: btoa("ID3 recording"), format: "mp3" },
+    }),
+    note: "uploaded",
+  },
+  {
+    field: "messages[].content[].file.file_data",
+    ask: user(textPart("О чём это?"), filePart(new TextEncoder().encode("%PDF-1.7"), "a.pdf")),
+    note: "uploaded; one document a request",
+  },
+  {
+    field: "messages[].content[].file.file_id",
+    ask: (file_id) => user(textPart("Что здесь?"), { type: "file", file: { file_id } }),
+    note: "a file of the same key, uploaded by `POST /v1/files`",
+  },
+  {
+    field: "messages[].content[].refusal",
+    ask: messages(hello, {
+      role: "assistant",
+      content: [{ type: "refusal", refusal: "Нет" }],
+    }, hello),
+    note: "a text like another",
+  },
+  {
+    field: "messages[].content[].prompt_cache_breakpoint",
+    base: user(textPart("раз")),
+    ask: user({ ...textPart("раз"), prompt_cache_breakpoint: {} }),
+    note: "Sber's cache cannot be told",
+  },
+  {
+    field: "messages[].refusal",
+    ask: messages(hello, { role: "assistant", content: null, refusal: "Нет" }, hello),
+    base: messages(hello, { role: "assistant", content: null }, hello),
+    note: "the text of a message that has no other",
+  },
+  {
+    field: "messages[].name",
+    ask: messages({ ...hello, name: "anna" }),
+    note: "GigaChat knows names of functions alone",
+  },
+  {
+    field: "messages[].audio",
+    ask: messages(hello, { role: "assistant", audio: { id: "audio_1" } }, hello),
+    note: "GigaChat has no speech of its own to refer to",
+  },
+  {
+    field: "messages[].tool_calls",
+    ask: messages(
+      hello,
+      history(asked("weather", "a"), asked("time", "b")),
+      result("a"),
+      result("b"),
+    ),
+    see: ({ version, sent }) =>
+      assertEquals(
+        roles(sent),
+        version === "v1"
+          ? ["user", "assistant", "function", "assistant", "function"]
+          : ["user", "assistant", "tool", "tool"],
+      ),
+    note: "v1: call, result, call, result. Ids carry `functions_state_id`",
+  },
+  {
+    field: "messages[].tool_calls[].custom",
+    names: "messages[].tool_calls[].function.name",
+    ask: messages(
+      hello,
+      history({ id: "a", type: "custom", custom: { name: "sql", input: "SELECT" } }),
+      result("a"),
+    ),
+    note: "GigaChat knows functions alone",
+  },
+  {
+    field: "messages[].tool_call_id",
+    base: messages(hello, history(asked("a", "1"), asked("b", "2")), result("1"), result("2")),
+    ask: messages(
+      hello,
+      history(asked("a", "1"), asked("b", "2")),
+      { ...result("1"), content: "1" },
+      { ...result("2"), content: "2" },
+    ),
+    see: ({ sent }) => {
+      const text = JSON.stringify(sent.messages);
+      assertEquals(/"name":"b"(?!.*"name":"a")/.test(text), true);
+    },
+    note: "each result follows its call, in a JSON object; broken histories are mended",
+  },
+  {
+    field: "messages[].function_call",
+    ask: messages(
+      hello,
+      { role: "assistant", content: null, function_call: asked("weather", "").function },
+      { role: "function", name: "weather", content: "Тепло" },
+    ),
+    note: "passes, with arguments as an object",
+  },
+];
+
+/** The table's rows. */
+export const toolRows: readonly RequestField[] = [
+  {
+    field: "tools[].function",
+    ask: { tools },
+    saying: { calls: [call] },
+    see: ({ answer }) =>
+      assertEquals(answer.choices[0]!.message?.tool_calls?.[0]?.function?.name, "weather"),
+    note: "`functions`; names that GigaChat refuses are mapped there and back",
+  },
+  {
+    field: "tools[].function.strict",
+    base: { tools },
+    ask: { tools: [tool("weather", { strict: true }), tool("time")] },
+    note: "GigaChat promises nothing of arguments",
+  },
+  {
+    field: "tools[].custom",
+    names: "tools[].type",
+    ask: { tools: [{ type: "custom", custom: { name: "sql" } }] },
+    note: "GigaChat knows functions alone",
+  },
+  {
+    field: "tool_choice",
+    value: "none",
+    base: { tools },
+    ask: { tools, tool_choice: "none" },
+    note: "no function is shown",
+  },
+  {
+    field: "tool_choice",
+    value: "one function",
+    base: { tools },
+    ask: { tools, tool_choice: { type: "function", function: { name: "weather" } } },
+    saying: { calls: [call] },
+    note: "passes",
+  },
+  {
+    field: "tool_choice",
+    value: "required, one tool",
+    base: { tools: [tools[0]] },
+    ask: { tools: [tools[0]], tool_choice: "required" },
+    saying: { calls: [call] },
+    note: "that function is named",
+  },
+  {
+    field: "tool_choice",
+    value: "required, several tools",
+    names: "tool_choice",
+    base: { tools },
+    ask: { tools, tool_choice: "required" },
+    note: "GigaChat cannot be held to one of several",
+  },
+  {
+    field: "tool_choice",
+    value: "allowed_tools",
+    base: { tools },
+    ask: {
+      tools,
+      tool_choice: {
+        type: "allowed_tools",
+        allowed_tools: { mode: "auto", tools: [{ type: "function", function: { name: "time" } }] },
+      },
+    },
+    see: ({ sent }) => assertEquals(JSON.stringify(sent).includes("weather"), false),
+    note: "the others are not shown",
+  },
+  {
+    field: "parallel_tool_calls",
+    value: "false",
+    base: { tools },
+    ask: { tools, parallel_tool_calls: false },
+    saying: { calls: [call, { name: "time", arguments: {} }] },
+    see: ({ answer }) => assertEquals(answer.choices[0]!.message?.tool_calls?.length, 1),
+    note: "v1 calls one function an answer anyway; v2's other calls are left out",
+  },
+  {
+    field: "functions",
+    ask: { functions: tools.map((each) => each.function) },
+    saying: { calls: [call] },
+    see: ({ answer }) =>
+      assertEquals(answer.choices[0]!.message?.function_call, {
+        name: "weather",
+        arguments: '{"city":"Томск"}',
+      }),
+    note: "passes; the answer has `function_call` then",
+  },
+  {
+    field: "function_call",
+    base: { functions: tools.map((each) => each.function) },
+    ask: { functions: tools.map((each) => each.function), function_call: { name: "weather" } },
+    saying: { calls: [call] },
+    note: "passes",
+  },
+];

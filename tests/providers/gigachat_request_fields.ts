@@ -1,0 +1,235 @@
+// deno-lint-ignore-file camelcase -- the names of the wire
+/** The fields of OpenAI's chat request but those of messages and tools, and how each is tried out. */
+import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
+import type OpenAI from "openai";
+import { otherModel } from "../support/field_probe.ts";
+import type { RequestField } from "../support/field_verdict.ts";
+
+/** Every field that OpenAI's client knows; the compiler finds the list wanting when there are more. */
+export const requestFields: Readonly<
+  Record<keyof OpenAI.ChatCompletionCreateParamsNonStreaming, true>
+> = {
+  audio: true,
+  frequency_penalty: true,
+  function_call: true,
+  functions: true,
+  logit_bias: true,
+  logprobs: true,
+  max_completion_tokens: true,
+  max_tokens: true,
+  messages: true,
+  metadata: true,
+  modalities: true,
+  model: true,
+  moderation: true,
+  n: true,
+  parallel_tool_calls: true,
+  prediction: true,
+  presence_penalty: true,
+  prompt_cache_key: true,
+  prompt_cache_options: true,
+  prompt_cache_retention: true,
+  reasoning_effort: true,
+  response_format: true,
+  safety_identifier: true,
+  seed: true,
+  service_tier: true,
+  stop: true,
+  store: true,
+  stream: true,
+  stream_options: true,
+  temperature: true,
+  tool_choice: true,
+  tools: true,
+  top_logprobs: true,
+  top_p: true,
+  user: true,
+  verbosity: true,
+  web_search_options: true,
+};
+
+/** What `stream_options` may hold. */
+export const streamOptions: Readonly<Record<keyof OpenAI.ChatCompletionStreamOptions, true>> = {
+  include_obfuscation: true,
+  include_usage: true,
+};
+
+const schema = {
+  type: "object",
+  properties: { city: { type: "string" } },
+  required: ["city"],
+  additionalProperties: false,
+};
+const penalty = "GigaChat's own `repetition_penalty` passes through";
+
+/** The table's rows. */
+export const samplingRows: readonly RequestField[] = [
+  {
+    field: "model",
+    ask: { model: otherModel },
+    see: ({ sent }) => assertMatch(String(sent.model), /^GigaChat-(2-Pro|3-Ultra)$/),
+    note: "without the `gigachat/` before it",
+  },
+  {
+    field: "temperature",
+    ask: { temperature: 0.7 },
+    see: ({ options }) => assertEquals(options.temperature, 0.7),
+    note: "passes",
+  },
+  {
+    field: "temperature",
+    value: "0",
+    ask: { temperature: 0 },
+    see: ({ options }) => assertEquals(options.temperature, 0.0001),
+    note: "0.0001, with which GigaChat answers without chance; it refuses 0",
+  },
+  {
+    field: "top_p",
+    ask: { top_p: 0.5 },
+    see: ({ options }) => assertEquals(options.top_p, 0.5),
+    note: "passes",
+  },
+  ...["max_tokens", "max_completion_tokens"].map((field): RequestField => ({
+    field,
+    ask: { [field]: 77 },
+    see: ({ options }) => assertEquals(options.max_tokens, 77),
+    note: field === "max_tokens" ? "passes" : "`max_tokens`",
+  })),
+  {
+    field: "stop",
+    ask: { stop: ["три"] },
+    saying: { content: "раз, два, три, четыре" },
+    see: ({ answer: { choices: [choice] } }) => {
+      assertEquals(choice!.message?.content, "раз, два, ");
+      assertEquals(choice!.finish_reason, "stop");
+    },
+    note: "the answer is cut before it, and GigaChat's stream ended there",
+  },
+  {
+    field: "stream",
+    only: "whole",
+    ask: { stream: true },
+    see: ({ sent, events }) => {
+      assertEquals(sent.stream, true);
+      assert(events.length > 1);
+    },
+    note: "passes; GigaChat's events hold phrases, not single tokens",
+  },
+  {
+    field: "stream_options.include_usage",
+    only: "streamed",
+    ask: { stream_options: { include_usage: true } },
+    see: ({ events }) => assertEquals(events.at(-1)?.choices, []),
+    note: "GigaChat always tells its usage; without this it is kept from the stream",
+  },
+  {
+    field: "stream_options.include_obfuscation",
+    only: "streamed",
+    ask: { stream_options: { include_obfuscation: true } },
+    see: ({ events }) => assert(events.every((event) => event.obfuscation === undefined)),
+    note: "nothing is padded",
+  },
+  {
+    field: "response_format",
+    value: "json_schema",
+    ask: {
+      response_format: { type: "json_schema", json_schema: { name: "w", strict: true, schema } },
+    },
+    saying: { content: '{"city":"Томск"}' },
+    see: ({ options }) => assertEquals(Object(options.response_format).type, "json_schema"),
+    note: "GigaChat's own `json_schema`; an answer that does not fit is an error, not an answer",
+  },
+  {
+    field: "response_format",
+    value: "json_object",
+    ask: { response_format: { type: "json_object" } },
+    saying: { content: '{"city":"Томск"}' },
+    see: ({ options }) => assertEquals(Object(options.response_format).type, "json_schema"),
+    note: "`json_schema` with an empty schema; what is no JSON object is an error",
+  },
+  {
+    field: "response_format",
+    value: "text",
+    ask: { response_format: { type: "text" } },
+    note: "what GigaChat does anyway",
+  },
+  {
+    field: "reasoning_effort",
+    ask: { reasoning_effort: "high" },
+    see: ({ version, sent, options }) =>
+      assertEquals(
+        version === "v1" ? sent.reasoning_effort : options.reasoning,
+        {
+          v1: "high",
+          v2: { effort: "high" },
+        }[version],
+      ),
+    note: "`minimal` becomes `low`; `xhigh` and `max` become `high`; `none` is left out",
+  },
+  {
+    field: "verbosity",
+    ask: { verbosity: "low" },
+    note: "GigaChat has no such measure; `medium` asks for nothing",
+  },
+  { field: "n", ask: { n: 2 }, note: "GigaChat gives one answer a request; 1 is fine" },
+  { field: "seed", ask: { seed: 7 }, note: "GigaChat's chance has no seed" },
+  { field: "frequency_penalty", ask: { frequency_penalty: 0.5 }, note: `${penalty}; 0 is fine` },
+  { field: "presence_penalty", ask: { presence_penalty: 0.5 }, note: `${penalty}; 0 is fine` },
+  { field: "logit_bias", ask: { logit_bias: { 50256: -100 } }, note: "GigaChat weighs no tokens" },
+  { field: "logprobs", ask: { logprobs: true }, note: "GigaChat reports none; `false` is fine" },
+  { field: "top_logprobs", ask: { top_logprobs: 2 }, note: "GigaChat reports none; 0 is fine" },
+  {
+    field: "modalities",
+    ask: { modalities: ["text", "audio"] },
+    note: 'GigaChat answers with text; `["text"]` is fine',
+  },
+  { field: "audio", ask: { audio: { voice: "ash", format: "mp3" } }, note: "as `modalities`" },
+  {
+    field: "moderation",
+    ask: { moderation: { model: "omni-moderation-latest" } },
+    note: "OpenAI's; what GigaChat's own filter stops ends with `content_filter`",
+  },
+  {
+    field: "web_search_options",
+    ask: { web_search_options: {} },
+    see: ({ version, sent }) => version === "v2" && assertEquals(sent.tools, [{ web_search: {} }]),
+    note: "v2: Sber's web search",
+  },
+  {
+    field: "prompt_cache_key",
+    ask: { prompt_cache_key: "conversation-7" },
+    see: ({ session }) => {
+      assertMatch(session ?? "", /^[\da-f-]{36}$/);
+      assertNotMatch(session ?? "", /conversation/);
+    },
+    note: "`X-Session-ID`, by which Sber finds the beginning in its cache",
+  },
+  ...Object.entries({
+    prompt_cache_options: { mode: "explicit" },
+    prompt_cache_retention: "24h",
+  }).map(([field, value]): RequestField => ({
+    field,
+    ask: { [field]: value },
+    note: "Sber's cache cannot be told",
+  })),
+  {
+    field: "prediction",
+    ask: { prediction: { type: "content", content: "раз, два" } },
+    note: "a matter of speed alone",
+  },
+  {
+    field: "service_tier",
+    ask: { service_tier: "flex" },
+    note: "Sber has one; the account's tariff decides",
+  },
+  ...Object.entries({
+    metadata: { team: "a" },
+    store: true,
+    user: "user-7",
+    safety_identifier: "user-7",
+  }).map(([field, value]): RequestField => ({
+    field,
+    ask: { [field]: value },
+    note: "OpenAI's bookkeeping; Sber is not told",
+  })),
+];
