@@ -4,6 +4,7 @@ import { EventReader } from "./bench/event_reader.ts";
 import type { Gateway } from "./bench/gateway.ts";
 import { HttpConnection } from "./bench/http_connection.ts";
 import { LoadGenerator } from "./bench/load_generator.ts";
+import { long, small } from "./bench/mapping_bodies.ts";
 import type { Row, StreamRound, WholeRound } from "./bench/measure.ts";
 import { serveMock } from "./bench/mock_upstream.ts";
 import { parseOptions, UsageError } from "./bench/options.ts";
@@ -11,6 +12,8 @@ import { freePort, ServerProcess } from "./bench/server_process.ts";
 import { median, medianRatio, percentile } from "./bench/statistics.ts";
 import { checkTargets, summariseWhole } from "./bench/summary.ts";
 import { formatTable } from "./bench/table.ts";
+import { startFakeGigachat } from "./support/fake_gigachat.ts";
+import { ask, connectTo } from "./support/fake_gigachat_call.ts";
 import { seededRandom } from "./support/random.ts";
 
 const REQUEST = new TextEncoder().encode("GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
@@ -277,4 +280,15 @@ Deno.test("parseOptions reads the flags and names a wrong one", () => {
     [["now"], "now"],
   ];
   for (const [args, named] of cases) assertThrows(() => parseOptions(args), UsageError, named);
+});
+
+Deno.test("bench: what is translated to be measured is what GigaChat takes", async () => {
+  await using fake = await startFakeGigachat();
+  using connection = connectTo(fake, { GIGACHAT_V2_MODELS: "GigaChat-2-Max" });
+  for (const model of ["GigaChat-2", "GigaChat-2-Max"]) {
+    for (const body of [small(model), long(model)]) await ask(connection, body);
+  }
+  assertEquals(fake.chats.map(({ functions = [] }) => functions.length), [0, 6]);
+  assertEquals(fake.chatsV2.map(({ tools = [] }) => tools.length), [0, 1]);
+  assertEquals(long("m").messages.length, 20);
 });

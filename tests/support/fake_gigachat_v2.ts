@@ -85,7 +85,7 @@ export async function answerChatV2(
 }
 
 /** What an answer repeats of its request. */
-type Head = Pick<AnswerHead, "model" | "promptTokens">;
+export type Head = Pick<AnswerHead, "model" | "promptTokens">;
 
 const created_at = 1_780_321_864;
 
@@ -99,7 +99,7 @@ function defaultReply({ messages, tool_config: config }: FakeChatV2): FakeReplyV
 }
 
 /** A whole answer as JSON. */
-async function wholeAnswer(reply: FakeReplyV2, head: Head): Promise<unknown> {
+export async function wholeAnswer(reply: FakeReplyV2, head: Head): Promise<unknown> {
   let text = "";
   for await (const phrase of phrasesOf(reply)) text += phrase;
   const spoken = text === "" && reply.calls ? [] : [{ text, ...inlineData(reply) }];
@@ -115,7 +115,7 @@ async function wholeAnswer(reply: FakeReplyV2, head: Head): Promise<unknown> {
 }
 
 /** The events of a stream, each the text of its fields. */
-async function* streamEvents(
+export async function* streamEvents(
   reply: FakeReplyV2,
   head: Head,
   named: boolean,
