@@ -18,8 +18,9 @@ import {
   embeddingsRows,
   embeddingsVerdictOf,
 } from "./gigachat_embeddings_fields.ts";
-import { messageFields, messageRows, toolRows } from "./gigachat_message_fields.ts";
+import { messageFields, messageRows } from "./gigachat_message_fields.ts";
 import { requestFields, samplingRows, streamOptions } from "./gigachat_request_fields.ts";
+import { toolRows } from "./gigachat_tool_fields.ts";
 
 const readme = new URL("../../providers/README.md", import.meta.url);
 const requestRows = [...samplingRows, ...messageRows, ...toolRows];
@@ -28,6 +29,7 @@ const versions: readonly Version[] = ["v1", "v2"];
 interface Tried {
   readonly field: string;
   readonly value?: string;
+  readonly neutral?: unknown;
   readonly note: string;
 }
 
@@ -38,7 +40,7 @@ async function rowsOf<Entry extends Tried>(
 ): Promise<Row[]> {
   const rows: Row[] = [];
   for (const entry of entries) {
-    const { field, value, note } = entry;
+    const { field, value, neutral } = entry;
     const verdicts: string[] = [];
     for (const attempt of tries) {
       try {
@@ -47,7 +49,8 @@ async function rowsOf<Entry extends Tried>(
         throw new Error(`${field} ${value ?? ""}: ${(error as Error).message}`, { cause: error });
       }
     }
-    rows.push({ field, value, verdicts, note });
+    const fine = neutral === undefined ? "" : `; \`${JSON.stringify(neutral)}\` is fine`;
+    rows.push({ field, value, verdicts, note: entry.note + fine });
   }
   return rows;
 }

@@ -1,8 +1,8 @@
 // deno-lint-ignore-file camelcase -- the names of the wire
-/** The fields of OpenAI's messages and tools, and how each is tried out. */
-import { assertEquals } from "@std/assert";
+/** The fields of OpenAI's messages, and how each is tried out. */
+import { assertEquals, assertStringIncludes } from "@std/assert";
 import type OpenAI from "openai";
-import type { Fields } from "../support/field_probe.ts";
+import type { Fields, Seen } from "../support/field_probe.ts";
 import type { RequestField } from "../support/field_verdict.ts";
 import { dataUrl, filePart, imagePart, png, textPart } from "../support/files.ts";
 
@@ -36,13 +36,18 @@ const asked = (name: string, id: string) => ({
 });
 const history = (...tool_calls: Fields[]) => ({ role: "assistant", content: null, tool_calls });
 const result = (tool_call_id: string) => ({ role: "tool", tool_call_id, content: "Тепло" });
-const parameters = { type: "object", properties: { city: { type: "string" } } };
-const tool = (name: string, more: Fields = {}) => ({
-  type: "function",
-  function: { name, description: "Погода", parameters, ...more },
-});
-const tools = [tool("weather"), tool("time")];
-const call = { name: "weather", arguments: { city: "Томск" } };
+/** Whether the messages as GigaChat got them have a piece of JSON. */
+const says = ({ messages }: Fields, piece: string) =>
+  assertStringIncludes(JSON.stringify(messages), piece);
+
+/** Whether GigaChat got the id of a file. */
+const hasFile = ({ version, sent }: Seen) => {
+  const { attachments, content } = (sent.messages as Fields[])[0]!;
+  const ids = version === "v1"
+    ? attachments
+    : (content as Fields[]).find(({ files }) => files)?.files;
+  assertEquals((ids as unknown[]).length, 1);
+};
 
 /** The messages as GigaChat got them, each by its role. */
 const roles = ({ messages }: Fields) => (messages as { role: string }[]).map(({ role }) => role);
@@ -72,21 +77,26 @@ export const messageRows: readonly RequestField[] = [
       { role: "assistant", content: null, function_call: asked("weather", "").function },
       { role: "function", name: "weather", content: "Тепло" },
     ),
+    see: ({ version, sent }) =>
+      assertEquals(roles(sent), ["user", "assistant", version === "v1" ? "function" : "tool"]),
     note: "as `tool`",
   },
   {
     field: "messages[].content",
     ask: messages({ role: "user", content: "Который час?" }),
+    see: ({ sent }) => says(sent, "Который час?"),
     note: "passes; `null` is an empty text",
   },
   {
     field: "messages[].content[].text",
     ask: user(textPart("раз"), textPart("два")),
+    see: ({ sent }) => says(sent, "раз\\nдва"),
     note: "the parts become one text, a line each",
   },
   {
     field: "messages[].content[].image_url",
     ask: user(textPart("Что здесь?"), imagePart(dataUrl(png("a")))),
+    see: hasFile,
     note: "uploaded; one image a message, 10 a request, see [files](gigachat/files.md)",
   },
   {
@@ -105,16 +115,19 @@ export const messageRows: readonly RequestField[] = [
       type: "input_audio",
       input_audio: { data: btoa("ID3 recording"), format: "mp3" },
     }),
+    see: hasFile,
     note: "uploaded",
   },
   {
     field: "messages[].content[].file.file_data",
     ask: user(textPart("О чём это?"), filePart(new TextEncoder().encode("%PDF-1.7"), "a.pdf")),
+    see: hasFile,
     note: "uploaded; one document a request",
   },
   {
     field: "messages[].content[].file.file_id",
     ask: (file_id) => user(textPart("Что здесь?"), { type: "file", file: { file_id } }),
+    see: hasFile,
     note: "a file of the same key, uploaded by `POST /v1/files`",
   },
   {
@@ -123,6 +136,7 @@ export const messageRows: readonly RequestField[] = [
       role: "assistant",
       content: [{ type: "refusal", refusal: "Нет" }],
     }, hello),
+    see: ({ sent }) => says(sent, "Нет"),
     note: "a text like another",
   },
   {
@@ -135,6 +149,7 @@ export const messageRows: readonly RequestField[] = [
     field: "messages[].refusal",
     ask: messages(hello, { role: "assistant", content: null, refusal: "Нет" }, hello),
     base: messages(hello, { role: "assistant", content: null }, hello),
+    see: ({ sent }) => says(sent, "Нет"),
     note: "the text of a message that has no other",
   },
   {
@@ -196,102 +211,7 @@ export const messageRows: readonly RequestField[] = [
       { role: "assistant", content: null, function_call: asked("weather", "").function },
       { role: "function", name: "weather", content: "Тепло" },
     ),
+    see: ({ sent }) => says(sent, '"name":"weather","arguments":{"city":"Томск"}'),
     note: "passes, with arguments as an object",
-  },
-];
-
-/** The table's rows. */
-export const toolRows: readonly RequestField[] = [
-  {
-    field: "tools[].function",
-    ask: { tools },
-    saying: { calls: [call] },
-    see: ({ answer }) =>
-      assertEquals(answer.choices[0]!.message?.tool_calls?.[0]?.function?.name, "weather"),
-    note: "`functions`; names that GigaChat refuses are mapped there and back",
-  },
-  {
-    field: "tools[].function.strict",
-    base: { tools },
-    ask: { tools: [tool("weather", { strict: true }), tool("time")] },
-    note: "GigaChat promises nothing of arguments",
-  },
-  {
-    field: "tools[].custom",
-    names: "tools[].type",
-    ask: { tools: [{ type: "custom", custom: { name: "sql" } }] },
-    note: "GigaChat knows functions alone",
-  },
-  {
-    field: "tool_choice",
-    value: "none",
-    base: { tools },
-    ask: { tools, tool_choice: "none" },
-    note: "no function is shown",
-  },
-  {
-    field: "tool_choice",
-    value: "one function",
-    base: { tools },
-    ask: { tools, tool_choice: { type: "function", function: { name: "weather" } } },
-    saying: { calls: [call] },
-    note: "passes",
-  },
-  {
-    field: "tool_choice",
-    value: "required, one tool",
-    base: { tools: [tools[0]] },
-    ask: { tools: [tools[0]], tool_choice: "required" },
-    saying: { calls: [call] },
-    note: "that function is named",
-  },
-  {
-    field: "tool_choice",
-    value: "required, several tools",
-    names: "tool_choice",
-    base: { tools },
-    ask: { tools, tool_choice: "required" },
-    note: "GigaChat cannot be held to one of several",
-  },
-  {
-    field: "tool_choice",
-    value: "allowed_tools",
-    base: { tools },
-    ask: {
-      tools,
-      tool_choice: {
-        type: "allowed_tools",
-        allowed_tools: { mode: "auto", tools: [{ type: "function", function: { name: "time" } }] },
-      },
-    },
-    see: ({ sent }) => assertEquals(JSON.stringify(sent).includes("weather"), false),
-    note: "the others are not shown",
-  },
-  {
-    field: "parallel_tool_calls",
-    value: "false",
-    base: { tools },
-    ask: { tools, parallel_tool_calls: false },
-    saying: { calls: [call, { name: "time", arguments: {} }] },
-    see: ({ answer }) => assertEquals(answer.choices[0]!.message?.tool_calls?.length, 1),
-    note: "v1 calls one function an answer anyway; v2's other calls are left out",
-  },
-  {
-    field: "functions",
-    ask: { functions: tools.map((each) => each.function) },
-    saying: { calls: [call] },
-    see: ({ answer }) =>
-      assertEquals(answer.choices[0]!.message?.function_call, {
-        name: "weather",
-        arguments: '{"city":"Томск"}',
-      }),
-    note: "passes; the answer has `function_call` then",
-  },
-  {
-    field: "function_call",
-    base: { functions: tools.map((each) => each.function) },
-    ask: { functions: tools.map((each) => each.function), function_call: { name: "weather" } },
-    saying: { calls: [call] },
-    note: "passes",
   },
 ];

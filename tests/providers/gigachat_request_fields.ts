@@ -2,7 +2,7 @@
 /** The fields of OpenAI's chat request but those of messages and tools, and how each is tried out. */
 import { assert, assertEquals, assertMatch, assertNotMatch } from "@std/assert";
 import type OpenAI from "openai";
-import { otherModel } from "../support/field_probe.ts";
+import { otherModel, type Seen } from "../support/field_probe.ts";
 import type { RequestField } from "../support/field_verdict.ts";
 
 /** Every field that OpenAI's client knows; the compiler finds the list wanting when there are more. */
@@ -61,6 +61,11 @@ const schema = {
   additionalProperties: false,
 };
 const penalty = "GigaChat's own `repetition_penalty` passes through";
+
+const effort = (wanted: string) => ({ version, sent, options }: Seen) =>
+  version === "v1"
+    ? assertEquals(sent.reasoning_effort, wanted)
+    : assertEquals(options.reasoning, { effort: wanted });
 
 /** The table's rows. */
 export const samplingRows: readonly RequestField[] = [
@@ -156,32 +161,47 @@ export const samplingRows: readonly RequestField[] = [
   {
     field: "reasoning_effort",
     ask: { reasoning_effort: "high" },
-    see: ({ version, sent, options }) =>
-      assertEquals(
-        version === "v1" ? sent.reasoning_effort : options.reasoning,
-        {
-          v1: "high",
-          v2: { effort: "high" },
-        }[version],
-      ),
-    note: "`minimal` becomes `low`; `xhigh` and `max` become `high`; `none` is left out",
+    see: effort("high"),
+    note: "`low`, `medium` and `high` pass",
+  },
+  ...[["minimal", "low"], ["xhigh", "high"], ["max", "high"]].map((
+    [value, sent],
+  ): RequestField => ({
+    field: "reasoning_effort",
+    value: value!,
+    ask: { reasoning_effort: value },
+    see: effort(sent!),
+    note: `\`${sent}\``,
+  })),
+  {
+    field: "reasoning_effort",
+    value: "none",
+    ask: { reasoning_effort: "none" },
+    note: "left out",
   },
   {
     field: "verbosity",
     ask: { verbosity: "low" },
-    note: "GigaChat has no such measure; `medium` asks for nothing",
+    neutral: "medium",
+    note: "GigaChat has no such measure",
   },
-  { field: "n", ask: { n: 2 }, note: "GigaChat gives one answer a request; 1 is fine" },
+  { field: "n", ask: { n: 2 }, neutral: 1, note: "GigaChat gives one answer a request" },
   { field: "seed", ask: { seed: 7 }, note: "GigaChat's chance has no seed" },
-  { field: "frequency_penalty", ask: { frequency_penalty: 0.5 }, note: `${penalty}; 0 is fine` },
-  { field: "presence_penalty", ask: { presence_penalty: 0.5 }, note: `${penalty}; 0 is fine` },
-  { field: "logit_bias", ask: { logit_bias: { 50256: -100 } }, note: "GigaChat weighs no tokens" },
-  { field: "logprobs", ask: { logprobs: true }, note: "GigaChat reports none; `false` is fine" },
-  { field: "top_logprobs", ask: { top_logprobs: 2 }, note: "GigaChat reports none; 0 is fine" },
+  { field: "frequency_penalty", ask: { frequency_penalty: 0.5 }, neutral: 0, note: penalty },
+  { field: "presence_penalty", ask: { presence_penalty: 0.5 }, neutral: 0, note: penalty },
+  {
+    field: "logit_bias",
+    ask: { logit_bias: { 50256: -100 } },
+    neutral: {},
+    note: "GigaChat weighs no tokens",
+  },
+  { field: "logprobs", ask: { logprobs: true }, neutral: false, note: "GigaChat reports none" },
+  { field: "top_logprobs", ask: { top_logprobs: 2 }, neutral: 0, note: "GigaChat reports none" },
   {
     field: "modalities",
     ask: { modalities: ["text", "audio"] },
-    note: 'GigaChat answers with text; `["text"]` is fine',
+    neutral: ["text"],
+    note: "GigaChat answers with text",
   },
   { field: "audio", ask: { audio: { voice: "ash", format: "mp3" } }, note: "as `modalities`" },
   {

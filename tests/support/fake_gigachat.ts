@@ -199,7 +199,14 @@ export class FakeGigachat implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stop.abort();
     await this.#server.finished;
-    if (this.held) this.contract.verify();
+    if (!this.held) return;
+    try {
+      this.contract.verify();
+    } catch (error) {
+      // A test that failed before would hide it.
+      console.error((error as Error).message);
+      throw error;
+    }
   }
 
   async #serve(request: Request): Promise<Response> {

@@ -30,6 +30,8 @@ export interface RequestField {
   readonly ask: Fields | ((fileId: string) => Fields);
   /** The same request without it, where that is more than a question. */
   readonly base?: Fields;
+  /** A value of the field that asks for nothing; the table says so. */
+  readonly neutral?: unknown;
   /** What the model says. */
   readonly saying?: Saying;
   /** The way in which alone the field matters. */
@@ -59,7 +61,7 @@ export async function verdictOf(
 }
 
 async function seenVerdict(
-  { ask, base = {}, saying, field, names = field, see }: RequestField,
+  { ask, base = {}, neutral, saying, field, names = field, see }: RequestField,
   version: Way["version"],
   streamed: boolean,
   probe: FieldProbe,
@@ -70,6 +72,11 @@ async function seenVerdict(
   };
   const isNamed = (path: string | undefined) => path?.replace(/\[\d+\]/g, "[]") === names;
 
+  if (neutral !== undefined) {
+    const { status, sent, changed } = await send("refuse", { ...base, [field]: neutral });
+    assertEquals([status, changed], [200, []]);
+    assertEquals(sent, (await send("refuse", base)).sent, "a value that asks for nothing goes out");
+  }
   const strict = await send("refuse", ask);
   if (strict.status !== 200) {
     assertEquals(strict.status, 400, strict.error?.message);
@@ -91,6 +98,7 @@ async function seenVerdict(
   const reaches = !same(strict.sent, without.sent) || strict.session !== without.session;
   const shows = !same(comparable(strict), comparable(without));
   if (!reaches && !shows) return "ignored";
+  assert(see !== undefined, "it does something, and nothing checks what");
   return !reaches || strict.changed.some(isNamed) ? "emulated" : "exact";
 }
 
