@@ -25,6 +25,8 @@ export interface Sent
   readonly body: Body;
   /** Told when a call is signed in and goes out. */
   readonly onSend?: () => void;
+  /** Told when the vendor has not refused: its answer begins. */
+  readonly onAnswer?: () => void;
 }
 
 /** Sends JSON, signed in. */
@@ -110,15 +112,18 @@ export class Connection {
     }
   }
 
-  async #open({ body, onSend, ...sent }: Sent, onEnd: () => void): Promise<Upstream> {
+  async #open({ body, onSend, onAnswer, ...sent }: Sent, onEnd: () => void): Promise<Upstream> {
     const call: Call = { ...sent, ...this.wire, headers: { ...sent.headers } };
-    const post = (url: string, encoded: unknown, accept: string) =>
-      this.signedIn(url, {
+    const post = async (url: string, encoded: unknown, accept: string) => {
+      const response = await this.signedIn(url, {
         method: "POST",
         headers: { "content-type": "application/json", accept, ...call.headers },
         body: JSON.stringify(encoded),
         signal: call.signal,
       }, onSend);
+      if (response.ok) onAnswer?.();
+      return response;
+    };
     return isChat(body)
       ? await this.#openChat(body, call, post, onEnd)
       : await this.#openEmbeddings(body, call, post, onEnd);

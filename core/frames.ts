@@ -4,6 +4,7 @@
  * @module
  */
 import type { RouterError } from "./errors.ts";
+import type { Waiting } from "./slots.ts";
 
 const encoder = new TextEncoder();
 
@@ -13,9 +14,9 @@ export const doneFrame: Uint8Array = encoder.encode("data: [DONE]\n\n");
 /** A comment, which clients pass over. */
 export const keepAliveFrame: Uint8Array = encoder.encode(": keep-alive\n\n");
 
-/** A comment to one that stands in a provider's queue. */
-export function queueFrame(place: number): Uint8Array {
-  return encoder.encode(`: queue ${place}\n\n`);
+/** A comment to one whose answer has not begun, with its place where it stands in a queue. */
+export function waitingFrame(waiting: Waiting | undefined): Uint8Array {
+  return waiting === undefined ? keepAliveFrame : encoder.encode(`: queue ${waiting.place}\n\n`);
 }
 
 /** The end of an answer that broke off: an error, and no `[DONE]`, so that it never looks finished. */

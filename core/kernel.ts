@@ -5,24 +5,23 @@
  */
 import { logAccess } from "./access_log.ts";
 import { askTargets, attemptEnded, attemptFailed, type BegunAnswer } from "./attempts.ts";
-import { countBody, isChat, type Path } from "./body.ts";
+import { isChat, type Path } from "./body.ts";
 import type { Catalog } from "./catalog.ts";
 import type { UnsupportedPolicy } from "./changes.ts";
 import { priceIn, withCost } from "./ledger/charge.ts";
 import { Chunk } from "./chunk.ts";
 import { Deadline } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
-import type { LiveExchange } from "./exchange.ts";
 import { clientClosed, Flight } from "./flight.ts";
-import { keepAliveFrame, queueFrame } from "./frames.ts";
+import { waitingFrame } from "./frames.ts";
 import { HookRunner, type InstalledPlugin } from "./hooks.ts";
+import { defaultEncoding, inputOnly, inputTokens } from "./input_tokens.ts";
 import type { Log } from "./log.ts";
 import type { Outcome, Route, Usage } from "./plugin.ts";
 import { costOf } from "./prices/price.ts";
 import { Relay } from "./relay.ts";
 import { checkReplyHeaders, errorResponse, streamResponse, wholeResponse } from "./response.ts";
 import { Tally } from "./tally.ts";
-import { type Encoding, loadTokenizer } from "./tokens.ts";
 import { Upstream } from "./upstream.ts";
 import { toWire } from "./usage_report.ts";
 import { waitingStream } from "./waiting_stream.ts";
@@ -44,9 +43,6 @@ export interface KernelOptions {
   /** What to do with fields that a vendor cannot keep. */
   unsupported: UnsupportedPolicy;
 }
-
-/** The encoding for models of which nobody has said which one they use. */
-const defaultEncoding: Encoding = "o200k_base";
 
 /** Milliseconds in a provider's queue after which a stream gets its head and its place. */
 const queuedMs = 1_000;
@@ -76,7 +72,8 @@ export class Kernel {
   }
 
   /**
-   * Answers one request of a chat or for embeddings. Never rejects: what goes wrong is an answer with an error body.
+   * Answers one request of a chat or for embeddings. Never rejects: what goes wrong is an answer
+   * with an error body.
    *
    * @param request The client's request.
    * @param path What is asked for.
@@ -164,24 +161,22 @@ export class Kernel {
    */
   async #orWait(flight: Flight, asked: Promise<Response>): Promise<Response> {
     const { keepAliveMs } = this.#o;
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const silence = new Promise<undefined>((resolve) => {
-      timer = setTimeout(() => resolve(undefined), keepAliveMs);
-      // A client that leaves is noticed for certain only once its stream has begun.
-      flight.x.onWait = () => {
-        clearTimeout(timer);
-        timer = setTimeout(() => resolve(undefined), Math.min(queuedMs, keepAliveMs));
-      };
+    const { promise: silence, resolve } = Promise.withResolvers<void>();
+    let timer = setTimeout(resolve, keepAliveMs);
+    // A client that leaves is noticed for certain only once its stream has begun.
+    flight.x.onWait = () => {
+      clearTimeout(timer);
+      timer = setTimeout(resolve, Math.min(queuedMs, keepAliveMs));
+    };
+    const response = await Promise.race([asked, silence]).finally(() => {
+      clearTimeout(timer);
+      flight.x.onWait = undefined;
     });
-    const response = await Promise.race([asked, silence]).finally(() => clearTimeout(timer));
-    if (response !== undefined) return response;
+    if (response) return response;
     checkReplyHeaders(flight.x);
     const stream = waitingStream({
       answer: asked.then(({ body }) => body!),
-      comment: () => {
-        const { waiting } = flight.x;
-        return waiting === undefined ? keepAliveFrame : queueFrame(waiting.place);
-      },
+      comment: () => waitingFrame(flight.x.waiting),
       keepAliveMs,
       onGone: () => flight.leave(),
       onFailure: (reason) => this.#giveUp(flight, reason, 200),
@@ -302,14 +297,4 @@ export class Kernel {
     this.#flights.delete(flight);
     if (this.#flights.size === 0) this.#idle?.();
   }
-}
-
-async function inputTokens(x: LiveExchange, encoding: Encoding): Promise<number> {
-  return x.state.inputTokens ?? countBody(x.body, await loadTokenizer(encoding));
-}
-
-/** The usage of an exchange that was cut off before its answer began. */
-async function inputOnly(x: LiveExchange): Promise<Usage> {
-  const encoding = x.attempts.at(-1)!.target.facts.encoding ?? defaultEncoding;
-  return { input: await inputTokens(x, encoding), output: 0, cached: 0, estimated: true };
 }

@@ -7,6 +7,9 @@
 import type { Connection } from "./connection.ts";
 import { RouterError } from "./errors.ts";
 
+/** Models of an account that may be remembered as avoided when they no longer are. */
+const rememberedModels = 256;
+
 /** How long the queue may be, and how long anyone may stand in it. */
 export interface QueueLimits {
   /** Requests of all keys together. */
@@ -81,8 +84,8 @@ export class Slots {
    * signal's reason once it fires.
    */
   take(request: SlotRequest): Slot | Promise<Slot> {
-    // Who comes must not overtake those who wait.
-    const connection = this.#waiting === 0 ? this.#choose(request) : undefined;
+    // None of those who wait could use it: they would have it.
+    const connection = this.#choose(request);
     return connection === undefined ? this.#wait(request) : this.#slot(connection);
   }
 
@@ -96,8 +99,14 @@ export class Slots {
 
   /** Has an account asked for a model only if no other can be, for some time. */
   avoid(connection: Connection, model: string, ms: number): void {
+    if (this.#connections.length === 1) return;
+    const now = performance.now();
     const models = this.#avoided.get(connection) ?? new Map<string, number>();
-    this.#avoided.set(connection, models.set(model, performance.now() + ms));
+    this.#avoided.set(connection, models.set(model, now + ms));
+    // Clients name as many models as they like.
+    if (models.size > rememberedModels) {
+      for (const [each, until] of models) if (until <= now) models.delete(each);
+    }
     for (const waiters of this.#queue.values()) for (const { watch } of waiters) watch();
   }
 
@@ -211,9 +220,6 @@ export class Slots {
       if (own === undefined) this.#queue.set(keyId, [waiter]);
       else own.push(waiter);
       this.#waiting++;
-      // Those before it may wait for accounts that this one does not need.
-      this.#serve();
-      if (!this.#queue.get(keyId)?.includes(waiter)) return;
       const place = () => this.#placeOf(keyId, waiter);
       request.onWait?.({
         get place() {
@@ -223,20 +229,23 @@ export class Slots {
     });
   }
 
-  /** Gives free slots to those who wait: to one of each key in turn. */
+  /**
+   * Gives free slots to those who wait: to one of each key in turn, the first that can use one. An
+   * account may have refused some of them, or their model.
+   */
   #serve(): void {
     for (const [keyId, waiters] of [...this.#queue]) {
-      const waiter = waiters[0]!;
-      const connection = this.#choose(waiter.request);
-      // Another key's request may take an account that has refused this one.
-      if (connection === undefined) continue;
-      this.#remove(keyId, waiter);
-      if (waiters.length > 0) {
-        this.#queue.delete(keyId);
-        this.#queue.set(keyId, waiters);
+      for (const waiter of waiters) {
+        const connection = this.#choose(waiter.request);
+        if (connection === undefined) continue;
+        this.#remove(keyId, waiter);
+        if (waiters.length > 0) {
+          this.#queue.delete(keyId);
+          this.#queue.set(keyId, waiters);
+        }
+        waiter.take(connection);
+        return this.#serve();
       }
-      waiter.take(connection);
-      return this.#serve();
     }
   }
 

@@ -38,7 +38,11 @@ export class Tally {
   #seenTokens = 0;
   #counted = Promise.resolve(0);
   #last: ChatReply[] | undefined;
-  #noted: WireUsage | undefined;
+  /** A report in an event of its own, and how many events had come then. */
+  #noted: { report: WireUsage; events: number } | undefined;
+  /** How many events were forgotten, and whether one after the report said something. */
+  #folded = 0;
+  #saidSince = false;
   #anyCounted = false;
 
   /** @param encoding The encoding that text is counted with. */
@@ -82,16 +86,17 @@ export class Tally {
 
   /** Takes a report that stood in an event of its own, however many follow it. */
   note(report: WireUsage): void {
-    if (readUsage(report) !== undefined) this.#noted = report;
+    if (readUsage(report) === undefined) return;
+    this.#noted = { report, events: this.#folded + this.#ends.length };
+    this.#saidSince = false;
   }
 
   /**
    * The provider's report, as it stands in the answer. One of nothing where something was said is
-   * none: nobody reads or writes for nothing.
+   * none: nobody reads or writes for nothing. Neither is one that more was said after.
    */
   get reported(): WireUsage | undefined {
-    const last = this.#lastReplies().find(({ usage }) => readUsage(usage) !== undefined)?.usage;
-    const report = last ?? this.#noted;
+    const report = this.#lastReport();
     const { input, output } = readUsage(report) ?? { input: 0, output: 0 };
     return report && input > 0 && (output > 0 || !this.#hasText()) ? report : undefined;
   }
@@ -114,6 +119,19 @@ export class Tally {
     this.#seen = this.#text.length;
     const seen = this.#seenTokens;
     return seen + await this.#counted;
+  }
+
+  #lastReport(): WireUsage | undefined {
+    const last = this.#lastReplies();
+    const place = last.findIndex(({ usage }) => readUsage(usage) !== undefined);
+    if (place >= 0) {
+      return last.slice(0, place).some((reply) => textOf(reply) !== "")
+        ? undefined
+        : last[place]!.usage!;
+    }
+    if (this.#noted === undefined) return undefined;
+    this.#fold(this.#ends.length);
+    return this.#saidSince ? undefined : this.#noted.report;
   }
 
   #hasText(): boolean {
@@ -157,8 +175,13 @@ export class Tally {
     this.#last ??= this.#lastReplies();
     for (let event = 0; event < events; event++) {
       const reply = this.#parse(event);
-      if (reply !== undefined) this.#text += textOf(reply);
+      const text = reply === undefined ? "" : textOf(reply);
+      this.#text += text;
+      if (text !== "" && this.#folded + event >= (this.#noted?.events ?? Infinity)) {
+        this.#saidSince = true;
+      }
     }
+    this.#folded += events;
     const cut = this.#ends[events - 1]!;
     this.#bytes.copyWithin(0, cut, this.#ends.at(-1));
     this.#ends = this.#ends.slice(events).map((end) => end - cut);

@@ -4,54 +4,25 @@
  * @module
  */
 import { z } from "zod";
+import { askAccounts, type AskOptions } from "./ask_accounts.ts";
 import type { Body } from "./body.ts";
-import { Connection, type Sent } from "./connection.ts";
-import { type ErrorCode, RouterError } from "./errors.ts";
+import { Connection } from "./connection.ts";
+import { RouterError } from "./errors.ts";
 import type { DeclaredFacts } from "./model.ts";
 import type { Account, FileApi, Provider } from "./provider.ts";
 import { defaultSettings, variableOf } from "./provider_settings.ts";
 import { type Problem, readSettings, settingsOf } from "./settings.ts";
-import { type QueueLimits, Slots, type Waiting } from "./slots.ts";
+import { type QueueLimits, Slots } from "./slots.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 import type { Upstream } from "./upstream.ts";
-
-/** Milliseconds for which an account is avoided that has refused a model, or is busy. */
-const refusedMs = 60_000;
-const busyMs = 1_000;
-const failedMs = 5_000;
-
-/** What another account may do better, and for how long the one is avoided. */
-const avoidMs: Partial<Record<ErrorCode, number>> = {
-  upstream_rejected: refusedMs,
-  upstream_unavailable: failedMs,
-};
-
-/**
- * How often an account that lets few calls run is asked again when it finds itself busy and no other
- * one is free: vendors count a call that has just ended a moment longer. Whoever waits for it keeps
- * its slot, because the next request would be refused as well.
- */
-const busyTries = 5;
-
-/** Milliseconds before the first of these tries; each further one waits twice as long. */
-const busyWait = 100;
-
-/** The most milliseconds that such a vendor may ask for. */
-const busyPatience = 2_000;
 
 /** How long requests wait where nobody says otherwise. */
 const defaultQueue: QueueLimits = { length: 100, waitMs: 30_000 };
 
 /** What one attempt sends, and who is told of its way. */
-export interface OpenOptions extends Sent {
-  /** The account that must be asked; by default any. */
+export interface OpenOptions extends AskOptions {
+  /** The name of the account that must be asked; by default any. */
   readonly account?: string | undefined;
-  /** Told when every call that the vendor lets run at a time is taken. */
-  readonly onWait?: (waiting: Waiting) => void;
-  /** Told before the vendor is called, once for each account that is asked. */
-  readonly onCall?: () => void;
-  /** Told of an account that refused, when another one is asked, or the same one again. */
-  readonly onRefusal?: (account: string, error: RouterError) => void;
 }
 
 /** One provider, ready to be called. */
@@ -216,60 +187,15 @@ export class Transport {
   }
 
   /**
-   * Asks the vendor and waits for the first chunk of the answer. An account that refuses
-   * is followed by the next.
+   * Asks the vendor and waits for the first chunk of the answer. An account that refuses or cannot
+   * be reached is followed by the next.
    *
    * @throws {RouterError} What the provider's refusal or failure means; the signal's reason when it
    * was aborted.
    */
-  async open(options: OpenOptions): Promise<Upstream> {
-    const { account, onWait, onCall, onRefusal, signal, keyId, body: { model } } = options;
-    const own = account === undefined ? undefined : this.#named(account);
-    const refused = new Set(own && this.#connections.filter((each) => each !== own));
-    let busy: RouterError | undefined;
-    for (;;) {
-      const taken = this.#slots.take({ model, keyId, signal, refused, onWait });
-      const { connection, release } = taken instanceof Promise ? await taken : taken;
-      onCall?.();
-      refused.add(connection);
-      try {
-        return await this.#ask(connection, release, options, refused);
-      } catch (thrown) {
-        const error = thrown as RouterError;
-        const isBusy = error.code === "upstream_busy";
-        const avoidedMs = isBusy ? error.retryAfterMs ?? busyMs : avoidMs[error.code];
-        // Before the slot is given back: whoever takes it next must know.
-        if (avoidedMs !== undefined) this.#slots.avoid(connection, model, avoidedMs);
-        release();
-        if (avoidedMs === undefined) throw error;
-        // What passes by itself is told rather than what does not.
-        if (isBusy) busy = error;
-        if (refused.size === this.#connections.length) throw busy ?? error;
-        onRefusal?.(connection.name, error);
-      }
-    }
-  }
-
-  /** Asks one account; where it is busy and no other one is free, again a moment later. */
-  async #ask(
-    connection: Connection,
-    release: () => void,
-    { onRefusal, onWait: _onWait, onCall: _onCall, ...sent }: OpenOptions,
-    refused: ReadonlySet<Connection>,
-  ): Promise<Upstream> {
-    for (let tries = 0;; tries++) {
-      try {
-        return await connection.open(sent, release);
-      } catch (thrown) {
-        const error = thrown as RouterError;
-        const wait = error.retryAfterMs ?? busyWait * 2 ** tries;
-        const mayWait = error.code === "upstream_busy" && Number.isFinite(connection.parallel) &&
-          tries < busyTries && wait <= busyPatience;
-        if (!mayWait || this.#slots.hasFree(sent.body.model, refused)) throw error;
-        onRefusal?.(connection.name, error);
-        await pause(wait, sent.signal);
-      }
-    }
+  async open({ account, ...options }: OpenOptions): Promise<Upstream> {
+    const only = account === undefined ? undefined : this.#named(account);
+    return await askAccounts(this.#connections, this.#slots, options, only);
   }
 
   /**
@@ -306,13 +232,6 @@ export class Transport {
   async close(): Promise<void> {
     await Promise.allSettled(this.#connections.map((connection) => connection.close()));
   }
-}
-
-/** Waits, unless the signal fires. @throws The signal's reason. */
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  await unlessAborted(promise, signal).finally(() => clearTimeout(timer));
 }
 
 function withoutSlash(url: string): string {

@@ -10,8 +10,14 @@ import { defaultSettings } from "./provider_settings.ts";
 import { withoutSecrets } from "./settings.ts";
 import { readWhole } from "./upstream.ts";
 
-/** What follows the name of a scheme signs someone in, such as a token that was issued meanwhile. */
-const signIn = /\b(Basic|Bearer|Api-Key)\s+[\w+/=~.-]{4,}/gi;
+/**
+ * What follows the name of a scheme signs someone in, such as a token that was issued meanwhile;
+ * where it is longer than the words that follow it, too: "Bearer authentication".
+ */
+const signIn = /\b(Basic|Bearer|Api-Key)\s+[\w+/=~.-]{16,}/gi;
+
+/** Longer runs of the letters of base64 are tokens or files, not words. */
+const longRun = /[\w+/=~.-]{200,}/g;
 
 /** The most of an error body that is read. */
 const maxErrorBytes = 64 * 1024;
@@ -29,7 +35,8 @@ export class VendorFaults {
   constructor(provider: Provider, settings: Record<string, unknown>) {
     this.#provider = provider;
     const schema = provider.settings ?? defaultSettings(provider);
-    this.redact = (text) => withoutSecrets(text, schema, settings).replace(signIn, "$1 […]");
+    this.redact = (text) =>
+      withoutSecrets(text, schema, settings).replace(signIn, "$1 […]").replace(longRun, "[…]");
   }
 
   /** A refusal, as the provider names it, or by its status. */

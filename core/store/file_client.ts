@@ -108,6 +108,7 @@ export class FileClient implements Client {
   }
 
   reconnect(): void {
+    this.#writes?.close();
     this.#client.reconnect();
   }
 

@@ -6,19 +6,13 @@
  */
 import { zValidator } from "@hono/zod-validator";
 import { Hono } from "hono";
-import { definePlugin, RouterError, setting } from "xrouter/plugin";
+import { type CallerEnv, definePlugin, RouterError, setting } from "xrouter/plugin";
 import { z } from "zod";
 import { refuseInvalid } from "../../core/refuse_invalid.ts";
-import type { ApiKey } from "../../core/store/keys.ts";
 import { StatusBoard } from "./board.ts";
 import { StatusHistory } from "./history.ts";
 import { statusQuery } from "./query.ts";
 import { reportHistory, reportStatus } from "./report.ts";
-
-/** `auth` guards every route under `/v1` and says who asks. */
-interface CallerEnv {
-  Variables: { caller: ApiKey };
-}
 
 /** Milliseconds between two looks at the clock, and how many of them are between two snapshots. */
 const tickMs = 1_000;
@@ -96,7 +90,7 @@ export default definePlugin({
 
     const routes = new Hono<CallerEnv>();
     routes.get("/status", zValidator("query", statusQuery, refuseInvalid), async (c) => {
-      const caller = c.get("caller") as ApiKey | undefined;
+      const caller = c.get("caller");
       if (caller === undefined) {
         throw new RouterError("unauthorized", "Status is told to those who send an API key");
       }

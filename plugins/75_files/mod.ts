@@ -6,7 +6,14 @@
  */
 import { zValidator } from "@hono/zod-validator";
 import { Hono, type MiddlewareHandler } from "hono";
-import { type Attempt, definePlugin, isChat, RouterError, setting } from "xrouter/plugin";
+import {
+  type Attempt,
+  type CallerEnv,
+  definePlugin,
+  isChat,
+  RouterError,
+  setting,
+} from "xrouter/plugin";
 import { z } from "zod";
 import { refuseInvalid } from "../../core/refuse_invalid.ts";
 import type { ApiKey } from "../../core/store/keys.ts";
@@ -14,11 +21,6 @@ import { FileStore, type OwnFile } from "./file_store.ts";
 import { mostNamed, namedFiles } from "./named_files.ts";
 import { readUpload } from "./upload_form.ts";
 import { VendorFiles } from "./vendor_files.ts";
-
-/** `auth` guards every route under `/v1` and says who asks. */
-interface CallerEnv {
-  Variables: { caller: ApiKey };
-}
 
 const limitError = "must be a whole number from 1 to 10000";
 
@@ -29,6 +31,11 @@ const listQuery = z.strictObject({
   order: z.enum(["asc", "desc"], { error: "must be asc or desc" }).optional(),
   after: z.string({ error: "must be the id of a file" }).optional(),
 }, { error: "is no parameter. There are: purpose, limit, order, after" });
+
+/** Behind {@linkcode known}, which lets only those pass who can have files. */
+interface OwnerEnv {
+  Variables: { caller: ApiKey };
+}
 
 export default definePlugin({
   name: "files",
@@ -48,7 +55,7 @@ export default definePlugin({
   setup({ bodyLimit, perKey }, { database, catalog, log }) {
     const store = new FileStore(database);
     const vendors = new VendorFiles(catalog, log);
-    const routes = new Hono<CallerEnv>();
+    const routes = new Hono<OwnerEnv>();
 
     const own = async ({ id: keyId }: ApiKey, id: string): Promise<OwnFile> => {
       const file = await store.find(keyId, id);

@@ -293,3 +293,16 @@ Deno.test("a stream that has to wait gets its head and its place soon, long befo
   assertEquals((await readWholeStream(first)).done, true);
   assertEquals(vendor.seen.length, 1);
 });
+
+Deno.test("an answer that is of no use is not asked of the other accounts, and nobody is avoided", async () => {
+  await using vendor = startUpstream(() => new Response("no JSON"));
+  await using router = startKernel({ providers: [vendorAt(vendor.url, ["a", "b"])] });
+  for (let request = 1; request <= 4; request++) {
+    const response = await router.chat(question);
+    assertEquals(response.status, 502);
+    await response.body!.cancel();
+    assertEquals(vendor.seen.length, request);
+  }
+  const keys = new Set(vendor.seen.map(({ headers }) => headers.get("authorization")));
+  assertEquals(keys.size, 2);
+});

@@ -228,3 +228,27 @@ Deno.test("Slots looks again when an account that came to be avoided is avoided 
   // The other one stays busy for ever.
   assertEquals((await waiting).connection.name, "a");
 });
+
+Deno.test("Slots serves a key's later request while its first one waits for another account", async () => {
+  const [a, b] = [account("a", 1), account("b", 1)];
+  const slots = queueOf([a, b]);
+  const [first, second] = [now(slots), now(slots)];
+  const onA = [first, second].find(({ connection }) => connection === a)!;
+  const max = slots.take(request({ model: "max", refused: new Set([a]) }));
+  const lite = slots.take(request({ model: "lite" }));
+  onA.release();
+  assertEquals((await lite).connection.name, "a");
+  [first, second].find((slot) => slot !== onA)!.release();
+  assertEquals((await max).connection.name, "b");
+});
+
+Deno.test("Slots takes a request for an idle account though the queue for another is full", async () => {
+  const [a, b] = [account("a", 1), account("b", 1)];
+  const slots = queueOf([a, b], { length: 1, waitMs: 60_000 });
+  slots.avoid(a, "max", 60_000);
+  const onB = now(slots, { model: "max" });
+  const waiting = slots.take(request({ model: "max" }));
+  now(slots, { model: "lite" }).release();
+  onB.release();
+  (await waiting).release();
+});

@@ -158,3 +158,21 @@ Deno.test("Tally remembers a report of its own event, however many events follow
   tally.note({ prompt_tokens: 7, completion_tokens: 3, total_tokens: 10 });
   assertEquals(tally.usage(nobodyAsks), { input: 7, output: 3, cached: 0, estimated: false });
 });
+
+Deno.test("Tally takes no report that more was said after, wherever it stood", async () => {
+  const report = { prompt_tokens: 7, completion_tokens: 1, total_tokens: 8 };
+  const output = await tokensIn("one two three");
+  // Among the last events, and long before them.
+  for (const silent of [0, 8]) {
+    const tally = tallyOf(event({ choices: [], usage: report }));
+    tally.note(report);
+    const later = [delta("one two three"), ...Array(silent).fill(event({ choices: [] }))];
+    for (const text of later) tally.add(Chunk.fromBytes(encoder.encode(text), false));
+    await tally.soFar();
+    assertEquals(await tally.usage(() => 7), { input: 7, output, cached: 0, estimated: true });
+  }
+  // What stands in the same event as the last words is final.
+  const last = { index: 0, delta: { content: "three" } };
+  const tally = tallyOf(delta("one two "), event({ choices: [last], usage: report }));
+  assertEquals(tally.usage(nobodyAsks), { input: 7, output: 1, cached: 0, estimated: false });
+});

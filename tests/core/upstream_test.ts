@@ -248,3 +248,25 @@ Deno.test("Upstream makes a whole answer a stream of one read", async () => {
   );
   assertEquals(upstream.done, true);
 });
+
+Deno.test("Upstream strikes out of a decoder's error what the client must not read", async () => {
+  const upstream = Upstream.stream(inParts([delta("a"), delta("b")]), {
+    decoder: {
+      event(data) {
+        if (data.includes('"b"')) {
+          throw new RouterError("upstream_unavailable", "It says SECRET", { detail: "SECRET" });
+        }
+        return [JSON.parse(data)];
+      },
+      whole: (json) => json as never,
+    },
+    signal: never,
+    redact: (text) => text.replace("SECRET", "[…]"),
+  });
+  await upstream.begin();
+  const read = async () => {
+    while (await upstream.read() !== undefined);
+  };
+  const error = await assertRejects(read, RouterError);
+  assertEquals([error.message, error.detail], ["It says […]", "[…]"]);
+});

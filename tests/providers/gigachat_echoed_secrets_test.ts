@@ -8,7 +8,7 @@ Deno.test("what GigaChat repeats of keys and tokens reaches neither clients nor 
   await using router = await startRouter({ ...fake.env, XROUTER_RETRIES: "0" });
   const key = fake.account.credentials;
   const token = "eyJ".padEnd(300, "CANARY");
-  const message = `no: Basic ${key}, Bearer ${token}`;
+  const message = `no: Basic ${key}, Bearer eyJhbGciOi.CANARY12345, ${"words ".repeat(55)}${token}`;
   const texts: string[] = [];
   const read = async (response: Response) => texts.push(await response.text());
   const chat = (content: unknown, rest: object = {}) =>

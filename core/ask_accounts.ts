@@ -1,0 +1,125 @@
+/**
+ * Asks a vendor's accounts in turn until one begins to answer.
+ *
+ * @module
+ */
+import type { Connection, Sent } from "./connection.ts";
+import type { RouterError } from "./errors.ts";
+import type { Slots, Waiting } from "./slots.ts";
+import { unlessAborted } from "./unless_aborted.ts";
+import type { Upstream } from "./upstream.ts";
+
+/** Milliseconds for which an account is avoided that has refused a model, failed, or is busy. */
+const refusedMs = 60_000;
+const failedMs = 5_000;
+const busyMs = 1_000;
+
+/**
+ * How often an account that lets few calls run is asked again when it finds itself busy and no other
+ * one is free: vendors count a call that has just ended a moment longer. Whoever waits for it keeps
+ * its slot, because the next request would be refused as well.
+ */
+const busyTries = 5;
+
+/** Milliseconds before the first of these tries; each further one waits twice as long. */
+const busyWait = 100;
+
+/** The most milliseconds that such a vendor may ask for. */
+const busyPatience = 2_000;
+
+/** What one attempt sends, and who is told of its way. */
+export interface AskOptions extends Omit<Sent, "onAnswer"> {
+  /** Told when every call that the vendor lets run at a time is taken. */
+  readonly onWait?: (waiting: Waiting) => void;
+  /** Told before the vendor is called, once for each account that is asked. */
+  readonly onCall?: () => void;
+  /** Told of an account that refused, when another one is asked, or the same one again. */
+  readonly onRefusal?: (account: string, error: RouterError) => void;
+}
+
+/**
+ * Asks, and waits for the first chunk of the answer. An account that refuses or cannot be reached is
+ * followed by the next.
+ *
+ * @param only The account that must be asked; by default any.
+ * @throws {RouterError} What the last refusal or failure means; the signal's reason when it was
+ * aborted.
+ */
+export async function askAccounts(
+  connections: readonly Connection[],
+  slots: Slots,
+  { onWait, onCall, onRefusal, ...sent }: AskOptions,
+  only?: Connection,
+): Promise<Upstream> {
+  const { signal, keyId, body: { model } } = sent;
+  const refused = new Set(only && connections.filter((each) => each !== only));
+  let busy: RouterError | undefined;
+  for (;;) {
+    const taken = slots.take({ model, keyId, signal, refused, onWait });
+    const { connection, release } = taken instanceof Promise ? await taken : taken;
+    onCall?.();
+    refused.add(connection);
+    let answered = false;
+    const call = { ...sent, onAnswer: () => answered = true };
+    try {
+      return await askOne(connection, release, call, slots, refused, onRefusal);
+    } catch (thrown) {
+      const error = thrown as RouterError;
+      const ms = avoidedFor(error, answered);
+      // Before the slot is given back: whoever takes it next must know.
+      if (ms !== undefined) slots.avoid(connection, model, ms);
+      release();
+      if (ms === undefined) throw error;
+      // What passes by itself is told rather than what does not.
+      if (error.code === "upstream_busy") busy = error;
+      if (refused.size === connections.length) throw busy ?? error;
+      onRefusal?.(connection.name, error);
+    }
+  }
+}
+
+/** Milliseconds for which another account may do better; `undefined` when it would do the same. */
+function avoidedFor({ code, retryAfterMs }: RouterError, answered: boolean): number | undefined {
+  switch (code) {
+    case "upstream_busy":
+      return retryAfterMs ?? busyMs;
+    case "upstream_rejected":
+      return refusedMs;
+    case "upstream_unavailable":
+      // An answer that is of no use is the model's, whoever asks for it.
+      return answered ? undefined : failedMs;
+    default:
+      return undefined;
+  }
+}
+
+/** Asks one account; where it is busy and no other one is free, again a moment later. */
+async function askOne(
+  connection: Connection,
+  release: () => void,
+  sent: Sent,
+  slots: Slots,
+  refused: ReadonlySet<Connection>,
+  onRefusal: AskOptions["onRefusal"],
+): Promise<Upstream> {
+  for (let tries = 0;; tries++) {
+    try {
+      return await connection.open(sent, release);
+    } catch (thrown) {
+      const error = thrown as RouterError;
+      const wait = error.retryAfterMs ?? busyWait * 2 ** tries;
+      const mayWait = error.code === "upstream_busy" && Number.isFinite(connection.parallel) &&
+        tries < busyTries && wait <= busyPatience;
+      if (!mayWait || slots.hasFree(sent.body.model, refused)) throw error;
+      onRefusal?.(connection.name, error);
+      await pause(wait, sent.signal);
+    }
+  }
+}
+
+/** Waits, unless the signal fires. @throws The signal's reason. */
+async function pause(ms: number, signal: AbortSignal): Promise<void> {
+  const { promise, resolve } = Promise.withResolvers<void>();
+  const timer = setTimeout(resolve, ms);
+  await unlessAborted(promise, signal).finally(() => clearTimeout(timer));
+}
