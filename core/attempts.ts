@@ -6,13 +6,13 @@
 import type { Catalog } from "./catalog.ts";
 import { Changes, type UnsupportedPolicy } from "./changes.ts";
 import { type Body, isChat } from "./body.ts";
-import { Deadline } from "./deadline.ts";
+import { Deadline, wholeAnswer } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
 import { clientClosed, type Flight } from "./flight.ts";
 import type { HookRunner } from "./hooks.ts";
 import type { Log } from "./log.ts";
-import type { Attempt, Route } from "./plugin.ts";
+import type { Attempt, Route, RoutedTarget } from "./plugin.ts";
 import { retryWait } from "./retry.ts";
 import type { Transport } from "./transport.ts";
 import type { Upstream } from "./upstream.ts";
@@ -49,7 +49,7 @@ export async function askTargets(
   options: AttemptsOptions,
 ): Promise<BegunAnswer> {
   const { x } = flight;
-  const end = x.startedTick + route.timeouts.total;
+  const end = x.startedTick + route.time;
   let failure: RouterError | undefined;
   for (const [place, target] of route.targets.entries()) {
     const transport = options.catalog.providers.get(target.provider);
@@ -71,7 +71,8 @@ export async function askTargets(
       };
       const deadline = new Deadline(end);
       try {
-        const upstream = await ask(flight, attempt, transport, deadline, route, options);
+        const limits = limitsOf(route, target, x.body.stream === true, others === 0);
+        const upstream = await ask(flight, attempt, transport, deadline, limits, options);
         attempt.firstChunkMs = sinceCall(attempt);
         return { upstream, deadline, attempt };
       } catch (thrown) {
@@ -89,12 +90,30 @@ export async function askTargets(
   throw failure ?? new RouterError("internal", "A route allows no attempt");
 }
 
+/** How long a try may take to begin. */
+interface Limits {
+  readonly begin: number;
+  /** What is waited for, for the message. */
+  readonly waiting: string;
+}
+
+function limitsOf(
+  route: Route,
+  target: RoutedTarget,
+  streamed: boolean,
+  isLast: boolean,
+): Limits {
+  const { firstByte, last, whole } = { ...route.timeouts, ...target.timeouts };
+  if (!streamed) return { begin: whole, waiting: wholeAnswer };
+  return { begin: isLast ? last : firstByte, waiting: "the first byte" };
+}
+
 async function ask(
   flight: Flight,
   attempt: Attempt,
   transport: Transport,
   deadline: Deadline,
-  route: Route,
+  limits: Limits,
   { hooks, drainMs, log, unsupported }: AttemptsOptions,
 ): Promise<Upstream> {
   const { x } = flight;
@@ -103,7 +122,7 @@ async function ask(
     if (transport.onAbort === "cancel") deadline.abort(clientClosed());
     else deadline.limit(drainMs);
   };
-  deadline.expect(route.timeouts.firstByte, "the first byte");
+  deadline.expect(limits.begin, limits.waiting);
   await deadline.race(hooks.attempt(x, attempt, deadline.signal));
   if ((attempt.body.stream === true) !== (x.body.stream === true)) {
     const reason = 'A plugin changed "stream" of a try. It is the client\'s to choose';
@@ -133,7 +152,7 @@ async function ask(
       x.waiting = undefined;
       if (x.attempts.at(-1) !== attempt) x.attempts.push(attempt);
       attempt.startedTick = performance.now();
-      deadline.expect(route.timeouts.firstByte, "the first byte");
+      deadline.expect(limits.begin, limits.waiting);
     },
     onSend: () => sent = true,
     onRefusal: (account, error) => {

@@ -18,6 +18,16 @@ export interface ModelFacts {
   readonly maxOutput?: number | undefined;
   /** The encoding its tokens are counted with before the provider reports them. */
   readonly encoding?: Encoding | undefined;
+  /** It can call tools; `false`: a request with tools is never sent to it. */
+  readonly tools?: boolean | undefined;
+  /** It can see images; `false`: a request with images is never sent to it. */
+  readonly images?: boolean | undefined;
+  /** It goes on from a last message whose role is `assistant`. */
+  readonly prefill?: boolean | undefined;
+  /** Where it runs, as ISO 3166-1 writes countries in small letters: `ru`. */
+  readonly region?: string | undefined;
+  /** Calls of it that may run at a time, over all accounts of its provider. */
+  readonly parallel?: number | undefined;
 }
 
 /** What a provider's file, or the configuration file, says of a model. */
@@ -32,6 +42,12 @@ export const declaredFactsSchema = z.strictObject({
   context: z.int().positive().optional(),
   maxOutput: z.int().positive().optional(),
   encoding: z.enum(encodings).optional(),
+  tools: z.boolean().optional(),
+  images: z.boolean().optional(),
+  prefill: z.boolean().optional(),
+  region: z.string().regex(/^[a-z]{2}$/, 'must be a country in two small letters, such as "ru"')
+    .optional(),
+  parallel: z.int().positive().optional(),
 });
 
 /** One model of one provider. */

@@ -94,23 +94,62 @@ export interface Exchange<Known extends keyof State = never> {
 /** Where a request may go, and how patiently. */
 export interface Route {
   /** The targets, best first. */
-  targets: Target[];
+  targets: RoutedTarget[];
   /** Tries over all targets together. */
   attempts: number;
   /** Further tries of one target after its first, where the error allows it. */
   retries: number;
-  /** Limits in milliseconds. A limit that passes ends the try with `timeout`. */
+  /** Milliseconds for the whole exchange, all tries together. */
+  time: number;
+  /** Limits of each try, where its target has none of its own. */
   timeouts: Timeouts;
+  /** What becomes of a stream that breaks off after words of it went out. */
+  onBreak: BreakPolicy;
+  /** Milliseconds without a token after which a second target is asked too; absent: never. */
+  hedgeAfter?: number | undefined;
+  /** Why these targets, and why no others. */
+  reason?: RouteReason | undefined;
 }
 
-/** Milliseconds. */
+/** A target of a route. */
+export interface RoutedTarget extends Target {
+  /** Limits of its own. */
+  readonly timeouts?: Partial<Timeouts> | undefined;
+}
+
+/** Limits of one try, in milliseconds. One that passes ends the try with `timeout`. */
 export interface Timeouts {
-  /** Until the first byte of the answer's body, connecting included. */
+  /** A stream: until its first byte, connecting included. */
   firstByte: number;
-  /** Silence between two chunks. */
+  /** A stream: until its first token. */
+  firstToken: number;
+  /** The same two for the last target that is left: nobody else could be asked instead. */
+  last: number;
+  /** A stream: silence between two chunks. */
   idle: number;
-  /** The whole exchange, all tries together. */
+  /** An answer that is no stream: all of it, since it comes at once. */
+  whole: number;
+  /** A stream: all of it. */
   total: number;
+}
+
+/** The ways to treat a stream that breaks off after words of it went out. */
+export const breakPolicies = ["error", "continue", "whole"] as const;
+
+/**
+ * `error`: an error frame. `continue`: the next target goes on from the words that went out.
+ * `whole`: nothing goes out before the answer is complete, so that another target can start anew.
+ */
+export type BreakPolicy = typeof breakPolicies[number];
+
+/** How a route came to its targets. */
+export interface RouteReason {
+  /** The route's name, where the client named one. */
+  readonly route?: string | undefined;
+  /** How its targets were put in order. */
+  readonly strategy: string;
+  /** Those that were left out: `provider/model`, and why. */
+  readonly excluded: readonly { readonly target: string; readonly reason: string }[];
 }
 
 /** One try to get an answer from one target. */
@@ -133,6 +172,12 @@ export interface Attempt {
   account?: string;
   /** Why it failed, once it has. */
   error?: RouterError;
+  /**
+   * What the provider used for it although its answer was of no use: it came too late, broke off,
+   * or could not be read. Absent where nothing was used, and of the try whose answer the exchange
+   * ends with: that is the outcome's.
+   */
+  usage?: Usage;
 }
 
 /** Tokens of an exchange. */

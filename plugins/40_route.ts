@@ -28,13 +28,33 @@ export default definePlugin({
     ),
     firstByteMs: setting(
       "XROUTER_FIRST_BYTE_MS",
-      whole(1).default(120_000),
-      "Milliseconds until the first byte of an answer, connecting included",
+      whole(1).default(10_000),
+      "Milliseconds until the first byte of a stream, connecting included",
+    ),
+    firstTokenMs: setting(
+      "XROUTER_FIRST_TOKEN_MS",
+      whole(1).default(10_000),
+      "Milliseconds until the first token of a stream",
+    ),
+    lastMs: setting(
+      "XROUTER_LAST_MS",
+      whole(1).default(60_000),
+      "The same two for the last target that is left: nobody else could be asked instead",
     ),
     idleMs: setting(
       "XROUTER_IDLE_MS",
-      whole(1).default(60_000),
-      "Milliseconds of silence between two chunks",
+      whole(1).default(20_000),
+      "Milliseconds of silence between two chunks of a stream",
+    ),
+    wholeMs: setting(
+      "XROUTER_WHOLE_MS",
+      whole(1).default(120_000),
+      "Milliseconds until an answer that is no stream: it comes all at once",
+    ),
+    streamMs: setting(
+      "XROUTER_STREAM_MS",
+      whole(1).default(600_000),
+      "Milliseconds of one stream, from its call to its end",
     ),
     totalMs: setting(
       "XROUTER_TOTAL_MS",
@@ -42,14 +62,22 @@ export default definePlugin({
       "Milliseconds of a whole exchange, all tries together",
     ),
   }),
-  setup({ attempts, retries, firstByteMs, idleMs, totalMs }, { catalog }) {
-    const timeouts = { firstByte: firstByteMs, idle: idleMs, total: totalMs };
+  setup(config, { catalog }) {
+    const { attempts, retries, totalMs: time } = config;
+    const timeouts = {
+      firstByte: config.firstByteMs,
+      firstToken: config.firstTokenMs,
+      last: config.lastMs,
+      idle: config.idleMs,
+      whole: config.wholeMs,
+      total: config.streamMs,
+    };
     return {
       async onRoute(x) {
         const { model, models } = x.body;
         const names = [model, ...models ?? []];
         const targets = await resolveAllowed(catalog, names, x.state.caller);
-        return { targets, attempts, retries, timeouts };
+        return { targets, attempts, retries, time, timeouts, onBreak: "error" };
       },
     };
   },

@@ -14,7 +14,8 @@ Deno.test("an answer that takes too long costs the input that was sent, marked a
   });
   await using router = await startRouter({
     ...vendor.env,
-    XROUTER_FIRST_BYTE_MS: "100",
+    XROUTER_LAST_MS: "100",
+    XROUTER_WHOLE_MS: "100",
     XROUTER_RETRIES: "0",
   }, priced);
   const response = await router.chat(ask("openai/m"));

@@ -6,7 +6,7 @@ import { dropIn } from "../support/drop_in.ts";
 import { delta, ending, startUpstream, streamed, wholeAnswer } from "../support/upstream.ts";
 
 const never = new Promise<never>(() => {});
-const route = { timeouts: { firstByte: 40, total: 80 } };
+const route = { time: 80, timeouts: { firstByte: 40 } };
 
 Deno.test("Kernel ends a try whose provider heeds no signal, and asks the next", async () => {
   const deaf = { name: "deaf", baseUrl: "http://deaf.invalid", fetch: () => never };

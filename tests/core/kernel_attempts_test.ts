@@ -222,7 +222,7 @@ Deno.test("Kernel does not wait for a try that would come too late", async () =>
   const vendor = inTurn("vendor", () => refusal(503, { "retry-after": "10" }));
   await using kernel = startKernel({
     providers: [vendor],
-    route: { retries: 3, timeouts: { total: 5_000 } },
+    route: { retries: 3, time: 5_000 },
   });
   const response = await kernel.chat(ask("vendor/m"));
   await response.body?.cancel();
@@ -237,7 +237,7 @@ Deno.test("Kernel shares one total limit among all tries", async () => {
   });
   await using kernel = startKernel({
     providers: [{ name: "vendor", baseUrl: silent.url }],
-    route: { timeouts: { firstByte: 80, total: 120 } },
+    route: { time: 120, timeouts: { firstByte: 80 } },
   });
   const models = ["vendor/a", "vendor/b", "vendor/c", "vendor/d"];
   const response = await kernel.chat(ask("vendor/a", "hi", { models }));

@@ -14,7 +14,7 @@ async function inputOf(text: string): Promise<number> {
   return countInput(ask("m", text) as ChatBody, await loadTokenizer("o200k_base"));
 }
 
-const endless = { retries: 3, timeouts: { firstByte: hour, idle: hour, total: hour } };
+const endless = { retries: 3, time: hour, timeouts: { firstByte: hour, idle: hour, total: hour } };
 
 for (const stream of [true, false]) {
   const kind = stream ? "a stream" : "a whole answer";

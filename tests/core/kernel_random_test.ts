@@ -140,7 +140,7 @@ for (const keepAliveMs of [4, 10_000]) {
         { name: "lax", onError: "skip", hooks: moody(random) },
         { hooks: witness },
       ],
-      route: { retries: 1, timeouts: { firstByte: 60, idle: 60, total: 400 } },
+      route: { retries: 1, time: 400, timeouts: { firstByte: 60, idle: 60 } },
       drainMs: 60,
       keepAliveMs,
     });

@@ -2,7 +2,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Attempt, ChatReply, Exchange, Hooks, Outcome } from "../../core/plugin.ts";
 import { RouterError } from "../../core/errors.ts";
-import { inParts, inProcess, type KernelSetup, startKernel } from "../support/kernel.ts";
+import { inParts, inProcess, type KernelSetup, limits, startKernel } from "../support/kernel.ts";
 import { ask } from "../support/router.ts";
 import { delta, ending, startUpstream, wholeAnswer } from "../support/upstream.ts";
 
@@ -45,6 +45,14 @@ async function between(
   return { response, text, outcome, errors, access: access[0]! };
 }
 
+const routed = {
+  attempts: 1,
+  retries: 0,
+  time: 1000,
+  timeouts: limits({ firstByte: 1000, idle: 1000 }),
+  onBreak: "error",
+} as const;
+
 Deno.test("Kernel leads an exchange through the six moments, in order", async () => {
   const calls: string[] = [];
   const note = (name: string, answers = false): Hooks => ({
@@ -53,8 +61,7 @@ Deno.test("Kernel leads an exchange through the six moments, in order", async ()
       calls.push(`onRoute ${name}`);
       if (!answers) return undefined;
       const target = { provider: "vendor", model: "theirs", facts: {} };
-      const timeouts = { firstByte: 1000, idle: 1000, total: 1000 };
-      return { targets: [target], attempts: 1, retries: 0, timeouts };
+      return { ...routed, targets: [target] };
     },
     onAttempt: (_x, { number }) => void calls.push(`onAttempt ${name} ${number}`),
     onChunk: (_x, { text }) => void calls.push(`onChunk ${name} ${text}`),
@@ -113,13 +120,9 @@ Deno.test("Kernel tells every plugin of a body that is wrong", async () => {
 });
 
 Deno.test("Kernel tells every plugin of a request that nobody routes", async () => {
-  const nowhere = {
-    targets: [],
-    attempts: 1,
-    retries: 0,
-    timeouts: { firstByte: 1, idle: 1, total: 1 },
-  };
-  const { response, text, outcome } = await between({ onRoute: () => nowhere });
+  const { response, text, outcome } = await between({
+    onRoute: () => ({ ...routed, targets: [] }),
+  });
   assertEquals([response.status, outcome.state], [404, "refused"]);
   assertStringIncludes(text, 'No plugin has a route for the model \\"vendor/m\\"');
 });
@@ -260,13 +263,10 @@ Deno.test("Kernel answers although a plugin sets what no header can hold", async
 
 Deno.test("Kernel records an exchange although its usage cannot be counted", async () => {
   const facts = { encoding: "klingon" as "o200k_base" };
-  const timeouts = { firstByte: 1000, idle: 1000, total: 1000 };
   const hooks: Hooks = {
     onRoute: () => ({
+      ...routed,
       targets: [{ provider: "vendor", model: "m", facts }],
-      attempts: 1,
-      retries: 0,
-      timeouts,
     }),
   };
   const { text, outcome, errors } = await between(hooks, ask("x", "hi", { stream: true }));

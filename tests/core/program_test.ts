@@ -196,7 +196,8 @@ Deno.test("Program keeps to the limits that its environment sets", async () => {
   });
   await using router = await startRouter({
     ...upstream.env,
-    XROUTER_FIRST_BYTE_MS: "100",
+    XROUTER_LAST_MS: "100",
+    XROUTER_WHOLE_MS: "100",
     XROUTER_IDLE_MS: "1500",
     XROUTER_KEEP_ALIVE_SECONDS: "1",
   });

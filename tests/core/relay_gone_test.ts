@@ -7,7 +7,7 @@ import { delta, ending, Script, startUpstream } from "../support/upstream.ts";
 
 const opened = delta("one two three");
 const hour = 3_600_000;
-const endless = { retries: 3, timeouts: { firstByte: hour, idle: hour, total: hour } };
+const endless = { retries: 3, time: hour, timeouts: { firstByte: hour, idle: hour, total: hour } };
 
 Deno.test("Relay cancels a silent answer at once when the client leaves", async () => {
   const script = new Script();

@@ -23,7 +23,9 @@ for (const stream of [true, false]) {
     assertEquals(response.status, 504);
     assertEquals(await response.json(), {
       error: {
-        message: "The provider was too slow: no sign of the first byte",
+        message: `The provider was too slow: no sign of the ${
+          stream ? "first byte" : "whole answer"
+        }`,
         type: "timeout_error",
         code: "timeout",
         param: null,
@@ -72,7 +74,7 @@ Deno.test("Relay ends an answer that never ends, and the call with it", async ()
   await using upstream = startUpstream(() => script.response());
   await using kernel = startKernel({
     providers: [{ name: "vendor", baseUrl: upstream.url }],
-    route: { timeouts: { total: 150 } },
+    route: { time: 150 },
   });
   await script.send(opened);
   const answer = kernel.chat(ask("vendor/m", "hi", streaming)).then((response) => response.text());
@@ -97,7 +99,7 @@ Deno.test("Relay ends an answer in time also when its client reads nothing", asy
   await using upstream = startUpstream(() => new Response(endless, { headers }));
   await using kernel = startKernel({
     providers: [{ name: "vendor", baseUrl: upstream.url }],
-    route: { timeouts: { total: 300 } },
+    route: { time: 300 },
   });
   const client = await readBeginning(kernel);
   await cancelled.promise;
@@ -192,7 +194,7 @@ Deno.test("Relay leaves no timer behind when all ends well", async () => {
     providers: [inProcess(() => inParts([opened, stop, done]))],
     drainMs: 60_000,
     keepAliveMs: 60_000,
-    route: { timeouts: { firstByte: 60_000, idle: 60_000, total: 60_000 } },
+    route: { time: 60_000, timeouts: { firstByte: 60_000, idle: 60_000, total: 60_000 } },
   });
   await (await kernel.chat(ask("vendor/m", "hi", streaming))).text();
   assertEquals((await kernel.ended(1)).state, "completed");

@@ -21,7 +21,8 @@ Deno.test("nothing is held for a try that is over before the ledger is asked", a
   await using router = await startRouter({
     ...vendor.env,
     XROUTER_PLUGINS_DIR: dropped.path,
-    XROUTER_FIRST_BYTE_MS: "50",
+    XROUTER_LAST_MS: "50",
+    XROUTER_WHOLE_MS: "50",
     XROUTER_RETRIES: "0",
   });
   const late = await router.chat(ask("openai/m"));

@@ -36,7 +36,7 @@ await using kernel = startKernel({
   plugins: [{ hooks }],
   drainMs: hour,
   keepAliveMs: hour,
-  route: { timeouts: { firstByte: hour, idle: hour, total: hour } },
+  route: { time: hour, timeouts: { firstByte: hour, idle: hour, total: hour } },
 });
 for (const model of ["vendor/whole", "vendor/stream", "cached"]) {
   await (await kernel.chat(ask(model, "hi", { stream: model === "vendor/stream" }))).text();

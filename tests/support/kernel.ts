@@ -39,7 +39,11 @@ export interface TestKernel extends AsyncDisposable {
   readonly port: number;
 }
 
-const patient: Timeouts = { firstByte: 10_000, idle: 10_000, total: 20_000 };
+/** Limits of a test: those of the beginning are all the same unless it says otherwise. */
+export function limits({ firstByte = 10_000, ...rest }: Partial<Timeouts> = {}): Timeouts {
+  const beginning = { firstByte, firstToken: firstByte, last: firstByte, whole: firstByte };
+  return { ...beginning, idle: 10_000, total: 20_000, ...rest };
+}
 
 /** Starts a kernel; at its end it waits for what still runs. */
 export function startKernel(setup: KernelSetup): TestKernel {
@@ -59,7 +63,15 @@ export function startKernel(setup: KernelSetup): TestKernel {
         return catalog.target(name.slice(0, slash), name.slice(slash + 1));
       });
       const { timeouts, ...rest } = setup.route ?? {};
-      return { targets, attempts: 4, retries: 0, ...rest, timeouts: { ...patient, ...timeouts } };
+      return {
+        targets,
+        attempts: 4,
+        retries: 0,
+        time: 20_000,
+        onBreak: "error",
+        ...rest,
+        timeouts: limits(timeouts),
+      };
     },
   };
   const recorder: Hooks = {
