@@ -7,6 +7,7 @@ import { RouterError } from "./errors.ts";
 import type { DeclaredFacts, ModelFacts, Target } from "./model.ts";
 import { PriceBook, type PriceSource, type SourceTariff } from "./prices/price_book.ts";
 import { toTariff } from "./prices/tariff.ts";
+import { Traffic } from "./routing/traffic.ts";
 import type { Encoding } from "./tokens.ts";
 import type { Transport } from "./transport.ts";
 
@@ -40,6 +41,8 @@ export class Catalog {
   readonly aliases: ReadonlyMap<string, readonly string[]>;
   /** The models' prices. */
   readonly prices: PriceBook;
+  /** What goes on at the models now. */
+  readonly traffic: Traffic = new Traffic();
   readonly #overrides: Readonly<Record<string, DeclaredFacts>>;
   /** What is declared of models beside their prices, by provider and model. */
   readonly #facts = new Map<string, Map<string, ModelFacts>>();
