@@ -1,245 +1,229 @@
 /**
- * Asks a route's targets in turn until one begins to answer.
+ * Asks a route's targets in turn until one answers, within one budget of tries and of time.
  *
  * @module
  */
-import type { Catalog } from "./catalog.ts";
-import { Changes, type UnsupportedPolicy } from "./changes.ts";
-import { type Body, isChat } from "./body.ts";
-import { Deadline, wholeAnswer } from "./deadline.ts";
+import type { Body } from "./body.ts";
 import { RouterError, toRouterError } from "./errors.ts";
-import type { LiveExchange } from "./exchange.ts";
-import { clientClosed, type Flight } from "./flight.ts";
-import type { HookRunner } from "./hooks.ts";
-import type { Log } from "./log.ts";
-import type { Attempt, Route, RoutedTarget } from "./plugin.ts";
+import type { Flight } from "./flight.ts";
+import type { Route, RoutedTarget } from "./plugin.ts";
+import { readAhead } from "./read_ahead.ts";
 import { retryWait } from "./retry.ts";
-import type { Transport } from "./transport.ts";
-import type { Upstream } from "./upstream.ts";
+import type { RetryBudget } from "./retry_budget.ts";
+import { type BegunAnswer, Try, type TryOptions } from "./try.ts";
 
 /** What asking needs. */
-export interface AttemptsOptions {
-  /** The providers. */
-  catalog: Catalog;
-  /** The plugins, for `onAttempt`. */
-  hooks: HookRunner;
-  /** Takes the failed tries. */
-  log: Log;
-  /** Milliseconds for which an answer is awaited after its client has gone. */
-  drainMs: number;
-  /** What to do with fields that a vendor cannot keep. */
-  unsupported: UnsupportedPolicy;
+export interface AttemptsOptions extends TryOptions {
+  /** What further tries are taken from. */
+  readonly budget: RetryBudget;
 }
 
-/** An answer that has begun. */
-export interface BegunAnswer {
-  readonly upstream: Upstream;
-  readonly deadline: Deadline;
-  readonly attempt: Attempt;
-}
+/** The tries of one exchange. */
+export class Attempts {
+  readonly #flight: Flight;
+  readonly #route: Route;
+  readonly #options: AttemptsOptions;
+  readonly #end: number;
+  readonly #running = new Set<Try>();
+  /** The target that is asked, and how often it was. */
+  #place = 0;
+  #tries = 0;
+  /** What the last try failed with, and what the client is told. */
+  #last: RouterError | undefined;
+  #failure: RouterError | undefined;
+  #wake: (() => void) | undefined;
 
-/**
- * Asks the targets in turn, each again where its error allows it, within the route's budget.
- *
- * @throws {RouterError} What the last try failed with.
- */
-export async function askTargets(
-  flight: Flight,
-  route: Route,
-  options: AttemptsOptions,
-): Promise<BegunAnswer> {
-  const { x } = flight;
-  const end = x.startedTick + route.time;
-  let failure: RouterError | undefined;
-  for (const [place, target] of route.targets.entries()) {
-    const transport = options.catalog.providers.get(target.provider);
-    if (transport === undefined) {
-      const reason = `A route names the provider "${target.provider}", which does not exist`;
-      throw new RouterError("internal", reason);
-    }
-    const others = route.targets.length - place - 1;
-    for (let tries = 0; tries <= route.retries && x.attempts.length < route.attempts; tries++) {
-      // Every target that is still to come keeps a try of the budget.
-      if (tries > 0 && route.attempts - x.attempts.length <= others) break;
-      if (tries > 0 && !await pause(flight, failure!, tries, end)) break;
-      flight.checkWanted();
-      const attempt: Attempt = {
-        number: x.attempts.length + 1,
-        target,
-        body: bodyFor(x.body, target.model),
-        headers: {},
-      };
-      const deadline = new Deadline(end);
+  /** @param flight The exchange. From now on what ends it ends its running tries. */
+  constructor(flight: Flight, route: Route, options: AttemptsOptions) {
+    this.#flight = flight;
+    this.#route = route;
+    this.#options = options;
+    this.#end = flight.x.startedTick + route.time;
+    flight.x.replyHeaders["x-xrouter-attempts-limit"] = String(route.attempts);
+    flight.x.replyHeaders["x-xrouter-time-limit"] = String(route.time / 1000);
+    options.budget.request(performance.now());
+  }
+
+  /** The client has gone. */
+  leave(): void {
+    for (const each of this.#running) each.leave();
+    this.#wake?.();
+  }
+
+  /** Ends what runs, for a reason that lies outside. */
+  stop(reason: RouterError): void {
+    for (const each of this.#running) each.stop(reason);
+    this.#wake?.();
+  }
+
+  /**
+   * Asks the targets in turn, each again where its error allows it.
+   *
+   * @throws {RouterError} What the last try failed with.
+   */
+  async begin(): Promise<BegunAnswer> {
+    for (;;) {
+      const target = await this.#choose();
       try {
-        const limits = limitsOf(route, target, x.body.stream === true, others === 0);
-        const upstream = await ask(flight, attempt, transport, deadline, limits, options);
-        attempt.firstChunkMs = sinceCall(attempt);
-        return { upstream, deadline, attempt };
+        return await this.#ask(target, this.#flight.x.body);
       } catch (thrown) {
-        deadline.stop();
-        const error = toRouterError(thrown, `provider "${target.provider}"`);
-        attemptFailed(x, attempt, error, options.log);
-        // A target that cannot be paid is passed over: why the others failed says more.
-        if (error.code !== "insufficient_credits" || failure === undefined) failure = error;
-        if (flight.unwanted || performance.now() >= end) throw error;
-        if (!error.retry) break;
+        this.#note(thrown as RouterError);
       }
     }
-    if (failure !== undefined && !failure.fallback) throw failure;
   }
-  throw failure ?? new RouterError("internal", "A route allows no attempt");
-}
 
-/** How long a try may take to begin. */
-interface Limits {
-  readonly begin: number;
-  /** What is waited for, for the message. */
-  readonly waiting: string;
-}
-
-function limitsOf(
-  route: Route,
-  target: RoutedTarget,
-  streamed: boolean,
-  isLast: boolean,
-): Limits {
-  const { firstByte, last, whole } = { ...route.timeouts, ...target.timeouts };
-  if (!streamed) return { begin: whole, waiting: wholeAnswer };
-  return { begin: isLast ? last : firstByte, waiting: "the first byte" };
-}
-
-async function ask(
-  flight: Flight,
-  attempt: Attempt,
-  transport: Transport,
-  deadline: Deadline,
-  limits: Limits,
-  { hooks, drainMs, log, unsupported }: AttemptsOptions,
-): Promise<Upstream> {
-  const { x } = flight;
-  flight.onStop = (reason) => deadline.abort(reason);
-  flight.onGone = () => {
-    if (transport.onAbort === "cancel") deadline.abort(clientClosed());
-    else deadline.limit(drainMs);
-  };
-  deadline.expect(limits.begin, limits.waiting);
-  await deadline.race(hooks.attempt(x, attempt, deadline.signal));
-  if ((attempt.body.stream === true) !== (x.body.stream === true)) {
-    const reason = 'A plugin changed "stream" of a try. It is the client\'s to choose';
-    throw new RouterError("internal", reason);
+  /**
+   * Asks for the rest of an answer that broke off: the next target, or the last one again.
+   *
+   * @param body What is sent to a target.
+   * @returns `undefined` when nobody is left, or nobody waits.
+   */
+  async goOn(
+    error: RouterError,
+    body: (target: RoutedTarget) => Body,
+  ): Promise<BegunAnswer | undefined> {
+    this.#note(error);
+    if (this.#place < this.#route.targets.length - 1) this.#advance();
+    for (;;) {
+      try {
+        const target = await this.#choose();
+        this.#tries++;
+        return await this.#run(this.#start(target, body(target)));
+      } catch (thrown) {
+        const failed = toRouterError(thrown, "continuation");
+        if (failed === this.#failure || this.#flight.unwanted) return undefined;
+        this.#note(failed);
+      }
+    }
   }
-  flight.checkWanted();
-  const { cannotKeep, changed } = new Changes(policyOf(x, unsupported), x.replyHeaders);
-  const { body, headers } = attempt;
-  const { signal } = deadline;
-  let sent = false;
-  const opening = transport.open({
-    body,
-    headers,
-    account: attempt.account,
-    signal,
-    clientHeaders: x.headers,
-    keyId: x.state.caller?.id,
-    cannotKeep,
-    changed,
-    onWait: (waiting) => {
-      x.waiting = waiting;
-      x.replyHeaders["x-xrouter-queue"] = String(waiting.place);
-      x.onWait?.();
-      deadline.expect(Infinity, "a free call of the provider");
-    },
-    onCall: () => {
-      x.waiting = undefined;
-      if (x.attempts.at(-1) !== attempt) x.attempts.push(attempt);
-      attempt.startedTick = performance.now();
-      deadline.expect(limits.begin, limits.waiting);
-    },
-    onSend: () => sent = true,
-    onRefusal: (account, error) => {
-      sent = false;
-      log.warn("an account refused; the call is made again", {
-        requestId: x.id,
-        provider: attempt.target.provider,
-        account,
-        code: error.code,
-        error: error.message,
-        detail: error.detail,
-      });
-    },
-  });
-  try {
-    return await deadline.race(opening);
-  } catch (error) {
-    // What it has read, the vendor may want to be paid for, though nobody has its answer.
-    flight.cutOff = sent && signal.aborted;
-    // A provider that does not heed the signal may still open what nobody reads.
-    opening.then((upstream) => upstream.cancel(), () => {});
-    throw error;
+
+  /** Who is asked next. @throws {RouterError} What the client is told when nobody is. */
+  async #choose(): Promise<RoutedTarget> {
+    const { targets, attempts } = this.#route;
+    const last = this.#last;
+    if (last !== undefined) {
+      if (this.#flight.unwanted || performance.now() >= this.#end) throw last;
+      if (!last.fallback) throw this.#failure!;
+      if (!await this.#mayRetry(last)) this.#advance();
+    }
+    this.#flight.checkWanted();
+    const target = targets[this.#place];
+    if (target === undefined || this.#used >= attempts) {
+      throw this.#failure ?? new RouterError("internal", "A route allows no attempt");
+    }
+    return target;
+  }
+
+  /** Waits before the same target is asked again. @returns Whether it should be. */
+  async #mayRetry({ retry, retryAfterMs }: RouterError): Promise<boolean> {
+    const { targets, retries, attempts } = this.#route;
+    const others = targets.length - this.#place - 1;
+    // Every target that is still to come keeps a try of the budget.
+    if (!retry || this.#tries > retries || attempts - this.#used <= others) return false;
+    const wait = retryWait(this.#tries, retryAfterMs);
+    const now = performance.now();
+    if (wait === undefined || now + wait >= this.#end) return false;
+    if (!this.#options.budget.take(now)) return false;
+    await new Promise<void>((resolve) => {
+      this.#wake = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const timer = setTimeout(this.#wake, wait);
+    });
+    return true;
+  }
+
+  #advance(): void {
+    this.#place++;
+    this.#tries = 0;
+  }
+
+  #note(error: RouterError): void {
+    this.#last = error;
+    // A target that cannot be paid is passed over: why the others failed says more.
+    if (error.code !== "insufficient_credits" || this.#failure === undefined) this.#failure = error;
+  }
+
+  /** Tries that were made or are under way. */
+  get #used(): number {
+    let used = this.#flight.x.attempts.length;
+    for (const { called } of this.#running) if (!called) used++;
+    return used;
+  }
+
+  /** Asks a target; where it takes longer than usual and the route wants it, the next one too. */
+  async #ask(target: RoutedTarget, body: Body): Promise<BegunAnswer> {
+    const { targets, hedgeAfter, attempts } = this.#route;
+    this.#tries++;
+    const first = this.#start(target, body);
+    const next = targets[this.#place + 1];
+    if (hedgeAfter === undefined || next === undefined) return await this.#run(first);
+    const opening = this.#run(first);
+    const early = await orAfter(opening, hedgeAfter);
+    const mayHedge = this.#used < attempts && !this.#flight.unwanted &&
+      this.#options.budget.take(performance.now());
+    if (early !== undefined || !mayHedge) return early ?? await opening;
+    this.#advance();
+    this.#tries++;
+    return await this.#faster([first, this.#start(next, body)], opening);
+  }
+
+  /** The one of two that answers first; the other is ended. @throws {RouterError} What both failed with. */
+  async #faster(both: readonly [Try, Try], first: Promise<BegunAnswer>): Promise<BegunAnswer> {
+    const openings = [first, this.#run(both[1])];
+    try {
+      const answer = await Promise.any(openings);
+      const reason = new RouterError("aborted", "Another target answered first");
+      for (const [place, loser] of both.entries()) {
+        if (loser.attempt === answer.attempt) continue;
+        loser.stop(reason);
+        const ended = openings[place]!.then((late) => this.#discard(late, reason), () => {});
+        this.#flight.unsettled.push(ended);
+      }
+      return answer;
+    } catch (thrown) {
+      const [failed, last] = (thrown as AggregateError).errors as RouterError[];
+      this.#note(failed!);
+      throw last;
+    }
+  }
+
+  /** Ends an answer that another one was faster than. */
+  async #discard({ upstream, tally, over, attempt }: BegunAnswer, reason: RouterError) {
+    over(reason);
+    await upstream.cancel();
+    attempt.usage = await tally.usage(() => this.#flight.inputOf(attempt));
+  }
+
+  #start(target: RoutedTarget, body: Body): Try {
+    const { timeouts, targets } = this.#route;
+    return new Try(this.#flight, {
+      target,
+      body,
+      number: this.#used + 1,
+      end: this.#end,
+      timeouts: { ...timeouts, ...target.timeouts },
+      isLast: this.#place >= targets.length - 1,
+    }, this.#options);
+  }
+
+  /** @throws {RouterError} Why there is no answer. */
+  async #run(one: Try): Promise<BegunAnswer> {
+    this.#running.add(one);
+    try {
+      const answer = await one.open();
+      if (this.#route.onBreak !== "whole" || !this.#flight.streamed) return answer;
+      return await readAhead(answer, this.#flight);
+    } finally {
+      this.#running.delete(one);
+    }
   }
 }
 
-/** The key's own policy, then its owner's, then the server's. */
-function policyOf({ state: { caller } }: LiveExchange, standard: UnsupportedPolicy) {
-  return caller?.limits.unsupported ?? caller?.ownerLimits?.unsupported ?? standard;
-}
-
-/** Notes that a try is over. */
-export function attemptEnded(attempt: Attempt): void {
-  attempt.durationMs = sinceCall(attempt);
-}
-
-function sinceCall({ startedTick = performance.now() }: Attempt): number {
-  return performance.now() - startedTick;
-}
-
-/** Notes why a try failed. A client that leaves is no fault of the provider's and not logged. */
-export function attemptFailed(
-  x: LiveExchange,
-  attempt: Attempt,
-  error: RouterError,
-  log: Log,
-): void {
-  attemptEnded(attempt);
-  attempt.error = error;
-  if (error.code === "aborted") return;
-  log.warn("attempt failed", {
-    requestId: x.id,
-    attempt: attempt.number,
-    provider: attempt.target.provider,
-    model: attempt.target.model,
-    code: error.code,
-    error: error.message,
-    detail: error.detail,
-  });
-}
-
-/** Waits before the same target is asked again. @returns Whether it should be. */
-async function pause(
-  flight: Flight,
-  failure: RouterError,
-  tries: number,
-  end: number,
-): Promise<boolean> {
-  const wait = retryWait(tries, failure.retryAfterMs);
-  if (wait === undefined || performance.now() + wait >= end) return false;
-  await new Promise<void>((resolve) => {
-    const wake = () => {
-      clearTimeout(timer);
-      resolve();
-    };
-    const timer = setTimeout(wake, wait);
-    flight.onGone = wake;
-    flight.onStop = wake;
-  });
-  return true;
-}
-
-/** The body of one try: the vendor's model id, no list of models, and in a stream its usage. */
-function bodyFor(body: Body, model: string): Body {
-  const sent: Body = { ...body, model };
-  delete sent.models;
-  if (isChat(sent) && sent.stream === true) {
-    sent.stream_options = { ...sent.stream_options, include_usage: true };
-  }
-  return sent;
+/** What `promise` gives, or `undefined` after some time. */
+async function orAfter<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
+  const { promise: late, resolve } = Promise.withResolvers<undefined>();
+  const timer = setTimeout(() => resolve(undefined), ms);
+  return await Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }

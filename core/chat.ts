@@ -168,6 +168,24 @@ export function isUsageOnly(reply: ChatReply): boolean {
     typeof reply.usage === "object" && reply.usage !== null;
 }
 
+const closeBracket = 93;
+const choicesOpen = new TextEncoder().encode('"choices":[');
+
+/** Whether a chunk's bytes hold `"choices":[]`, white space allowed between the signs. */
+export function hasNoChoices(bytes: Uint8Array): boolean {
+  for (let at = bytes.indexOf(closeBracket); at !== -1; at = bytes.indexOf(closeBracket, at + 1)) {
+    let before = at - 1;
+    let sign = choicesOpen.length - 1;
+    for (; sign >= 0; before--) {
+      const byte = bytes[before];
+      if (byte === choicesOpen[sign]) sign--;
+      else if (byte !== 32 && byte !== 10) break;
+    }
+    if (sign < 0) return true;
+  }
+  return false;
+}
+
 /**
  * A whole answer as the events of a stream, in OpenAI's order: the message, the end, and the usage
  * by itself.

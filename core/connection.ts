@@ -27,6 +27,10 @@ export interface Sent
   readonly onSend?: () => void;
   /** Told when the vendor has not refused: its answer begins. */
   readonly onAnswer?: () => void;
+  /** Told of the answer's first byte. */
+  readonly onByte?: (() => void) | undefined;
+  /** Told of a whole answer that is of no use: the vendor wants to be paid for it all the same. */
+  readonly onSpent?: ((reply: ChatReply) => void) | undefined;
 }
 
 /** Sends JSON, signed in. */
@@ -112,7 +116,10 @@ export class Connection {
     }
   }
 
-  async #open({ body, onSend, onAnswer, ...sent }: Sent, onEnd: () => void): Promise<Upstream> {
+  async #open(
+    { body, onSend, onAnswer, onByte, onSpent, ...sent }: Sent,
+    onEnd: () => void,
+  ): Promise<Upstream> {
     const call: Call = { ...sent, ...this.wire, headers: { ...sent.headers } };
     const post = async (url: string, encoded: unknown, accept: string) => {
       const response = await this.signedIn(url, {
@@ -125,7 +132,7 @@ export class Connection {
       return response;
     };
     return isChat(body)
-      ? await this.#openChat(body, call, post, onEnd)
+      ? await this.#openChat(body, call, post, { onEnd, onByte, onSpent })
       : await this.#openEmbeddings(body, call, post, onEnd);
   }
 
@@ -133,11 +140,12 @@ export class Connection {
     body: ChatBody,
     call: Call,
     post: Post,
-    onEnd: () => void,
+    { onEnd, onByte, onSpent }: Pick<Sent, "onByte" | "onSpent"> & { onEnd: () => void },
   ): Promise<Upstream> {
     const { signal } = call;
     const response = await this.#sendChat(body, call, post);
     let upstream: Upstream | undefined;
+    let reply: ChatReply | undefined;
     try {
       const decoder = this.#provider.decoder?.(body, call);
       const isStream = /^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "");
@@ -149,12 +157,16 @@ export class Connection {
           onEnd,
         });
       } else {
-        upstream = Upstream.whole(await this.#readChat(response, decoder), body.stream === true);
+        const { bytes, json } = await this.#readReply(response);
+        reply = json;
+        const chunk = this.#toChunk(bytes, json, decoder);
+        upstream = Upstream.whole(chunk, body.stream === true);
         onEnd();
       }
-      await upstream.begin();
+      await upstream.begin(onByte);
       return upstream;
     } catch (error) {
+      if (reply !== undefined && upstream === undefined) onSpent?.(reply);
       await (upstream ?? response.body)?.cancel().catch(() => {});
       throw error;
     }
@@ -265,8 +277,7 @@ export class Connection {
   }
 
   /** A chat's answer that is one JSON body. */
-  async #readChat(response: Response, decoder: Decoder | undefined): Promise<Chunk> {
-    const { bytes, json } = await this.#readReply(response);
+  #toChunk(bytes: Uint8Array, json: ChatReply, decoder: Decoder | undefined): Chunk {
     const reply = decoder === undefined ? json : decoder.whole(json);
     if (!Array.isArray(reply?.choices) || reply.choices.some((each) => Object(each) !== each)) {
       throw this.#faults.unexpected("a chat completion");

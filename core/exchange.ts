@@ -27,6 +27,8 @@ export class LiveExchange implements Exchange, Ticking {
   readonly #onGone: () => void;
   /** Counts the answer, once there is one. */
   produced: (() => number | Promise<number>) | undefined;
+  /** The try that answers, once one does. */
+  answering: Attempt | undefined;
   /** Its place in a provider's queue, while it stands there. */
   waiting: Waiting | undefined;
   /** Called when it comes to stand there. */

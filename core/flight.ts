@@ -6,6 +6,8 @@
 import type { Path } from "./body.ts";
 import { RouterError } from "./errors.ts";
 import { LiveExchange } from "./exchange.ts";
+import { defaultEncoding, inputTokens } from "./input_tokens.ts";
+import type { Attempt } from "./plugin.ts";
 
 /** An exchange under way. The step that runs says how it is ended. */
 export class Flight {
@@ -16,8 +18,8 @@ export class Flight {
   onStop?: (reason: RouterError) => void;
   /** Its answer has begun: the relay settles it. */
   relayed = false;
-  /** A provider worked for it at last, whose answer was not waited for to its end. */
-  cutOff = false;
+  /** Tries that are being ended, and what they used is being counted. */
+  readonly unsettled: Promise<void>[] = [];
   /** It is over, and the plugins have been told. */
   finished = false;
   #gone = false;
@@ -35,6 +37,16 @@ export class Flight {
   /** The client has gone. */
   get gone(): boolean {
     return this.#gone;
+  }
+
+  /** The client wants a stream. */
+  get streamed(): boolean {
+    return this.x.body.stream === true;
+  }
+
+  /** Tokens of the request, as a try's model counts them. */
+  inputOf(attempt?: Attempt): Promise<number> {
+    return inputTokens(this.x, attempt?.target.facts.encoding ?? defaultEncoding);
   }
 
   /** Nobody waits for another call to a provider. */

@@ -5,7 +5,6 @@
  */
 import { countBody } from "./body.ts";
 import type { LiveExchange } from "./exchange.ts";
-import type { Usage } from "./plugin.ts";
 import { type Encoding, loadTokenizer } from "./tokens.ts";
 
 /** The encoding for models of which nobody has said which one they use. */
@@ -14,10 +13,4 @@ export const defaultEncoding: Encoding = "o200k_base";
 /** Tokens of the request. */
 export async function inputTokens(x: LiveExchange, encoding: Encoding): Promise<number> {
   return x.state.inputTokens ?? countBody(x.body, await loadTokenizer(encoding));
-}
-
-/** The usage of an exchange that was cut off before its answer began. */
-export async function inputOnly(x: LiveExchange): Promise<Usage> {
-  const encoding = x.attempts.at(-1)!.target.facts.encoding ?? defaultEncoding;
-  return { input: await inputTokens(x, encoding), output: 0, cached: 0, estimated: true };
 }

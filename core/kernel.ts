@@ -4,22 +4,23 @@
  * @module
  */
 import { logAccess } from "./access_log.ts";
-import { askTargets, attemptEnded, attemptFailed, type BegunAnswer } from "./attempts.ts";
-import { isChat, type Path } from "./body.ts";
+import { Answer } from "./answer.ts";
+import { Attempts } from "./attempts.ts";
+import type { Path } from "./body.ts";
 import type { Catalog } from "./catalog.ts";
 import type { UnsupportedPolicy } from "./changes.ts";
-import { priceIn, withCost } from "./ledger/charge.ts";
+import { priceIn } from "./ledger/charge.ts";
 import { Chunk } from "./chunk.ts";
-import { Deadline } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import { clientClosed, Flight } from "./flight.ts";
 import { waitingFrame } from "./frames.ts";
+import { type Ending, handOver, type HandOverOptions, handOverOwn } from "./hand_over.ts";
 import { HookRunner, type InstalledPlugin } from "./hooks.ts";
-import { defaultEncoding, inputOnly, inputTokens } from "./input_tokens.ts";
 import type { Log } from "./log.ts";
-import type { Outcome, Route, Usage } from "./plugin.ts";
+import type { Outcome, Usage } from "./plugin.ts";
 import { costOf } from "./prices/price.ts";
-import { Relay } from "./relay.ts";
+import { Relay, type RelayOptions } from "./relay.ts";
+import { RetryBudget } from "./retry_budget.ts";
 import { checkReplyHeaders, errorResponse, streamResponse, wholeResponse } from "./response.ts";
 import { Tally } from "./tally.ts";
 import { Upstream } from "./upstream.ts";
@@ -50,20 +51,24 @@ const queuedMs = 1_000;
 /** Milliseconds that hooks get at a stop to heed that their exchange was ended. */
 const graceMs = 2_000;
 
-/** How an exchange ended, as far as its steps know. */
-type Ending = Omit<Outcome, "durationMs" | "target" | "cost">;
-
 /** Leads exchanges through the plugins. */
 export class Kernel {
   readonly #o: KernelOptions;
   readonly #hooks: HookRunner;
   readonly #flights = new Set<Flight>();
+  readonly #budget = new RetryBudget();
+  readonly #handOver: HandOverOptions;
   #idle: (() => void) | undefined;
 
   /** @param options The pipeline and its surroundings. */
   constructor(options: KernelOptions) {
     this.#o = options;
     this.#hooks = new HookRunner(options.plugins, options.log);
+    this.#handOver = {
+      ...options,
+      hooks: this.#hooks,
+      settle: (flight, end, usage) => void this.#settle(flight, end, usage),
+    };
   }
 
   /** How many exchanges are under way. */
@@ -141,8 +146,7 @@ export class Kernel {
     const { model, stream } = x.body;
     if (reply !== undefined) {
       flight.checkWanted();
-      const upstream = Upstream.whole(Chunk.fromJson(reply, true), stream === true);
-      return await this.#relay(flight, { upstream, deadline: new Deadline(Infinity) });
+      return await handOverOwn(flight, Chunk.fromJson(reply, true), this.#handOver);
     }
     const route = await this.#hooks.route(x);
     if (route === undefined || route.targets.length === 0) {
@@ -150,8 +154,16 @@ export class Kernel {
         param: "model",
       });
     }
-    const asked = askTargets(flight, route, { ...this.#o, hooks: this.#hooks })
-      .then((answer) => this.#relay(flight, answer, route));
+    const options = { ...this.#o, hooks: this.#hooks, budget: this.#budget };
+    const attempts = new Attempts(flight, route, options);
+    flight.onStop = (reason) => attempts.stop(reason);
+    flight.onGone = () => attempts.leave();
+    const continues = route.onBreak === "continue" && stream === true;
+    const asked = attempts.begin().then((begun) => {
+      const { currency } = this.#o;
+      const answer = new Answer(flight, begun, attempts, { currency, continues });
+      return handOver(flight, answer, this.#handOver);
+    });
     return stream === true ? await this.#orWait(flight, asked) : await asked;
   }
 
@@ -193,69 +205,16 @@ export class Kernel {
       const failed = flight.x.attempts.length > 0 ? "failed" : "refused";
       const state = error.code === "aborted" ? "aborted" : failed;
       const end = { state, status: status ?? error.status, error } as const;
-      // What the provider has read, it may want to be paid for.
-      if (flight.cutOff) void this.#settle(flight, end, () => inputOnly(flight.x));
-      else void this.#finish(flight, end);
+      const last = flight.x.attempts.at(-1);
+      const { usage, unanswered } = last ?? {};
+      delete last?.usage;
+      void this.#finish(flight, {
+        ...end,
+        ...(usage !== undefined && { usage }),
+        ...(unanswered && { unanswered }),
+      });
     }
     return error;
-  }
-
-  /** Hands the answer to the client, and settles when it is over. */
-  async #relay(
-    flight: Flight,
-    { upstream, deadline, attempt }: Omit<BegunAnswer, "attempt"> & Partial<BegunAnswer>,
-    route?: Route,
-  ): Promise<Response> {
-    const { x } = flight;
-    const { catalog, drainMs, keepAliveMs, log, currency } = this.#o;
-    flight.onStop = (reason) => deadline.abort(reason);
-    const streamed = x.body.stream === true;
-    // Now, while nothing has begun.
-    checkReplyHeaders(x);
-    const target = attempt?.target;
-    const encoding = target?.facts.encoding ?? defaultEncoding;
-    // What a plugin answers by itself costs nothing.
-    const price = target === undefined
-      ? { currency, input: 0, output: 0 }
-      : priceIn(currency, target);
-    const tally = new Tally(encoding);
-    x.produced = () => tally.soFar();
-    const firstChunkMs = performance.now() - x.startedTick;
-    const usage = () => tally.usage(() => inputTokens(x, encoding));
-    const relay = new Relay({
-      upstream,
-      tally,
-      deadline,
-      onChunk: this.#hooks.seesChunks && isChat(x.body)
-        ? (chunk) => this.#hooks.chunk(x, chunk)
-        : undefined,
-      usageWanted: x.body.stream_options?.include_usage === true,
-      usage: async () => withCost(tally.reported ?? toWire(await usage(), isChat(x.body)), price),
-      priced: (reported) => withCost(reported, price),
-      onAbort: target === undefined ? "drain" : catalog.providers.get(target.provider)!.onAbort,
-      idleMs: route?.timeouts.idle ?? Infinity,
-      drainMs,
-      keepAliveMs,
-      settle: (end) => {
-        if (attempt !== undefined) {
-          if (end.error === undefined) attemptEnded(attempt);
-          else attemptFailed(x, attempt, end.error, log);
-        }
-        const unsent = end.state === "aborted" && (unseen || !streamed);
-        const status = unsent ? 499 : streamed ? 200 : end.error?.status ?? 200;
-        const { model } = tally;
-        const served = model !== undefined && { servedModel: model };
-        void this.#settle(flight, { ...end, ...served, status, firstChunkMs }, usage);
-      },
-    });
-    flight.relayed = true;
-    flight.onGone = () => relay.clientGone();
-    // The client may have left while the first chunk was awaited.
-    const unseen = flight.gone;
-    if (unseen) relay.clientGone();
-    return streamed
-      ? streamResponse(x, relay.stream(), true)
-      : wholeResponse(x, await relay.whole());
   }
 
   async #settle(
@@ -284,10 +243,13 @@ export class Kernel {
     if (end.error?.code === "internal") {
       this.#o.log.error(end.error.message, { requestId: x.id });
     }
-    const target = x.attempts.at(-1)?.target;
+    if (flight.unsettled.length > 0) await Promise.all(flight.unsettled);
+    const target = (x.answering ?? x.attempts.at(-1))?.target;
     const price = priceIn(this.#o.currency, target);
+    const { error, ...how } = end;
     const outcome: Outcome = {
-      ...end,
+      ...how,
+      ...(error !== undefined && { error }),
       ...(target !== undefined && { target }),
       ...(end.usage !== undefined && price !== undefined && { cost: costOf(end.usage, price) }),
       durationMs: performance.now() - x.startedTick,

@@ -178,6 +178,8 @@ export interface Attempt {
    * ends with: that is the outcome's.
    */
   usage?: Usage;
+  /** Nothing came within its time: what it may have used is the operator's to pay. */
+  unanswered?: true;
 }
 
 /** Tokens of an exchange. */
@@ -212,6 +214,8 @@ export interface Outcome {
    * asked, it is the counted input.
    */
   readonly usage?: Usage;
+  /** No answer came within its time: what it may have used is the operator's to pay. */
+  readonly unanswered?: true;
   /**
    * What that costs, in millionths of the accounting currency; absent where no price is known, or
    * nothing was used.

@@ -4,18 +4,17 @@
  *
  * @module
  */
-import { isUsageOnly } from "./chat.ts";
+import { hasNoChoices, isUsageOnly } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
 import type { Deadline } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import { doneFrame, errorFrame, keepAliveFrame } from "./frames.ts";
+import { brokenOff, isComplete } from "./read_ahead.ts";
 import { spliceUsage } from "./splice_usage.ts";
 import { concat } from "./sse.ts";
 import type { Tally } from "./tally.ts";
 import type { Group, Upstream } from "./upstream.ts";
 import type { WireUsage } from "./usage_report.ts";
-
-const encoder = new TextEncoder();
 
 /** How an answer ended. */
 export interface RelayEnd {
@@ -23,14 +22,30 @@ export interface RelayEnd {
   error?: RouterError;
 }
 
+/** What one provider gives of an answer. */
+export interface Part {
+  /** Its answer. */
+  readonly upstream: Upstream;
+  /** Collects what was produced. */
+  readonly tally: Tally;
+  /** Limits of this attempt. */
+  readonly deadline: Deadline;
+  /** Milliseconds of silence between two chunks. */
+  readonly idleMs: number;
+  /** What to do when the client goes away. */
+  readonly onAbort: "drain" | "cancel";
+  /** Leaves of a chunk what belongs to the answer. @returns Whether anything does. */
+  readonly keep?: (chunk: Chunk) => boolean;
+}
+
 /** What the relay needs to know of its exchange. */
 export interface RelayOptions {
-  /** The provider's answer. */
-  upstream: Upstream;
-  /** Collects what was produced. */
-  tally: Tally;
-  /** Limits of this attempt. */
-  deadline: Deadline;
+  /** The answer, or its beginning. */
+  part: Part;
+  /** Asks somebody else for the rest of an answer that broke off. Never rejects. */
+  goOn?: ((error: RouterError) => Promise<Part | undefined>) | undefined;
+  /** Told of each chunk that goes out. */
+  onSent?: ((chunk: Chunk) => void) | undefined;
   /** Shows a chunk to the plugins; `false` withholds it. */
   onChunk?: ((chunk: Chunk) => boolean) | undefined;
   /** The client asked for the usage event. */
@@ -39,10 +54,6 @@ export interface RelayOptions {
   usage: () => WireUsage | Promise<WireUsage>;
   /** The provider's usage with its cost. */
   priced: (reported: WireUsage) => WireUsage;
-  /** What to do when the client goes away. */
-  onAbort: "drain" | "cancel";
-  /** Milliseconds of silence between two chunks. */
-  idleMs: number;
   /** Milliseconds for which an abandoned answer is read on. */
   drainMs: number;
   /** Milliseconds of silence after which the client gets a comment. */
@@ -54,6 +65,7 @@ export interface RelayOptions {
 /** Moves one answer from the provider to the client. */
 export class Relay {
   readonly #o: RelayOptions;
+  #part: Part;
   #settled = false;
   #gone = false;
   #usageSent = false;
@@ -65,8 +77,13 @@ export class Relay {
   /** @param options The answer and all that belongs to it. */
   constructor(options: RelayOptions) {
     this.#o = options;
-    // Also a limit that passes while the client reads nothing has to end the answer.
-    options.deadline.onAbort = () => this.#wake();
+    this.#part = options.part;
+    this.#watch();
+  }
+
+  /** Also a limit that passes while the client reads nothing has to end the answer. */
+  #watch(): void {
+    this.#part.deadline.onAbort = () => this.#wake();
   }
 
   /**
@@ -76,7 +93,8 @@ export class Relay {
    */
   async whole(): Promise<Uint8Array<ArrayBuffer>> {
     try {
-      const { upstream, tally, priced, usage } = this.#o;
+      const { priced, usage } = this.#o;
+      const { upstream, tally } = this.#part;
       const group = await upstream.read();
       const [chunk] = group === undefined ? [] : this.#keep(group);
       if (chunk === undefined) {
@@ -118,14 +136,25 @@ export class Relay {
     }, { highWaterMark: 0 });
   }
 
+  /** Ends the call, for a reason that lies outside. */
+  stop(reason: RouterError): void {
+    this.#part.deadline.abort(reason);
+  }
+
   /** The client has left: read on for the usage, or end the call, as the provider wants it. */
   clientGone(): void {
     if (this.#gone || this.#settled) return;
     this.#gone = true;
-    if (this.#o.onAbort === "cancel") {
-      this.#o.deadline.abort(new RouterError("aborted", "The client closed the connection"));
+    this.#leave();
+  }
+
+  /** Ends the call, or reads on for the usage. */
+  #leave(): void {
+    const { onAbort, deadline } = this.#part;
+    if (onAbort === "cancel") {
+      deadline.abort(new RouterError("aborted", "The client closed the connection"));
     } else {
-      this.#o.deadline.limit(this.#o.drainMs);
+      deadline.limit(this.#o.drainMs);
       this.#wake();
     }
   }
@@ -137,41 +166,63 @@ export class Relay {
 
   /** Reads until there is something to send; after the client has gone, until the end. */
   async #pump(): Promise<void> {
-    const { deadline, upstream, idleMs } = this.#o;
     this.#pumping = true;
-    try {
-      while (!this.#settled) {
+    while (!this.#settled) {
+      const { deadline, upstream, idleMs } = this.#part;
+      try {
         deadline.signal.throwIfAborted();
         deadline.expect(idleMs, "the next chunk");
         const group = await upstream.read();
         deadline.expect(Infinity, "the whole answer");
-        if (group === undefined) return await this.#finish();
+        if (group === undefined) {
+          await this.#finish();
+          break;
+        }
         const bytes = this.#process(group);
         if (bytes === undefined) continue;
         this.#send(bytes);
-        // To send may be what tells that the client has gone: then nobody else goes on.
-        if (!this.#gone) return;
+        // To send may be what tells that the client has gone: then nobody else goes on. No promise
+        // lies between this and the end: the client may ask for more within it.
+        if (!this.#gone) break;
+      } catch (thrown) {
+        const error = toRouterError(thrown, "relay");
+        if (!await this.#goOn(error)) this.#fail(error);
       }
-    } catch (error) {
-      this.#fail(toRouterError(error, "relay"));
-    } finally {
-      this.#pumping = false;
     }
+    this.#pumping = false;
+  }
+
+  /** Has somebody else go on. @returns Whether somebody does. */
+  async #goOn(error: RouterError): Promise<boolean> {
+    if (this.#gone || this.#o.goOn === undefined) return false;
+    const { deadline, upstream } = this.#part;
+    const next = await this.#o.goOn(error);
+    if (next === undefined) return false;
+    deadline.stop();
+    void upstream.cancel();
+    this.#part = next;
+    this.#usageSent = false;
+    this.#watch();
+    if (this.#gone) this.#leave();
+    return true;
   }
 
   /** What of a group is left for the client, as bytes. */
   #process(group: Group): Uint8Array | undefined {
     const kept = this.#keep(group);
     if (kept.length === 0) return undefined;
+    if (this.#o.onSent !== undefined) kept.forEach(this.#o.onSent);
     const untouched = kept.length === group.chunks.length && !kept.some(({ changed }) => changed);
     return untouched && group.raw ? group.raw : concat(kept.map((chunk) => chunk.bytes));
   }
 
   /** Shows a group to tally and plugins. @returns The chunks that are left for the client. */
   #keep(group: Group): Chunk[] {
-    const { tally, onChunk, usageWanted, priced } = this.#o;
+    const { onChunk, usageWanted, priced } = this.#o;
+    const { tally, keep } = this.#part;
     return group.chunks.filter((chunk) => {
       tally.add(chunk);
+      if (keep !== undefined && !keep(chunk)) return false;
       if (onChunk !== undefined && !onChunk(chunk)) return false;
       // Looking at the bytes spares the parsing of every other chunk.
       if (chunk.whole || !hasNoChoices(chunk.bytes)) return true;
@@ -187,13 +238,9 @@ export class Relay {
   }
 
   async #finish(): Promise<void> {
-    const { upstream, tally, usageWanted } = this.#o;
-    if (tally.failed || (!upstream.done && !tally.finished)) {
-      throw new RouterError(
-        "upstream_unavailable",
-        "The provider broke the answer off before it was complete",
-      );
-    }
+    const { usageWanted } = this.#o;
+    const { upstream, tally } = this.#part;
+    if (!isComplete(upstream, tally)) throw brokenOff();
     if (usageWanted && !this.#usageSent && !this.#gone) {
       const event = { object: "chat.completion.chunk", choices: [], usage: await this.#o.usage() };
       this.#send(Chunk.fromJson(event, false).bytes);
@@ -210,7 +257,7 @@ export class Relay {
       this.#send(errorFrame(error));
       this.#close();
     }
-    void this.#o.upstream.cancel();
+    void this.#part.upstream.cancel();
     this.#settle({ state: this.#gone ? "aborted" : "failed", error });
   }
 
@@ -235,25 +282,7 @@ export class Relay {
     if (this.#settled) return;
     this.#settled = true;
     clearInterval(this.#keepAlive);
-    this.#o.deadline.stop();
+    this.#part.deadline.stop();
     this.#o.settle(end);
   }
-}
-
-const closeBracket = 93;
-const choicesOpen = encoder.encode('"choices":[');
-
-/** Whether a chunk's bytes hold `"choices":[]`, white space allowed between the signs. */
-function hasNoChoices(bytes: Uint8Array): boolean {
-  for (let at = bytes.indexOf(closeBracket); at !== -1; at = bytes.indexOf(closeBracket, at + 1)) {
-    let before = at - 1;
-    let sign = choicesOpen.length - 1;
-    for (; sign >= 0; before--) {
-      const byte = bytes[before];
-      if (byte === choicesOpen[sign]) sign--;
-      else if (byte !== 32 && byte !== 10) break;
-    }
-    if (sign < 0) return true;
-  }
-  return false;
 }

@@ -71,7 +71,7 @@ export function errorResponse(x: LiveExchange, error: RouterError): Response {
 
 function setAttemptHeaders(x: LiveExchange, headers: Headers): void {
   setAll(headers, x.replyHeaders);
-  const last = x.attempts.at(-1);
+  const last = x.answering ?? x.attempts.at(-1);
   if (last === undefined) return;
   headers.set("x-xrouter-provider", last.target.provider);
   headers.set("x-xrouter-attempts", String(x.attempts.length));

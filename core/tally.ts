@@ -24,7 +24,8 @@ const countChars = 1024 * 1024;
 
 /** Collects what one answer produced. */
 export class Tally {
-  readonly #encoding: Encoding;
+  /** The encoding that text is counted with. */
+  readonly encoding: Encoding;
   #whole: ChatReply | undefined;
   /** The whole answer until its text has been counted. */
   #uncounted: ChatReply | undefined;
@@ -47,7 +48,7 @@ export class Tally {
 
   /** @param encoding The encoding that text is counted with. */
   constructor(encoding: Encoding) {
-    this.#encoding = encoding;
+    this.encoding = encoding;
   }
 
   /** Takes a chunk as it came from the provider, before any plugin sees it. */
@@ -113,7 +114,7 @@ export class Tally {
 
   /** Output tokens until now. Each call counts what came since the last, so a token may be cut in two. */
   async soFar(): Promise<number> {
-    const tokenizer = await loadTokenizer(this.#encoding);
+    const tokenizer = await loadTokenizer(this.encoding);
     this.#fold(this.#ends.length - reportDepth);
     this.#seenTokens += tokenizer.count(this.#text.slice(this.#seen));
     this.#seen = this.#text.length;
@@ -195,7 +196,7 @@ export class Tally {
     if (text === "") return;
     this.#anyCounted = true;
     const before = this.#counted;
-    this.#counted = loadTokenizer(this.#encoding)
+    this.#counted = loadTokenizer(this.encoding)
       .then(async (tokenizer) => await before + tokenizer.count(text));
     // A failure is told to whoever asks for the usage, not to the process.
     this.#counted.catch(() => {});

@@ -38,6 +38,9 @@ export interface StreamOptions {
   onEnd?: () => void;
 }
 
+/** The most bytes of an answer that are held back while it has said nothing. */
+const maxHeldBytes = 64 * 1024;
+
 /** Milliseconds that a call gets to end by itself once its answer is complete. */
 const finishMs = 250;
 
@@ -46,7 +49,8 @@ export class Upstream {
   readonly #next: () => Promise<Group | undefined>;
   readonly #finish: () => Promise<void>;
   readonly #cancel: () => Promise<void>;
-  #first: Group | undefined;
+  /** Groups that were read before anybody asked for them. */
+  #held: Group[] = [];
   #done = false;
   #fault: RouterError | undefined;
 
@@ -127,17 +131,35 @@ export class Upstream {
   }
 
   /**
-   * Waits for the first group, so that an answer that begins badly can still fall back.
+   * Waits until the answer says something, so that one that begins badly can still fall back: roles
+   * and empty events are held back until then.
    *
-   * @throws {RouterError} `upstream_unavailable` for an answer without any chunk, and what
-   * {@linkcode Upstream.read} throws.
+   * @param onByte Told of the first byte.
+   * @throws {RouterError} `upstream_unavailable` for an answer that ends before it said anything,
+   * and what {@linkcode Upstream.read} throws.
    */
-  async begin(): Promise<void> {
-    this.#first = await this.#next();
-    if (this.#fault !== undefined) throw this.#fault;
-    if (this.#first === undefined) {
-      throw new RouterError("upstream_unavailable", "The provider's answer is empty");
+  async begin(onByte?: () => void): Promise<void> {
+    let bytes = 0;
+    for (;;) {
+      const group = await this.#next();
+      if (this.#fault !== undefined) throw this.#fault;
+      if (group === undefined) {
+        if (this.#done && this.#held.length > 0) return;
+        const reason = this.#held.length === 0
+          ? "The provider's answer is empty"
+          : "The provider broke the answer off before it said anything";
+        throw new RouterError("upstream_unavailable", reason);
+      }
+      if (this.#held.push(group) === 1) onByte?.();
+      if (group.chunks.some(saysSomething) || this.#done) return;
+      for (const chunk of group.chunks) bytes += chunk.bytes.length;
+      if (bytes > maxHeldBytes) return;
     }
+  }
+
+  /** Has groups read again that were read already. */
+  putBack(groups: readonly Group[]): void {
+    this.#held.unshift(...groups);
   }
 
   /**
@@ -147,10 +169,8 @@ export class Upstream {
    * its answer cannot be read.
    */
   read(): Promise<Group | undefined> {
-    if (this.#first === undefined) return this.#next();
-    const first = this.#first;
-    this.#first = undefined;
-    return Promise.resolve(first);
+    const held = this.#held.shift();
+    return held === undefined ? this.#next() : Promise.resolve(held);
   }
 
   /** Lets the call of a complete answer end by itself, so that its connection serves another. */
@@ -207,6 +227,21 @@ export class Upstream {
     const same = length === read?.length && events[0]?.buffer === read.buffer;
     return { chunks, raw: same ? read : undefined };
   }
+}
+
+/** Whether a chunk is more than a role or an empty beginning. */
+function saysSomething(chunk: Chunk): boolean {
+  if (chunk.whole) return true;
+  const { json } = chunk;
+  if (json === undefined || json.usage) return true;
+  if (!Array.isArray(json.choices)) return true;
+  return json.choices.some((choice) =>
+    choice?.finish_reason ||
+    Object.entries(choice?.delta ?? {}).some(([field, value]) =>
+      field !== "role" && value != null && value !== "" &&
+      !(Array.isArray(value) && value.length === 0)
+    )
+  );
 }
 
 /** The event that a stream ends with when its empty line is missing; half an event is none. */

@@ -46,6 +46,18 @@ export function readUsage(usage: WireUsage | null | undefined): Tokens | undefin
   return { input, output, cached: isCount(cached) ? cached : 0 };
 }
 
+/** A report to which the tokens of another are added. */
+export function addUsage(report: WireUsage, { input, output, cached }: Tokens): WireUsage {
+  const own = readUsage(report) ?? { input: 0, output: 0, cached: 0 };
+  const sum = toWire({
+    input: own.input + input,
+    output: own.output + output,
+    cached: own.cached + cached,
+  }, true);
+  const details = { ...report.prompt_tokens_details, ...sum.prompt_tokens_details };
+  return { ...report, ...sum, prompt_tokens_details: details };
+}
+
 /** Tokens in OpenAI's shape, as a provider would report them of a chat or of embeddings. */
 export function toWire({ input, output, cached }: Tokens, chat: boolean): WireUsage {
   if (!chat) return { prompt_tokens: input, total_tokens: input } as WireUsage;

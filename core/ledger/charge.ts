@@ -4,6 +4,7 @@
  * @module
  */
 import type { Target } from "../model.ts";
+import type { Attempt } from "../plugin.ts";
 import { costOf, type Price } from "../prices/price.ts";
 import { readUsage, type WireUsage } from "../usage_report.ts";
 
@@ -16,6 +17,21 @@ import { readUsage, type WireUsage } from "../usage_report.ts";
 export function priceIn(currency: string, target: Target | undefined): Price | undefined {
   const price = target?.facts.price;
   return price?.currency === currency ? price : undefined;
+}
+
+/**
+ * What tries cost that the exchange does not end with, in millionths of the currency; `null` where
+ * one of them has no price.
+ */
+export function costOfTries(attempts: readonly Attempt[], currency: string): number | null {
+  let sum = 0;
+  for (const { usage, target, unanswered } of attempts) {
+    if (usage === undefined || unanswered) continue;
+    const price = priceIn(currency, target);
+    if (price === undefined) return null;
+    sum += costOf(usage, price);
+  }
+  return sum;
 }
 
 /**

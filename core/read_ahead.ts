@@ -1,0 +1,64 @@
+/**
+ * Reads an answer to its end before any of it goes out.
+ *
+ * @module
+ */
+import { RouterError, toRouterError } from "./errors.ts";
+import type { Flight } from "./flight.ts";
+import { Tally } from "./tally.ts";
+import type { BegunAnswer } from "./try.ts";
+import type { Group, Upstream } from "./upstream.ts";
+
+/** The most bytes that are kept for one client. */
+const maxBytes = 64 * 1024 * 1024;
+
+/** What an answer failed with that ended too early. */
+export function brokenOff(): RouterError {
+  const reason = "The provider broke the answer off before it was complete";
+  return new RouterError("upstream_unavailable", reason);
+}
+
+/** Whether an answer whose stream has ended is complete. */
+export function isComplete({ done }: Upstream, tally: Tally): boolean {
+  return !tally.failed && (done || tally.finished);
+}
+
+/**
+ * Reads all of an answer, to be read again.
+ *
+ * @returns The same answer.
+ * @throws {RouterError} Why it is not complete. By then its attempt has what was used.
+ */
+export async function readAhead(answer: BegunAnswer, flight: Flight): Promise<BegunAnswer> {
+  const { upstream, deadline, attempt, idleMs, over } = answer;
+  const tally = new Tally(answer.tally.encoding);
+  const groups: Group[] = [];
+  let bytes = 0;
+  try {
+    for (;;) {
+      deadline.signal.throwIfAborted();
+      deadline.expect(idleMs, "the next chunk");
+      const group = await deadline.race(upstream.read());
+      if (group === undefined) break;
+      groups.push(group);
+      for (const chunk of group.chunks) {
+        tally.add(chunk);
+        bytes += chunk.bytes.length;
+      }
+      if (bytes > maxBytes) {
+        const reason = `The provider's answer is longer than ${maxBytes} bytes`;
+        throw new RouterError("upstream_unavailable", reason);
+      }
+    }
+    if (!isComplete(upstream, tally)) throw brokenOff();
+  } catch (thrown) {
+    const error = toRouterError(thrown, "read ahead");
+    deadline.stop();
+    over(error);
+    await upstream.cancel();
+    attempt.usage = await tally.usage(() => flight.inputOf(attempt));
+    throw error;
+  }
+  upstream.putBack(groups);
+  return answer;
+}
