@@ -9,7 +9,7 @@ import { Continuation, SaidSoFar, withPrefill } from "./continuation.ts";
 import type { RouterError } from "./errors.ts";
 import type { Flight } from "./flight.ts";
 import { costOfTries, priceIn, withCost } from "./ledger/charge.ts";
-import type { RoutedTarget, Usage } from "./plugin.ts";
+import type { Usage } from "./plugin.ts";
 import type { Part } from "./relay.ts";
 import type { BegunAnswer } from "./try.ts";
 import { addUsage, toWire, type WireUsage } from "./usage_report.ts";
@@ -91,19 +91,19 @@ export class Answer {
     broken.over(error);
     const used = await this.usage();
     broken.attempt.usage = used;
-    const goesOn = (target: RoutedTarget) => target.facts.prefill === true;
-    const begun = await this.#attempts.goOn(
+    const rest = await this.#attempts.goOn(
       error,
-      (target) => goesOn(target) ? withPrefill(body, said.text, used.output) : body,
+      ({ facts }) => facts.prefill ? [withPrefill(body, said.text, used.output), body] : [body],
     );
-    if (begun === undefined) {
+    if (rest === undefined) {
       delete broken.attempt.usage;
       return undefined;
     }
+    const { begun } = rest;
     this.#earlier.push(used);
     this.#begun = begun;
     this.#flight.x.answering = begun.attempt;
-    const rest = new Continuation(said, !goesOn(begun.attempt.target));
-    return { ...begun, keep: (chunk) => rest.keep(chunk) };
+    const continuation = new Continuation(said, rest.body === body);
+    return { ...begun, keep: (chunk) => continuation.keep(chunk) };
   }
 }

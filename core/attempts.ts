@@ -4,7 +4,7 @@
  * @module
  */
 import type { Body } from "./body.ts";
-import { RouterError, toRouterError } from "./errors.ts";
+import { RouterError } from "./errors.ts";
 import type { Flight } from "./flight.ts";
 import type { Route, RoutedTarget } from "./plugin.ts";
 import { readAhead } from "./read_ahead.ts";
@@ -73,28 +73,38 @@ export class Attempts {
   }
 
   /**
-   * Asks for the rest of an answer that broke off: the next target, or the last one again.
+   * Asks for the rest of an answer that broke off: the targets that are left, or the last one again.
+   * What they fail with concerns nobody: the answer had begun well.
    *
-   * @param body What is sent to a target.
-   * @returns `undefined` when nobody is left, or nobody waits.
+   * @param bodies What may be sent to a target, the first choice first; the next one where the
+   * target refuses the request as such.
+   * @returns The rest, and which of the bodies it answers; `undefined` when there is none.
    */
   async goOn(
     error: RouterError,
-    body: (target: RoutedTarget) => Body,
-  ): Promise<BegunAnswer | undefined> {
+    bodies: (target: RoutedTarget) => readonly Body[],
+  ): Promise<{ begun: BegunAnswer; body: Body } | undefined> {
     this.#note(error);
-    if (this.#place < this.#route.targets.length - 1) this.#advance();
-    for (;;) {
-      try {
-        const target = await this.#choose();
+    const { targets, attempts, retries } = this.#route;
+    if (this.#place < targets.length - 1) this.#advance();
+    else if (this.#tries > retries || !this.#options.budget.take(performance.now())) {
+      return undefined;
+    }
+    for (; this.#place < targets.length; this.#advance()) {
+      const target = targets[this.#place]!;
+      for (const body of bodies(target)) {
+        if (this.#used >= attempts || this.#flight.unwanted || performance.now() >= this.#end) {
+          return undefined;
+        }
         this.#tries++;
-        return await this.#run(this.#start(target, body(target)));
-      } catch (thrown) {
-        const failed = toRouterError(thrown, "continuation");
-        if (failed === this.#failure || this.#flight.unwanted) return undefined;
-        this.#note(failed);
+        try {
+          return { begun: await this.#run(this.#start(target, body)), body };
+        } catch (thrown) {
+          if ((thrown as RouterError).code !== "invalid_request") break;
+        }
       }
     }
+    return undefined;
   }
 
   /** Who is asked next. @throws {RouterError} What the client is told when nobody is. */

@@ -1,0 +1,216 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import type { Attempt, BreakPolicy } from "../../core/plugin.ts";
+import { defineProvider, type Provider } from "../../core/provider.ts";
+import { type KernelSetup, startKernel } from "../support/kernel.ts";
+import { ask } from "../support/router.ts";
+import {
+  delta,
+  ending,
+  event,
+  type Seen,
+  startUpstream,
+  streamed,
+  wholeAnswer,
+} from "../support/upstream.ts";
+
+const words = ["One ", "two ", "three ", "four ", "five."];
+const [stop, usage, done] = ending() as [string, string, string];
+
+/** An answer's events, each with another id than those of other answers. */
+function say(id: string, texts: readonly string[], ...end: string[]): Response {
+  return streamed(...texts.map((text) => delta(text, { id })), ...end);
+}
+
+interface Told {
+  readonly text: string;
+  readonly content: string;
+  readonly frames: Record<string, unknown>[];
+  readonly attempts: readonly Attempt[];
+  readonly asked: readonly Seen[];
+  readonly state: string;
+  readonly usage: unknown;
+}
+
+/** Asks for a stream whose first part breaks off after three words. */
+async function tell(
+  onBreak: BreakPolicy,
+  rest: (seen: Seen) => Response,
+  { body = {}, prefill, first = () => say("one", words.slice(0, 3)), ...setup }:
+    & { body?: object; prefill?: boolean; first?: () => Response }
+    & Omit<KernelSetup, "route"> = {},
+): Promise<Told> {
+  await using upstream = startUpstream((seen) =>
+    seen.path.startsWith("/first") ? first() : rest(seen)
+  );
+  const url = upstream.url.replace(/\/v1$/, "");
+  let attempts: readonly Attempt[] = [];
+  const models = prefill === undefined ? {} : { m: { prefill } };
+  const providers = ["first", "second", "third"].map((name) =>
+    defineProvider({ name, baseUrl: `${url}/${name}`, models }) as Provider
+  );
+  await using kernel = startKernel({
+    ...setup,
+    providers,
+    route: { onBreak },
+    plugins: [...setup.plugins ?? [], { hooks: { onFinish: (x) => void (attempts = x.attempts) } }],
+  });
+  const response = await kernel.chat(
+    ask("first/m", "hi", { stream: true, models: ["second/m"], ...body }),
+  );
+  const text = await response.text();
+  const outcome = await kernel.ended();
+  const frames = text.split("\n\n").filter((frame) => frame.startsWith("data: {"))
+    .map((frame) => JSON.parse(frame.slice(6)));
+  const content = frames.flatMap(({ choices }) => choices)
+    .map((choice) => choice.delta?.content ?? "").join("");
+  return {
+    text,
+    content,
+    frames,
+    attempts,
+    asked: [...upstream.seen],
+    state: outcome.state,
+    usage: outcome.usage,
+  };
+}
+
+const whole = () => say("two", words, stop, usage, done);
+
+Deno.test("a route's answer that breaks off ends with an error by default", async () => {
+  const { text, state, asked } = await tell("error", whole);
+  assertStringIncludes(text, '"finish_reason":"error"');
+  assertEquals([text.includes("[DONE]"), state, asked.length], [false, "failed", 1]);
+});
+
+Deno.test("a route may show nothing before the answer is whole", async () => {
+  const { text, content, state, attempts, usage } = await tell("whole", whole);
+  assertEquals([content, state], [words.join(""), "completed"]);
+  assertEquals(text.includes('"one"'), false);
+  const [first, second] = attempts;
+  // Three words were made for nothing; the provider wants them paid.
+  assertEquals([first?.error?.code, first?.usage?.estimated], ["upstream_unavailable", true]);
+  assertEquals([(first?.usage?.output ?? 0) > 0, second?.usage], [true, undefined]);
+  assertEquals(usage, { input: 10, output: 5, cached: 0, estimated: false });
+});
+
+Deno.test("a route that shows only whole answers bounds their silence", async () => {
+  await using upstream = startUpstream(({ path }) => {
+    if (!path.startsWith("/first")) return whole();
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(new TextEncoder().encode(delta("One "))),
+    });
+    return new Response(body, { headers: { "content-type": "text/event-stream" } });
+  });
+  const url = upstream.url.replace(/\/v1$/, "");
+  await using kernel = startKernel({
+    providers: ["first", "second"].map((name) => ({ name, baseUrl: `${url}/${name}` })),
+    route: { onBreak: "whole", timeouts: { idle: 50 } },
+  });
+  const response = await kernel.chat(ask("first/m", "hi", { stream: true, models: ["second/m"] }));
+  assertStringIncludes(await response.text(), "five.");
+  await upstream.seen[0]!.closed;
+  await kernel.ended();
+});
+
+Deno.test("a route may have the next target go on, which repeats the beginning", async () => {
+  const { content, state, attempts, frames, text, asked } = await tell("continue", whole, {
+    body: { stream_options: { include_usage: true } },
+  });
+  assertEquals([content, state, asked.length], [words.join(""), "completed", 2]);
+  assertEquals(text.split("[DONE]").length, 2);
+  // The client reads one answer.
+  assertEquals(new Set(frames.slice(0, -1).map(({ id }) => id)), new Set(["one"]));
+  // Both parts were paid for: three words that were counted, five tokens as reported.
+  const [first] = attempts;
+  const counted = first!.usage!;
+  assertEquals([counted.estimated, counted.output > 0], [true, true]);
+  const report = frames.at(-1)!.usage as Record<string, number>;
+  assertEquals(report.completion_tokens, 5 + counted.output);
+  assertEquals(report.prompt_tokens, 10 + counted.input);
+  assertEquals(asked[1]!.body.messages.length, 1);
+});
+
+Deno.test("white space may differ where the next target repeats the beginning", async () => {
+  const other = ["One", "\n two  thr", "ee four", " five."];
+  const { content, state } = await tell("continue", () => say("two", other, stop, usage, done));
+  assertEquals([content, state], ["One two three four five.", "completed"]);
+});
+
+Deno.test("another answer is not taken for the rest of the one that broke off", async () => {
+  const other = () => say("two", ["One ", "two ", "eight"], stop, usage, done);
+  const { content, state, text, attempts } = await tell("continue", other);
+  assertEquals([content, state], ["One two three ", "failed"]);
+  assertStringIncludes(text, "began another answer");
+  assertEquals(text.includes("[DONE]"), false);
+  // Both were asked for something, and the answer ends with the second.
+  assertEquals(attempts.map(({ usage }) => usage !== undefined), [true, false]);
+});
+
+Deno.test("an answer that ends before the place where the other broke off is no rest of it", async () => {
+  const { state } = await tell("continue", () => say("two", ["One "], stop, usage, done));
+  assertEquals(state, "failed");
+});
+
+Deno.test("a target that declares it goes on from the last words", async () => {
+  const rest = () => say("two", ["four ", "five."], stop, usage, done);
+  const { content, state, asked } = await tell("continue", rest, {
+    prefill: true,
+    body: { max_tokens: 100 },
+  });
+  assertEquals([content, state], [words.join(""), "completed"]);
+  const { messages, max_tokens } = asked[1]!.body;
+  assertEquals(messages.at(-1), { role: "assistant", content: "One two three " });
+  assertEquals(max_tokens < 100 && max_tokens > 80, true, `${max_tokens}`);
+});
+
+Deno.test("a refusal to go on from the last words is followed by a try afresh", async () => {
+  const picky = ({ body }: Seen) =>
+    body.messages.at(-1).role === "assistant"
+      ? Response.json({ error: { message: "must end with a user message" } }, { status: 400 })
+      : whole();
+  const { content, state } = await tell("continue", picky, { prefill: true });
+  assertEquals([content, state], [words.join(""), "completed"]);
+});
+
+Deno.test("a refusal of those who should go on never becomes the final error", async () => {
+  const refusal = () => Response.json({ error: { message: "no such thing" } }, { status: 400 });
+  const { text, state } = await tell("continue", refusal);
+  assertStringIncludes(text, "broke the answer off");
+  assertEquals([text.includes("no such thing"), state], [false, "failed"]);
+});
+
+Deno.test("an answer that broke off amid a tool call is not gone on with", async () => {
+  const call = event({
+    id: "one",
+    choices: [{ index: 0, delta: { tool_calls: [{ index: 0, id: "c", function: {} }] } }],
+  });
+  const { state, asked } = await tell("continue", whole, {
+    first: () => streamed(delta("One "), call),
+  });
+  assertEquals([state, asked.length], ["failed", 1]);
+});
+
+Deno.test("an answer may break off twice", async () => {
+  const { content, state, attempts } = await tell(
+    "continue",
+    ({ path }) => path.startsWith("/second") ? say("two", words.slice(0, 4)) : whole(),
+    { body: { models: ["second/m", "third/m"] } },
+  );
+  assertEquals([content, state, attempts.length], [words.join(""), "completed", 3]);
+});
+
+Deno.test("plugins see each word of an answer that was gone on with once", async () => {
+  let seen = "";
+  await tell("continue", whole, {
+    plugins: [{ hooks: { onChunk: (_x, { text }) => void (seen += text) } }],
+  });
+  assertEquals(seen, words.join(""));
+});
+
+Deno.test("whole answers that are no stream know nothing of breaking off", async () => {
+  const { state, content } = await tell("continue", whole, {
+    first: () => wholeAnswer(),
+    body: { stream: false },
+  });
+  assertEquals([state, content], ["completed", ""]);
+});

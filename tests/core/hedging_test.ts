@@ -1,0 +1,139 @@
+import { assertEquals, assertStringIncludes } from "@std/assert";
+import type { Attempt } from "../../core/plugin.ts";
+import { startKernel, type TestKernel } from "../support/kernel.ts";
+import { ask } from "../support/router.ts";
+import {
+  delta,
+  ending,
+  type Seen,
+  startUpstream,
+  streamed,
+  type TestUpstream,
+} from "../support/upstream.ts";
+
+interface Hedged extends AsyncDisposable {
+  readonly kernel: TestKernel;
+  readonly upstream: TestUpstream;
+  readonly attempts: Attempt[];
+}
+
+/** Two providers; the second is asked too when the first takes 30 ms. */
+function hedged(answer: (seen: Seen, provider: string) => Response | Promise<Response>): Hedged {
+  const upstream = startUpstream((seen) => answer(seen, seen.path.split("/")[1]!));
+  const url = upstream.url.replace(/\/v1$/, "");
+  const attempts: Attempt[] = [];
+  const kernel = startKernel({
+    providers: ["first", "second"].map((name) => ({
+      name,
+      baseUrl: `${url}/${name}`,
+      onAbort: "cancel" as const,
+    })),
+    route: { hedgeAfter: 30 },
+    plugins: [{ hooks: { onFinish: (x) => void attempts.push(...x.attempts) } }],
+  });
+  return {
+    kernel,
+    upstream,
+    attempts,
+    async [Symbol.asyncDispose]() {
+      await kernel[Symbol.asyncDispose]();
+      await upstream[Symbol.asyncDispose]();
+    },
+  };
+}
+
+const fine = (text: string) => streamed(delta(text), ...ending());
+const both = { stream: true, models: ["second/m"] };
+
+Deno.test("a hedge asks the second target when the first is slow, and ends the first", async () => {
+  await using test = hedged(async ({ closed }, provider) => {
+    if (provider === "first") await closed;
+    return fine(provider);
+  });
+  const response = await test.kernel.chat(ask("first/m", "hi", both));
+  assertEquals(response.headers.get("x-xrouter-provider"), "second");
+  assertStringIncludes(await response.text(), '"content":"second"');
+  await test.upstream.seen[0]!.closed;
+  const { state, target, usage } = await test.kernel.ended();
+  assertEquals([state, target?.provider, usage?.output], ["completed", "second", 5]);
+  // Both are paid for: the first for what it was sent.
+  const [first, second] = test.attempts;
+  assertEquals([first?.error?.code, first?.usage?.output, first?.unanswered], [
+    "aborted",
+    0,
+    undefined,
+  ]);
+  assertEquals([(first?.usage?.input ?? 0) > 0, second?.usage], [true, undefined]);
+});
+
+Deno.test("a hedge takes the first target's answer if that comes first after all", async () => {
+  const asked = Promise.withResolvers<void>();
+  await using test = hedged(async ({ closed }, provider) => {
+    if (provider === "second") {
+      asked.resolve();
+      await closed;
+    } else await asked.promise;
+    return fine(provider);
+  });
+  const response = await test.kernel.chat(ask("first/m", "hi", both));
+  assertEquals(response.headers.get("x-xrouter-provider"), "first");
+  assertStringIncludes(await response.text(), '"content":"first"');
+  const { target } = await test.kernel.ended();
+  assertEquals(target?.provider, "first");
+  assertEquals(test.attempts.map(({ error }) => error?.code), [undefined, "aborted"]);
+});
+
+Deno.test("a quick answer is not hedged", async () => {
+  await using test = hedged((_seen, provider) => fine(provider));
+  await (await test.kernel.chat(ask("first/m", "hi", both))).text();
+  await test.kernel.ended();
+  assertEquals(test.upstream.seen.length, 1);
+});
+
+Deno.test("a hedge whose first target fails gets the second's answer", async () => {
+  const asked = Promise.withResolvers<void>();
+  await using test = hedged(async (_seen, provider) => {
+    if (provider === "first") {
+      await asked.promise;
+      return Response.json({ error: { message: "no" } }, { status: 500 });
+    }
+    asked.resolve();
+    return fine(provider);
+  });
+  const response = await test.kernel.chat(ask("first/m", "hi", both));
+  assertStringIncludes(await response.text(), '"content":"second"');
+  assertEquals((await test.kernel.ended()).state, "completed");
+});
+
+Deno.test("a hedge whose targets both fail tells one of their errors", async () => {
+  const asked = Promise.withResolvers<void>();
+  await using test = hedged(async (_seen, provider) => {
+    if (provider === "first") await asked.promise;
+    asked.resolve();
+    return Response.json({ error: { message: "no" } }, { status: 503 });
+  });
+  const response = await test.kernel.chat(ask("first/m", "hi", both));
+  assertEquals(response.status, 502);
+  await response.body?.cancel();
+  const { state, usage } = await test.kernel.ended();
+  assertEquals([state, usage], ["failed", undefined]);
+});
+
+Deno.test("a client that leaves ends both tries of a hedge", async () => {
+  const asked = Promise.withResolvers<void>();
+  await using test = hedged(async ({ closed }, provider) => {
+    if (provider === "second") asked.resolve();
+    await closed;
+    return fine(provider);
+  });
+  const leaving = new AbortController();
+  const chat = test.kernel.chat(ask("first/m", "hi", both), { signal: leaving.signal });
+  await asked.promise;
+  leaving.abort();
+  await chat.catch(() => {});
+  await Promise.all(test.upstream.seen.map(({ closed }) => closed));
+  const { state, usage } = await test.kernel.ended();
+  assertEquals([state, usage?.output], ["aborted", 0]);
+  // Each was sent the input.
+  assertEquals(test.attempts.map(({ usage: used }) => used?.output), [0, undefined]);
+});
