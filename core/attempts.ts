@@ -130,7 +130,7 @@ export class Attempts {
     const others = targets.length - this.#place - 1;
     // Every target that is still to come keeps a try of the budget.
     if (!retry || this.#tries > retries || attempts - this.#used <= others) return false;
-    const wait = retryWait(this.#tries, retryAfterMs);
+    const wait = retryWait(this.#tries, retryAfterMs, others > 0);
     const now = performance.now();
     if (wait === undefined || now + wait >= this.#end) return false;
     if (!this.#options.budget.take(now)) return false;

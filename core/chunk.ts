@@ -99,13 +99,16 @@ export class Chunk {
   }
 }
 
+/** Whether a value is a JSON object, as every reply is. */
+export function isReply(json: unknown): json is ChatReply {
+  return typeof json === "object" && json !== null && !Array.isArray(json);
+}
+
 /** Parses a reply; `undefined` for what is no JSON object. */
 export function parseReply(text: string): ChatReply | undefined {
   try {
     const json: unknown = JSON.parse(text);
-    return typeof json === "object" && json !== null && !Array.isArray(json)
-      ? json as ChatReply
-      : undefined;
+    return isReply(json) ? json : undefined;
   } catch {
     return undefined;
   }

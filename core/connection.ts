@@ -10,7 +10,8 @@ import { Chunk } from "./chunk.ts";
 import type { EmbeddingsBody } from "./embeddings.ts";
 import type { Account, Balance, Call, Decoder, ListedModel, Provider, Wire } from "./provider.ts";
 import { unlessAborted } from "./unless_aborted.ts";
-import { readWhole, Upstream } from "./upstream.ts";
+import { readWhole } from "./read_whole.ts";
+import { Upstream } from "./upstream.ts";
 import { VendorFaults } from "./vendor_faults.ts";
 
 /** Milliseconds for a provider's side calls, such as signing in. */

@@ -19,12 +19,8 @@ import { HookRunner, type InstalledPlugin } from "./hooks.ts";
 import type { Log } from "./log.ts";
 import type { Outcome, Usage } from "./plugin.ts";
 import { costOf } from "./prices/price.ts";
-import { Relay, type RelayOptions } from "./relay.ts";
 import { RetryBudget } from "./retry_budget.ts";
-import { checkReplyHeaders, errorResponse, streamResponse, wholeResponse } from "./response.ts";
-import { Tally } from "./tally.ts";
-import { Upstream } from "./upstream.ts";
-import { toWire } from "./usage_report.ts";
+import { checkReplyHeaders, errorResponse, streamResponse } from "./response.ts";
 import { waitingStream } from "./waiting_stream.ts";
 
 /** Times and places that the kernel works with. */

@@ -168,11 +168,13 @@ export class Relay {
   async #pump(): Promise<void> {
     this.#pumping = true;
     while (!this.#settled) {
-      const { deadline, upstream, idleMs } = this.#part;
+      const { deadline, upstream, tally, idleMs } = this.#part;
+      let reading = true;
       try {
         deadline.signal.throwIfAborted();
         deadline.expect(idleMs, "the next chunk");
         const group = await upstream.read();
+        reading = false;
         deadline.expect(Infinity, "the whole answer");
         if (group === undefined) {
           await this.#finish();
@@ -186,7 +188,9 @@ export class Relay {
         if (!this.#gone) break;
       } catch (thrown) {
         const error = toRouterError(thrown, "relay");
-        if (!await this.#goOn(error)) this.#fail(error);
+        // An answer that has said why it ended is whole, however its call ends.
+        if (reading && !this.#gone && isComplete(upstream, tally)) await this.#finish();
+        else if (!await this.#goOn(error)) this.#fail(error);
       }
     }
     this.#pumping = false;

@@ -4,18 +4,15 @@
  * @module
  */
 import { ByteReader } from "./byte_reader.ts";
-import { type ChatReply, toEvents } from "./chat.ts";
+import { toEvents } from "./chat.ts";
 import { Chunk, parseReply } from "./chunk.ts";
 import { RouterError, withTexts } from "./errors.ts";
 import { readVendorMessage } from "./fault.ts";
+import { JsonEvents } from "./json_events.ts";
 import type { Decoder } from "./provider.ts";
 import { concat, dataStartsWith, EventCutter, readEvent } from "./sse.ts";
 
-/** The most bytes a whole answer may have. */
-const maxReplyBytes = 64 * 1024 * 1024;
-
 const encoder = new TextEncoder();
-const decoder = new TextDecoder();
 const doneMark = encoder.encode("[DONE]");
 const errorMark = encoder.encode('{"error"');
 
@@ -52,6 +49,7 @@ export class Upstream {
   /** Groups that were read before anybody asked for them. */
   #held: Group[] = [];
   #done = false;
+  readonly #events = new JsonEvents();
   #fault: RouterError | undefined;
 
   private constructor(
@@ -211,7 +209,9 @@ export class Upstream {
         if (this.#fault !== undefined) break;
       }
       if (decoder === undefined) {
-        chunks.push(Chunk.fromBytes(event, false));
+        const chunk = this.#events.read(event);
+        if (chunk === undefined) continue;
+        chunks.push(chunk);
         length += event.length;
       } else {
         for (const reply of decoder.event(fields!.data!, fields!.name)) {
@@ -271,37 +271,4 @@ function unreadable(error: unknown): RouterError {
     detail: error instanceof Error ? error.message : String(error),
     cause: error,
   });
-}
-
-/**
- * Reads a body that is not a stream.
- *
- * @throws {RouterError} `upstream_unavailable` when it is longer than `limit` and not an error text.
- */
-export async function readWhole(
-  response: Response,
-  limit: number = maxReplyBytes,
-): Promise<{ bytes: Uint8Array; json: ChatReply | undefined }> {
-  const length = Number(response.headers.get("content-length") ?? Number.NaN);
-  const bytes = length <= limit && !response.headers.has("content-encoding")
-    ? await response.bytes()
-    : await readUpTo(response, limit);
-  return { bytes, json: parseReply(decoder.decode(bytes)) };
-}
-
-async function readUpTo(response: Response, limit: number): Promise<Uint8Array> {
-  const parts: Uint8Array[] = [];
-  let length = 0;
-  for await (const part of response.body ?? []) {
-    length += part.length;
-    if (length > limit) {
-      if (!response.ok) break;
-      throw new RouterError(
-        "upstream_unavailable",
-        `The provider's answer is longer than ${limit} bytes`,
-      );
-    }
-    parts.push(part);
-  }
-  return concat(parts);
 }

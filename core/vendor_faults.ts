@@ -8,7 +8,7 @@ import { faultByStatus } from "./fault.ts";
 import type { Call, Provider } from "./provider.ts";
 import { defaultSettings } from "./provider_settings.ts";
 import { withoutSecrets } from "./settings.ts";
-import { readWhole } from "./upstream.ts";
+import { readWhole } from "./read_whole.ts";
 
 /**
  * What follows the name of a scheme signs someone in, such as a token that was issued meanwhile;

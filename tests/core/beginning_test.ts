@@ -163,3 +163,40 @@ Deno.test("Kernel marks what a provider may have used that did not answer in tim
   await kernel.ended();
   assertEquals(seen, [[0, true], [undefined, undefined]]);
 });
+
+Deno.test("Kernel passes over an event that is no JSON and says nothing", async () => {
+  const [stop, usage, done] = ending() as [string, string, string];
+  for (const bad of ['data: {"id":"chatcmpl-1","choi\n\n', "data: oops\n\n", "data: {oops}\n\n"]) {
+    const words = [delta("One "), delta("two "), bad, delta("three"), stop];
+    await using upstream = startUpstream(() => streamed(...words, usage, done));
+    await using kernel = startKernel({ providers: [{ name: "only", baseUrl: upstream.url }] });
+    const text = await (await kernel.chat(ask("only/m", "hi", streaming))).text();
+    assertEquals(text, words.filter((each) => each !== bad).join("") + done);
+    assertEquals((await kernel.ended()).state, "completed");
+  }
+});
+
+Deno.test("Kernel ends an answer with an error where words of it cannot be read", async () => {
+  const half = delta("two ").slice(0, -8) + "\n\n";
+  await using upstream = startUpstream(() => streamed(delta("One "), half, ...ending()));
+  await using kernel = startKernel({ providers: [{ name: "only", baseUrl: upstream.url }] });
+  const text = await (await kernel.chat(ask("only/m", "hi", streaming))).text();
+  assertStringIncludes(text, "an event that is no JSON");
+  assertEquals(text.includes("[DONE]"), false);
+  assertEquals((await kernel.ended()).state, "failed");
+});
+
+Deno.test("Kernel takes an answer for whole that has said why it ended, and then falls silent", async () => {
+  const script = new Script();
+  await using upstream = startUpstream(() => script.response());
+  await using kernel = startKernel({
+    providers: [{ name: "only", baseUrl: upstream.url }],
+    route: { timeouts: { idle: 50 } },
+  });
+  const [stop, usage, done] = ending() as [string, string, string];
+  await script.send(delta("fine"), stop, usage);
+  const text = await (await kernel.chat(ask("only/m", "hi", streaming))).text();
+  assertEquals(text, delta("fine") + stop + done);
+  await upstream.seen[0]!.closed;
+  assertEquals((await kernel.ended()).state, "completed");
+});
