@@ -8,9 +8,11 @@ import { RouterError } from "./errors.ts";
 import type { Target } from "./model.ts";
 import type { ApiKey } from "./store/keys.ts";
 
-/** A list of models, and whose it is: `Key "name"`. */
-interface ModelList {
+/** A list of models. */
+export interface ModelList {
+  /** Whose it is: `Key "name"`. */
   readonly holder: string;
+  /** `provider/model`, `provider/*`, bare ids and routes. */
   readonly models: readonly string[];
 }
 
@@ -49,34 +51,35 @@ export async function resolveAllowed(
 }
 
 /**
- * Every alias and every listed model that a key may use, by {@linkcode resolveAllowed}.
+ * Every route and every listed model that a key may use, by {@linkcode resolveAllowed}.
  *
  * @param key Nobody, and an admin key, is not limited.
  */
 export async function listAllowed(
   catalog: Catalog,
   key: ApiKey | undefined,
-): Promise<{ aliases: string[]; models: CatalogModel[] }> {
+): Promise<{ routes: string[]; models: CatalogModel[] }> {
   const models = await catalog.models();
-  const aliases = [...catalog.aliases.keys()];
+  const routes = [...catalog.routes.keys()];
   const lists = listsOf(key);
-  if (lists.length === 0) return { aliases, models };
+  if (lists.length === 0) return { routes, models };
   const usable: string[] = [];
-  for (const alias of aliases) {
+  for (const route of routes) {
     try {
-      await resolveAllowed(catalog, [alias], key);
-      usable.push(alias);
+      await resolveAllowed(catalog, [route], key);
+      usable.push(route);
     } catch (error) {
       if (!(error instanceof RouterError)) throw error;
     }
   }
   return {
-    aliases: usable,
+    routes: usable,
     models: models.filter((model) => !refusingOf(lists, catalog, model.id, model)),
   };
 }
 
-function listsOf(key: ApiKey | undefined): ModelList[] {
+/** The lists that limit a key; an admin key, and nobody, has none. */
+export function listsOf(key: ApiKey | undefined): ModelList[] {
   if (key === undefined || key.admin) return [];
   const { name, owner, limits, ownerLimits } = key;
   return [
@@ -85,8 +88,8 @@ function listsOf(key: ApiKey | undefined): ModelList[] {
   ];
 }
 
-/** The list that lacks the target: as it was asked for, an alias included, and by any other name. */
-function refusingOf(
+/** The list that lacks the target: as it was asked for, a route included, and by any other name. */
+export function refusingOf(
   lists: readonly ModelList[],
   { providers }: Catalog,
   asked: string,
@@ -102,7 +105,8 @@ function refusingOf(
   );
 }
 
-function notAllowed({ holder, models }: ModelList, asked: string): RouterError {
+/** Says what a list refuses. */
+export function notAllowed({ holder, models }: ModelList, asked: string): RouterError {
   const names = models.map((model) => `"${model}"`).join(", ");
   const message = `${holder} may not use the model "${asked}". Allowed: ${names}`;
   return new RouterError("forbidden", message, { param: "model" });

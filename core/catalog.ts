@@ -7,6 +7,7 @@ import { RouterError } from "./errors.ts";
 import type { DeclaredFacts, ModelFacts, Target } from "./model.ts";
 import { PriceBook, type PriceSource, type SourceTariff } from "./prices/price_book.ts";
 import { toTariff } from "./prices/tariff.ts";
+import type { RouteTable } from "./routing/routes.ts";
 import { Traffic } from "./routing/traffic.ts";
 import type { Encoding } from "./tokens.ts";
 import type { Transport } from "./transport.ts";
@@ -37,8 +38,8 @@ interface Listing {
 export class Catalog {
   /** The providers, in the order of their names. */
   readonly providers: ReadonlyMap<string, Transport>;
-  /** Names that stand for models, the first to be tried first. */
-  readonly aliases: ReadonlyMap<string, readonly string[]>;
+  /** The routes by the names that clients ask for. */
+  readonly routes: ReadonlyMap<string, RouteTable>;
   /** The models' prices. */
   readonly prices: PriceBook;
   /** What goes on at the models now. */
@@ -46,6 +47,8 @@ export class Catalog {
   readonly #overrides: Readonly<Record<string, DeclaredFacts>>;
   /** What is declared of models beside their prices, by provider and model. */
   readonly #facts = new Map<string, Map<string, ModelFacts>>();
+  /** What routes lead to, as `provider/model`. */
+  readonly #routed: ReadonlySet<string>;
   readonly #listings = new Map<string, Listing>();
 
   /**
@@ -53,18 +56,21 @@ export class Catalog {
    *
    * @param providers Every loaded provider, configured or not.
    * @param overrides Facts by `provider/model`, which win over the provider's own.
-   * @param aliases Names that stand for models.
+   * @param routes The routes by name, checked.
    */
   constructor(
     providers: readonly Transport[],
     overrides: Readonly<Record<string, DeclaredFacts>> = {},
-    aliases: Readonly<Record<string, readonly string[]>> = {},
+    routes: ReadonlyMap<string, RouteTable> = new Map(),
   ) {
     this.providers = new Map(
       providers.toSorted((a, b) => a.name < b.name ? -1 : 1).map((each) => [each.name, each]),
     );
     this.#overrides = overrides;
-    this.aliases = new Map(Object.entries(aliases));
+    this.routes = routes;
+    this.#routed = new Set(
+      [...routes.values()].flatMap(({ targets }) => targets.map(({ id }) => id)),
+    );
     const declared: SourceTariff[] = [];
     const note = (source: PriceSource, provider: string, model: string, facts: DeclaredFacts) => {
       const { price, ...rest } = facts;
@@ -94,7 +100,7 @@ export class Catalog {
   }
 
   /**
-   * Finds what a client names: aliases, `provider/model`, or ids that one provider lists.
+   * Finds what a client names: routes, `provider/model`, or ids that one provider lists.
    *
    * @param names The first choice first. What cannot be found is passed over, as long as something
    * is left.
@@ -106,9 +112,10 @@ export class Catalog {
     await this.prices.refresh();
     const targets = new Map<string, Target>();
     let failure: unknown;
-    for (const name of names.flatMap((each) => this.aliases.get(each) ?? [each])) {
+    const ids = names.flatMap((each) => this.routes.get(each)?.targets.map(({ id }) => id) ?? each);
+    for (const id of ids) {
       try {
-        const target = this.#find(name) ?? await this.#resolve(name);
+        const target = this.find(id) ?? await this.search(id);
         targets.set(`${target.provider}/${target.model}`, target);
       } catch (error) {
         if (!(error instanceof RouterError)) throw error;
@@ -119,10 +126,14 @@ export class Catalog {
     return [...targets.values()];
   }
 
-  /** Looks again after the vendors have been asked. */
-  async #resolve(name: string): Promise<Target> {
+  /**
+   * Finds a model that is no route after the vendors have been asked for their lists.
+   *
+   * @throws {RouterError} `no_route` as {@linkcode Catalog.resolve} does.
+   */
+  async search(name: string): Promise<Target> {
     await this.#refresh(listPause);
-    const found = this.#find(name);
+    const found = this.find(name);
     if (found !== undefined) return found;
     const idle = [...this.providers.values()].find((each) =>
       each.missing !== undefined && Object.hasOwn(each.models, name)
@@ -136,7 +147,7 @@ export class Catalog {
 
   /** The encoding of the model that a client names, where it is known without asking a vendor. */
   encodingOf(name: string): Encoding | undefined {
-    const first = this.aliases.get(name)?.[0] ?? name;
+    const first = this.routes.get(name)?.targets[0]?.id ?? name;
     const slash = first.indexOf("/");
     const named = this.providers.get(first.slice(0, Math.max(slash, 0)));
     if (named !== undefined) {
@@ -148,14 +159,14 @@ export class Catalog {
 
   /**
    * Whether the configuration names the model: in the provider's own table, in the overrides or in
-   * an alias. Unlike the vendors' lists, this set is settled at start.
+   * a route. Unlike the vendors' lists, this set is settled at start.
    */
   isListed({ provider, model }: Target): boolean {
     const owner = this.providers.get(provider);
     if (owner === undefined) return false;
     const id = `${provider}/${model}`;
     return Object.hasOwn(owner.models, model) || Object.hasOwn(this.#overrides, id) ||
-      this.aliases.values().some((names) => names.includes(id) || names.includes(model));
+      this.#routed.has(id);
   }
 
   /** Every model of every configured provider, as far as the vendors answer in time. */
@@ -180,7 +191,13 @@ export class Catalog {
     ]);
   }
 
-  #find(name: string): Target | undefined {
+  /**
+   * Finds a model that is no route, without asking anybody.
+   *
+   * @returns `undefined` where nobody is known to have it.
+   * @throws {RouterError} `no_route` where several have it, or its provider is not configured.
+   */
+  find(name: string): Target | undefined {
     const slash = name.indexOf("/");
     if (slash > 0) {
       const provider = this.providers.get(name.slice(0, slash));

@@ -1,12 +1,12 @@
 /**
- * The program's own settings, and the configuration file.
+ * The program's own settings, and where the configuration file is.
  *
  * @module
  */
 import { parseEnv } from "node:util";
 import { z } from "zod";
 import { unsupportedPolicies } from "./changes.ts";
-import { type DeclaredFacts, declaredFactsSchema } from "./model.ts";
+import { type ConfigFile, emptyConfigFile, parseConfigFile } from "./config_file.ts";
 import { commaList, type Problem, readSettings, setting } from "./settings.ts";
 
 const whole = (low: number, high: number) =>
@@ -106,32 +106,6 @@ export const programSettings = z.strictObject({
 /** The settings of the program itself. */
 export type ProgramSettings = z.output<typeof programSettings>;
 
-const fileShape = z.strictObject({
-  $schema: z.string().optional(),
-  plugins: z.record(z.string(), z.unknown()).default({}),
-  providers: z.record(z.string(), z.unknown()).default({}),
-  models: z.record(z.string().regex(/^[^/]+\/.+$/, 'must be "provider/model"'), declaredFactsSchema)
-    .default({}),
-  aliases: z.record(
-    z.string().min(1),
-    z.union([z.string().min(1).transform((name) => [name]), z.array(z.string().min(1)).min(1)], {
-      error: "must be the name of a model or a list of names",
-    }),
-  ).default({}),
-});
-
-/** The configuration file's sections. */
-export interface ConfigFile {
-  /** Settings by plugin. */
-  plugins: Record<string, unknown>;
-  /** Settings by provider. */
-  providers: Record<string, unknown>;
-  /** Facts by `provider/model`, which win over the provider's own. */
-  models: Record<string, DeclaredFacts>;
-  /** Names that stand for one model or for several, the first to be tried first. */
-  aliases: Record<string, string[]>;
-}
-
 /** All that is configured. */
 export interface Config {
   /** The environment, with what `.env` adds. */
@@ -179,12 +153,6 @@ function withoutMark(text: string): string {
   return text.replace(/^\ufeff/, "");
 }
 
-/** Where the parser stopped. Its own message may quote the file, and with it a secret. */
-function placeIn({ message }: SyntaxError): string {
-  const place = /\(line \d+ column \d+\)/.exec(message)?.[0];
-  return place === undefined ? "" : ` ${place}`;
-}
-
 /**
  * Reads the program's settings and the configuration file that `XROUTER_CONFIG` names.
  *
@@ -204,26 +172,15 @@ export async function tryConfig(
 ): Promise<{ config: Config; problems: Problem[] }> {
   const problems: Problem[] = [];
   const path = env.XROUTER_CONFIG?.trim();
-  let file: ConfigFile = { plugins: {}, providers: {}, models: {}, aliases: {} };
+  let file = emptyConfigFile();
   if (path) {
     try {
-      const parsed = fileShape.safeParse(JSON.parse(withoutMark(await Deno.readTextFile(path))));
-      if (parsed.success) file = parsed.data;
-      else {
-        problems.push(
-          ...parsed.error.issues.map((issue) => ({
-            at: path,
-            message: `${issue.path.length > 0 ? `"${issue.path.join(".")}": ` : ""}${
-              issue.code === "invalid_key" ? issue.issues[0]!.message : issue.message
-            }`,
-          })),
-        );
-      }
-    } catch (error) {
-      const reason = error instanceof SyntaxError
-        ? `is not valid JSON${placeIn(error)}`
-        : "cannot be read. XROUTER_CONFIG must name a JSON file";
-      problems.push({ at: path, message: reason });
+      const read = parseConfigFile(path, await Deno.readTextFile(path));
+      problems.push(...read.problems);
+      file = read.file ?? file;
+    } catch {
+      const message = "cannot be read. XROUTER_CONFIG must name a JSON file";
+      problems.push({ at: path, message });
     }
   }
   const read = readSettings(programSettings, { env, file: {}, at: "settings" });

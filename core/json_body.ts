@@ -5,6 +5,7 @@
  */
 import { z } from "zod";
 import { RouterError } from "./errors.ts";
+import { narrowingSchema } from "./routing/narrowing.ts";
 
 /** How deep the JSON of a request may nest. OpenAI's own tool schemas allow five levels. */
 export const maxDepth = 64;
@@ -48,11 +49,12 @@ export function listOf<Item extends z.ZodType>(
   return z.custom<z.output<Item>[]>(fits, { error }).superRefine(checkItems(item));
 }
 
-/** The fields that say which model is asked, in every kind of request. */
+/** The fields that say which models are asked, in every kind of request. */
 export const modelFields = {
   model: shortText('a model such as "echo" or "gigachat/GigaChat-2"').nullish(),
   models: listOf(shortText("the name of a model"), "must be a list of 1 to 32 models", 1, 32)
     .nullish(),
+  provider: narrowingSchema,
 };
 
 /**

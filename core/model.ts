@@ -38,16 +38,21 @@ export interface DeclaredFacts extends Omit<ModelFacts, "price"> {
 
 /** The schema of {@linkcode DeclaredFacts}. */
 export const declaredFactsSchema = z.strictObject({
-  price: declaredPriceSchema.optional(),
-  context: z.int().positive().optional(),
-  maxOutput: z.int().positive().optional(),
-  encoding: z.enum(encodings).optional(),
-  tools: z.boolean().optional(),
-  images: z.boolean().optional(),
-  prefill: z.boolean().optional(),
-  region: z.string().regex(/^[a-z]{2}$/, 'must be a country in two small letters, such as "ru"')
+  price: declaredPriceSchema.describe(
+    'What a million tokens cost: {"currency","input","output","cached"}, or a list of these, each with the day "from" which it holds',
+  ).optional(),
+  context: z.int().positive().describe("Tokens that prompt and answer may have together")
     .optional(),
-  parallel: z.int().positive().optional(),
+  maxOutput: z.int().positive().describe("Tokens that an answer may have").optional(),
+  encoding: z.enum(encodings).describe("The encoding its tokens are counted with").optional(),
+  tools: z.boolean().describe("false: requests with tools are never sent to it").optional(),
+  images: z.boolean().describe("false: requests with images are never sent to it").optional(),
+  prefill: z.boolean().describe("It goes on from a last message whose role is assistant")
+    .optional(),
+  region: z.string().regex(/^[a-z]{2}$/, 'must be a country in two small letters, such as "ru"')
+    .describe("The country where it runs").optional(),
+  parallel: z.int().positive().describe("Calls of it that may run at a time, over all accounts")
+    .optional(),
 });
 
 /** One model of one provider. */

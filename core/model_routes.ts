@@ -19,9 +19,9 @@ const modelId = z.object({
 export function modelRoutes(catalog: Catalog): Hono<CallerEnv> {
   const routes = new Hono<CallerEnv>();
   routes.get("/v1/models", async (c) => {
-    const { aliases, models } = await listAllowed(catalog, c.get("caller"));
+    const { routes: names, models } = await listAllowed(catalog, c.get("caller"));
     const data = [
-      ...aliases.map((id) => ({ id, object: "model", created: 0, owned_by: "xrouter" })),
+      ...names.map((id) => ({ id, object: "model", created: 0, owned_by: "xrouter" })),
       ...models.map(describe),
     ];
     return c.json({ object: "list", data });
@@ -30,7 +30,7 @@ export function modelRoutes(catalog: Catalog): Hono<CallerEnv> {
     const { id } = c.req.valid("param");
     const [target] = await resolveAllowed(catalog, [id], c.get("caller"));
     const answer = describe({ id, ...target! });
-    return c.json(catalog.aliases.has(id) ? { ...answer, owned_by: "xrouter" } : answer);
+    return c.json(catalog.routes.has(id) ? { ...answer, owned_by: "xrouter" } : answer);
   });
   return routes;
 }

@@ -6,8 +6,10 @@
 import { z } from "zod";
 import { ConfigError } from "./config.ts";
 import type { InstalledPlugin } from "./hooks.ts";
+import { issuesOf } from "./issues.ts";
 import type { LoadedModule } from "./load.ts";
 import type { Hooks, Host, Plugin, State } from "./plugin.ts";
+import { routesSchema } from "./routing/routes.ts";
 import { type Problem, readSettings } from "./settings.ts";
 
 const name = z.string().regex(/^[a-z][a-z0-9-]*$/, "must be lower-case words with dashes");
@@ -21,6 +23,7 @@ const pluginShape = z.strictObject({
   provides: z.array(word).optional(),
   onError: z.enum(["reject", "skip"]).optional(),
   config: schema.optional(),
+  routes: routesSchema.optional(),
   setup: z.function(),
 });
 
@@ -49,11 +52,9 @@ export interface CheckedPlugin {
 
 /** Says what is wrong with a value, one line an issue. */
 export function explain(at: string, error: z.ZodError): Problem[] {
-  return error.issues.map((issue) => ({
+  return issuesOf(error).map(({ path, message }) => ({
     at,
-    message: issue.path.length === 0
-      ? issue.message
-      : `"${issue.path.join(".")}": ${issue.message}`,
+    message: path.length === 0 ? message : `"${path.join(".")}": ${message}`,
   }));
 }
 

@@ -24,6 +24,7 @@ import type { Chunk } from "./chunk.ts";
 import type { ErrorCode, RouterError } from "./errors.ts";
 import type { Log } from "./log.ts";
 import type { Target } from "./model.ts";
+import type { DeclaredRoute } from "./routing/routes.ts";
 import type { ApiKey } from "./store/keys.ts";
 
 export type { Catalog } from "./catalog.ts";
@@ -35,6 +36,8 @@ export { RouterError } from "./errors.ts";
 export type { Log } from "./log.ts";
 export type { ModelFacts, Target } from "./model.ts";
 export type { Price } from "./prices/price.ts";
+export type { Conditions } from "./routing/conditions.ts";
+export type { DeclaredRoute, DeclaredTarget, RouteOptions } from "./routing/routes.ts";
 export { readSettings, setting } from "./settings.ts";
 
 /**
@@ -290,6 +293,8 @@ export interface Plugin<
   readonly onError?: "reject" | "skip";
   /** The schema of this plugin's settings: a strict object whose fields have a description. */
   readonly config?: Config;
+  /** Routes by the names that clients ask for, beside those of the configuration file. */
+  readonly routes?: Readonly<Record<string, DeclaredRoute>>;
   /** Called once at start. */
   setup(config: z.output<Config>, host: Host): MaybePromise<Hooks<Needs>>;
 }
@@ -322,4 +327,28 @@ export function definePlugin<
   Config extends z.ZodType = z.ZodType,
 >(plugin: Plugin<Needs, Config>): Plugin<Needs, Config> {
   return plugin;
+}
+
+/**
+ * Makes a plugin of nothing but routes: what a team drops in as one file, such as `42_team.ts`.
+ *
+ * @param name The plugin's name.
+ * @param routes Routes by the names that clients ask for, as in the configuration file.
+ *
+ * @example A model with a fallback in one country
+ * ```ts
+ * import { defineRoutes } from "xrouter/plugin";
+ * import { assertEquals } from "@std/assert";
+ *
+ * const plugin = defineRoutes("support-team", {
+ *   "support": { targets: ["gigachat/GigaChat-2-Pro", "yandex/yandexgpt"], region: "ru" },
+ * });
+ * assertEquals(plugin.name, "support-team");
+ * ```
+ */
+export function defineRoutes(
+  name: string,
+  routes: Readonly<Record<string, DeclaredRoute>>,
+): Plugin {
+  return definePlugin({ name, routes, setup: () => ({}) });
 }

@@ -14,6 +14,7 @@ import { loadModules } from "./load.ts";
 import type { Log } from "./log.ts";
 import { type CheckedPlugin, checkPlugins, disposePlugins, installPlugins } from "./pipeline.ts";
 import { connectProviders } from "./connect.ts";
+import { readRoutes } from "./routing/routes.ts";
 import { createServer } from "./server.ts";
 import type { Problem } from "./settings.ts";
 import { databaseAlive, openDatabase } from "./store/database.ts";
@@ -55,20 +56,25 @@ export async function assemble(
   const { queueLength, queueSeconds } = config.settings;
   const queue = { length: queueLength, waitMs: queueSeconds * 1000 };
   const providers = connectProviders(providerFiles.modules, env, config.file.providers, queue);
+  const routes = readRoutes([
+    { at: "configuration file", routes: config.file.routes },
+    ...plugins.map(({ file, plugin }) => ({ at: file, routes: plugin.routes ?? {} })),
+  ], providers.names);
   const all = [
     ...settingProblems,
     ...pluginFiles.problems,
     ...providerFiles.problems,
     ...problems,
     ...providers.problems,
+    ...routes.problems,
     ...unknownNames(config, plugins.map(({ plugin }) => plugin.name), providers.names),
   ];
   if (all.length > 0) {
     await Promise.all(providers.transports.map((transport) => transport.close()));
     throw new ConfigError(all);
   }
-  const { models, aliases } = config.file;
-  return { config, plugins, catalog: new Catalog(providers.transports, models, aliases) };
+  const catalog = new Catalog(providers.transports, config.file.models, routes.routes);
+  return { config, plugins, catalog };
 }
 
 /** Sections of the configuration file that belong to nobody. */
@@ -91,12 +97,6 @@ function unknownNames(
         at: `configuration file, models["${name}"]`,
         message: `there is no such provider. There are: ${providers.join(", ")}`,
       })),
-    ...Object.entries(file.aliases).flatMap(([alias, names]) =>
-      names.filter((name) => Object.hasOwn(file.aliases, name)).map((name) => ({
-        at: `configuration file, aliases["${alias}"]`,
-        message: `"${name}" is an alias itself. Name models`,
-      }))
-    ),
   ];
 }
 

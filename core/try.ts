@@ -268,6 +268,7 @@ function policyOf({ state: { caller } }: LiveExchange, standard: UnsupportedPoli
 function bodyFor(body: Body, model: string): Body {
   const sent: Body = { ...body, model };
   delete sent.models;
+  delete sent.provider;
   if (isChat(sent) && sent.stream === true) {
     sent.stream_options = { ...sent.stream_options, include_usage: true };
   }

@@ -12,7 +12,7 @@ import { unlimited } from "./support/unlimited.ts";
 import { delta, ending, startUpstream, streamed } from "./support/upstream.ts";
 
 /** Lines of `core/` without its command line. A tenth above what there was when this was written. */
-const coreLines = 13_500;
+const coreLines = 16_500;
 
 async function linesOf(folder: URL): Promise<number> {
   let lines = 0;

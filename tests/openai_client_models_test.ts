@@ -7,7 +7,11 @@ import { startRouter, type TestRouter } from "./support/router.ts";
 import { modelList, startUpstream, wholeAnswer } from "./support/upstream.ts";
 import { makeKey } from "./support/usage_client.ts";
 
-const aliases = { fast: ["openai/small"], best: ["openai/big", "echo"], lost: ["gigachat/lost"] };
+const routes = {
+  fast: ["openai/small"],
+  best: ["openai/big", "echo/echo"],
+  lost: ["gigachat/lost"],
+};
 const vendorModels = ["openai/small", "openai/big", "openai/with/slash"];
 const echoModels = Object.keys(echo.models!).map((model) => `echo/${model}`);
 
@@ -38,7 +42,7 @@ async function listed(client: OpenAI): Promise<string[]> {
 
 Deno.test("the openai client lists the models that its key and its owner may use, and no others", async () => {
   await using vendor = startVendor();
-  await using router = await startRouter(vendor.env, { aliases });
+  await using router = await startRouter(vendor.env, { routes });
   const all = await listed(clientOf(router));
   assertEquals(all, ["fast", "best", "lost", ...echoModels, ...vendorModels]);
   const cases: [rights: Parameters<typeof clientWith>[1], expected: string[]][] = [
@@ -48,7 +52,7 @@ Deno.test("the openai client lists the models that its key and its owner may use
     [{ models: ["openai/small"] }, ["fast", "openai/small"]],
     [{ models: ["with/slash"] }, ["openai/with/slash"]],
     [{ models: ["echo"] }, ["best", "echo/echo"]],
-    // An alias lets its models be used by its own name only.
+    // A route lets its models be used by its own name only.
     [{ models: ["fast", "lost"] }, ["fast"]],
     [{ models: ["openai/not-listed"] }, []],
     [{ owners: ["echo/*"] }, ["best", ...echoModels]],
@@ -62,7 +66,7 @@ Deno.test("the openai client lists the models that its key and its owner may use
 
 Deno.test("the openai client retrieves and asks exactly the models that it is shown", async () => {
   await using vendor = startVendor();
-  await using router = await startRouter(vendor.env, { aliases });
+  await using router = await startRouter(vendor.env, { routes });
   const all = (await listed(clientOf(router))).filter((id) => id !== "lost" && !/-/.test(id));
   for (const rights of [{ models: ["fast", "echo"] }, { owners: ["with/slash", "openai/small"] }]) {
     const client = await clientWith(router, rights);
@@ -81,7 +85,7 @@ Deno.test("the openai client retrieves and asks exactly the models that it is sh
 });
 
 Deno.test("the openai client is told why a model is not shown", async () => {
-  await using router = await startRouter({}, { aliases });
+  await using router = await startRouter({}, { routes });
   const client = await clientWith(router, { models: ["echo", "gigachat/lost"] });
   const { message } = await assertRejects(
     () => client.models.retrieve("echo-slow"),

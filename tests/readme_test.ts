@@ -2,7 +2,9 @@ import { assert, assertEquals, assertLessOrEqual, assertStringIncludes } from "@
 import type { z } from "zod";
 import { programSettings } from "../core/config.ts";
 import { loadModules } from "../core/load.ts";
+import { assemble, closeProviders } from "../core/program.ts";
 import { settingsOf } from "../core/settings.ts";
+import { dropIn } from "./support/drop_in.ts";
 import { ask, startRouter } from "./support/router.ts";
 import { startUpstream, wholeAnswer } from "./support/upstream.ts";
 
@@ -87,6 +89,21 @@ Deno.test("README's plugin of twelve lines refuses when it is dropped in", async
   const [row] = await router.usage();
   assertEquals([row!.state, row!.error_code], ["refused", "forbidden"]);
   await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("README's routes are taken, from the file and from the plugin", async () => {
+  const from = readme.indexOf("## Routes");
+  const file = /```jsonc\n([\s\S]*?)```/.exec(readme.slice(from))![1]!;
+  await using folder = await dropIn({
+    "xrouter.jsonc": file,
+    "plugins/42_support.ts": block("## Routes"),
+  });
+  const { catalog } = await assemble({
+    XROUTER_CONFIG: `${folder.path}/xrouter.jsonc`,
+    XROUTER_PLUGINS_DIR: `${folder.path}/plugins`,
+  });
+  await closeProviders(catalog);
+  assertEquals([...catalog.routes.keys()], ["fast", "best", "chat", "support"]);
 });
 
 Deno.test("README's configuration file is one that XRouter takes", async () => {

@@ -44,7 +44,7 @@ Deno.test("GET /ready names a plugin that is down, as long as it is", async () =
 
 Deno.test("GET /v1/models lists models in OpenAI's shape, and each can be retrieved", async () => {
   await using vendor = startUpstream(() => wholeAnswer());
-  await using router = await startRouter(vendor.env, { aliases: { fast: "echo" } });
+  await using router = await startRouter(vendor.env, { routes: { fast: "echo/echo" } });
   const { object, data } = await (await router.get("/v1/models")).json();
   assertEquals(object, "list");
   const ids = data.map(({ id }: { id: string }) => id);

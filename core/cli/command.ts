@@ -23,6 +23,7 @@ import { checkLedgerCommand } from "./ledger.ts";
 import { plugins } from "./plugins.ts";
 import { listPrices, setPrice, unsetPrice } from "./prices.ts";
 import { providers } from "./providers.ts";
+import { routes } from "./routes.ts";
 import { start } from "./start.ts";
 import { formatTable } from "./terminal.ts";
 import { showUsage } from "./usage.ts";
@@ -49,6 +50,7 @@ const commands: readonly Command[] = [
   checkLedgerCommand,
   plugins,
   providers,
+  routes,
   doctor,
 ];
 
@@ -129,5 +131,6 @@ function settingsTable(): string {
       return [`  ${variable}`, `${description}${shown}`];
     },
   );
-  return formatTable([["  XROUTER_CONFIG", "Configuration file, in JSON"], ...rows]).join("\n");
+  return formatTable([["  XROUTER_CONFIG", "Configuration file: JSON, with comments"], ...rows])
+    .join("\n");
 }

@@ -25,7 +25,7 @@ export const limitArguments = {
   parallel: { value: "COUNT", about: "Requests at a time" },
   models: {
     value: "NAMES",
-    about: "Models it may use, with commas: provider/model, provider/*, ids, aliases",
+    about: "Models it may use, with commas: provider/model, provider/*, ids, routes",
   },
   "hold-cap": {
     value: "AMOUNT",
@@ -130,7 +130,7 @@ function readModels(what: string, text: string): string[] {
   const wrong = models.find((model) => !isModelEntry(model));
   if (wrong === undefined) return [...new Set(models)];
   throw new UsageError(
-    `${what} must be provider/model, provider/*, ids or aliases with commas between, not "${wrong}"`,
+    `${what} must be provider/model, provider/*, ids or routes with commas between, not "${wrong}"`,
   );
 }
 

@@ -31,9 +31,8 @@ export const providers = defineCommand({
       ),
     );
     await closeProviders(assembly.catalog);
-    const aliases = Object.fromEntries(assembly.catalog.aliases);
-    if (json) console.log(JSON.stringify({ providers: all, aliases }, undefined, 2));
-    else print(all, aliases, live);
+    if (json) console.log(JSON.stringify({ providers: all }, undefined, 2));
+    else print(all, live);
     return 0;
   },
 });
@@ -119,7 +118,6 @@ async function balancesOf(provider: Transport, redact: Redact): Promise<AccountB
 
 function print(
   all: readonly ProviderEntry[],
-  aliases: Readonly<Record<string, readonly string[]>>,
   live: boolean,
 ): void {
   const section = (rows: string[][], head: string[]) => {
@@ -162,10 +160,6 @@ function print(
     ),
     ["PROVIDER", "ACCOUNT", "LEFT"],
   );
-  section(Object.entries(aliases).map(([alias, names]) => [alias, names.join(", ")]), [
-    "ALIAS",
-    "TRIES IN TURN",
-  ]);
   for (const { name, fault } of all) {
     if (fault !== null) console.log(`${name}: ${fault.found}\n  ${fault.cure}\n`);
   }

@@ -10,7 +10,7 @@ export interface Limits {
   readonly requestsPerMinute: number | null;
   /** Tokens of prompts and answers together. */
   readonly tokensPerMinute: number | null;
-  /** `provider/model`, `provider/*`, bare model ids and aliases. */
+  /** `provider/model`, `provider/*`, bare model ids and routes. */
   readonly models: readonly string[] | null;
   /** The most that is held for one request, and so that it may cost, in millionths of the currency. */
   readonly holdCap: number | null;
@@ -87,7 +87,7 @@ function checkModels(models: readonly string[]): void {
   const wrong = models.find((model) => !isModelEntry(model));
   if (wrong === undefined) return;
   throw new Error(
-    `Models must be "provider/model", "provider/*", a model's id or an alias, not ` +
+    `Models must be "provider/model", "provider/*", a model's id or a route, not ` +
       JSON.stringify(wrong),
   );
 }

@@ -131,5 +131,6 @@ Deno.test("a broken configuration file is not quoted", () =>
     await Deno.writeTextFile(`${folder}/xrouter.json`, `{"apiKey": CANARY}`);
     const { code, stderr } = await xrouter(folder, ["plugins"], { XROUTER_CONFIG: "xrouter.json" });
     assertEquals(code, 1);
-    assertEquals(stderr, "XRouter cannot start:\n  xrouter.json: is not valid JSON\n");
+    const problem = "xrouter.json:1:12: is not valid JSON: a symbol that does not belong here";
+    assertEquals(stderr, `XRouter cannot start:\n  ${problem}\n`);
   }));

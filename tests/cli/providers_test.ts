@@ -15,7 +15,6 @@ interface Listed {
     fault: { found: string; cure: string } | null;
     balances: unknown[];
   }[];
-  aliases: Record<string, string[]>;
 }
 
 const price = { currency: "RUB", input: 10, output: 20.5 };
@@ -27,7 +26,6 @@ Deno.test("providers shows what is configured, and the models with their prices"
       `${folder}/xrouter.json`,
       JSON.stringify({
         models: { "openai/one": { price, context: 1000 }, "openai/private": { maxOutput: 7 } },
-        aliases: { fast: ["openai/one", "echo/echo"] },
       }),
     );
     const env = {
@@ -47,11 +45,9 @@ Deno.test("providers shows what is configured, and the models with their prices"
     assertMatch(text.stdout, /^openai\/one +1000 +- +10 in, 20\.5 out RUB$/m);
     assertMatch(text.stdout, /^openai\/private +- +7 +not known$/m);
     assertMatch(text.stdout, /^echo\/echo +- +- +0 in, 0 out RUB$/m);
-    assertMatch(text.stdout, /^fast +openai\/one, echo\/echo$/m);
     assert(!text.stdout.includes("openai/two"), "the vendor was asked without --live");
 
-    const { providers, aliases } = JSON.parse(live.stdout) as Listed;
-    assertEquals(aliases, { fast: ["openai/one", "echo/echo"] });
+    const { providers } = JSON.parse(live.stdout) as Listed;
     const [echo, gigachat, openai] = ["echo", "gigachat", "openai"].map((name) =>
       providers.find((each) => each.name === name)
     );

@@ -7,6 +7,7 @@ import { createLog } from "../../core/log.ts";
 import { startOfDay } from "../../core/prices/tariff.ts";
 import { Transport } from "../../core/transport.ts";
 import { HeldClock } from "../support/clock.ts";
+import { routesOf } from "../support/routes.ts";
 
 const price = { currency: "RUB", input: 1, output: 2 };
 
@@ -30,7 +31,7 @@ function listing(name: string, list: () => string[], rest: Partial<Provider> = {
 function catalogOf(
   providers: readonly (Provider & { asked?: number })[],
   overrides?: Record<string, DeclaredFacts>,
-  aliases?: Record<string, string[]>,
+  routes: Record<string, string[]> = {},
 ): Catalog {
   const transports = providers.map(({ asked: _asked, ...provider }) => {
     const env = provider.name === "idle" ? {} : {
@@ -38,7 +39,7 @@ function catalogOf(
     };
     return Transport.connect(provider, { env, file: {} }).transport!;
   });
-  return new Catalog(transports, overrides, aliases);
+  return new Catalog(transports, overrides, routesOf(routes));
 }
 
 async function refusal(catalog: Catalog, ...names: string[]): Promise<string> {
@@ -159,10 +160,10 @@ Deno.test("Catalog passes over names that cannot be found, as long as one is lef
   assertEquals((await refusal(catalog, "first", "second")).includes('"first"'), true);
 });
 
-Deno.test("Catalog follows an alias to one model or to several", async () => {
+Deno.test("Catalog follows a route to one model or to several", async () => {
   const catalog = catalogOf([listing("alpha", () => [])], {}, {
     fast: ["alpha/small"],
-    best: ["alpha/large", "gone", "alpha/small"],
+    best: ["alpha/large", "idle/x", "alpha/small"],
   });
   const models = async (name: string) => (await catalog.resolve([name])).map(({ model }) => model);
   assertEquals(await models("fast"), ["small"]);
@@ -174,7 +175,7 @@ Deno.test("Catalog knows of a model what the configuration says, then what the p
     models: { one: { context: 8, maxOutput: 4, encoding: "cl100k_base" } },
   });
   const catalog = catalogOf([alpha], { "alpha/one": { context: 16, price } }, {
-    alias: ["alpha/one"],
+    quick: ["alpha/one"],
   });
   assertEquals(catalog.target("alpha", "one").facts, {
     context: 16,
@@ -182,7 +183,7 @@ Deno.test("Catalog knows of a model what the configuration says, then what the p
     encoding: "cl100k_base",
     price,
   });
-  const encodings = ["one", "alpha/one", "alias", "other", "alpha/other", "beta/one", "/", ""]
+  const encodings = ["one", "alpha/one", "quick", "other", "alpha/other", "beta/one", "/", ""]
     .map((name) => catalog.encodingOf(name));
   assertEquals(encodings.slice(0, 3), ["cl100k_base", "cl100k_base", "cl100k_base"]);
   assertEquals(encodings.slice(3).every((encoding) => encoding === undefined), true);
@@ -190,9 +191,9 @@ Deno.test("Catalog knows of a model what the configuration says, then what the p
 
 Deno.test("Catalog tells what its configuration names", () => {
   const alpha = listing("alpha", () => ["listed"], { models: { own: {} } });
-  const catalog = catalogOf([alpha], { "alpha/priced": { price } }, { best: ["alpha/aliased"] });
+  const catalog = catalogOf([alpha], { "alpha/priced": { price } }, { best: ["alpha/routed"] });
   const named = (model: string) => catalog.isListed({ provider: "alpha", model, facts: {} });
-  assertEquals(["own", "priced", "aliased", "listed", "constructor"].map(named), [
+  assertEquals(["own", "priced", "routed", "listed", "constructor"].map(named), [
     true,
     true,
     true,

@@ -1,6 +1,7 @@
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { ConfigError, readConfig, readEnvironment } from "../../core/config.ts";
 import { assemble } from "../../core/program.ts";
+import { configFileSchema } from "../../core/config_file.ts";
 import { dropIn } from "../support/drop_in.ts";
 
 /** What is wrong, as `place: message`. */
@@ -18,7 +19,7 @@ Deno.test("readConfig needs nothing", async () => {
   assertEquals(settings.host, "127.0.0.1");
   assertEquals(settings.databaseUrl, "file:data/xrouter.db");
   assertEquals(settings.corsOrigins, []);
-  assertEquals(file, { plugins: {}, providers: {}, models: {}, aliases: {} });
+  assertEquals(file, { plugins: {}, providers: {}, models: {}, routes: {} });
 });
 
 Deno.test("readConfig reads every variable, numbers as numbers", async () => {
@@ -54,13 +55,13 @@ Deno.test("readConfig reads the configuration file", async () => {
   const text = JSON.stringify({
     plugins: { "rate-limit": { perMinute: 7 } },
     models: { "openai/gpt": { context: 100 } },
-    aliases: { best: ["a/b", "c/d"], fast: "a/b" },
+    routes: { best: ["a/b", "c/d"], fast: "a/b" },
   });
   await using folder = await dropIn({ "xrouter.json": text });
   const { file } = await readConfig({ XROUTER_CONFIG: ` ${folder.path}/xrouter.json ` });
   assertEquals(file.plugins, { "rate-limit": { perMinute: 7 } });
   assertEquals(file.models, { "openai/gpt": { context: 100 } });
-  assertEquals(file.aliases, { best: ["a/b", "c/d"], fast: ["a/b"] });
+  assertEquals(file.routes, { best: ["a/b", "c/d"], fast: "a/b" });
 });
 
 Deno.test("readConfig says where the configuration file is wrong", async () => {
@@ -68,11 +69,18 @@ Deno.test("readConfig says where the configuration file is wrong", async () => {
     ['{"plugin": {}}', /: Unrecognized key: "plugin"$/],
     ['{"models": {"gpt": {}}}', /: "models.gpt": must be "provider\/model"$/],
     ['{"models": {"a/b": {"context": -1}}}', /: "models.a\/b.context": /],
-    ['{"aliases": {"best": []}}', /: "aliases.best": .*>=1/],
-    ['{"aliases": {"best": 7}}', /: "aliases.best": must be the name of a model or a list/],
-    ['{"aliases": 7}', /: "aliases": /],
+    ['{"routes": {"best": []}}', /:1:13: "routes.best": must name a model$/],
+    ['{"routes": {"best": 7}}', /: "routes.best": must be a model, a list of models, or an object/],
+    ['{"routes": {"best": "gpt"}}', /:1:13: "routes.best": must be "provider\/model"$/],
+    ['{"routes": {"best": ["a/b", "gpt"]}}', /:1:29: "routes.best.1": must be "provider\/model"$/],
+    ['{"routes": 7}', /: "routes": /],
+    ['{"aliases": {"best": "a/b"}}', /:1:1: .*name it "routes"$/],
+    ['{"routes": {"a": "b/c",\n "a": "b/d"}}', /:2:2: names "a" twice/],
     ["[]", /: Invalid input: expected object/],
-    ['{"plugins": {"auth": {"key": "canary" "x"}}}', /: is not valid JSON/],
+    [
+      '{"plugins": {"auth": {"key": "canary" "x"}}}',
+      /:1:39: is not valid JSON: a comma is missing$/,
+    ],
   ];
   for (const [text, said] of files) {
     await using folder = await dropIn({ "xrouter.json": text });
@@ -152,8 +160,41 @@ Deno.test("readConfig takes origins, and a configuration file with a byte order 
   }
 });
 
-Deno.test("assemble refuses an alias of an alias", async () => {
-  await using folder = await dropIn({ "x.json": '{"aliases":{"a":"b","b":["echo"]}}' });
-  const run = () => assemble({ XROUTER_CONFIG: `${folder.path}/x.json` });
-  await assertRejects(run, ConfigError, '"b" is an alias itself. Name models');
+Deno.test("readConfig takes comments and trailing commas, and tells line and column", async () => {
+  await using folder = await dropIn({
+    "x.json": `{
+  // The routes of all teams
+  "routes": {
+    "fast": "a/b", /* quick */
+  },
+}
+`,
+    "y.json": `\ufeff{
+  "routes": { // none
+    "fast": { "targets": ["a/b"], "when": {} },
+    "best": { "targets": [{ "model": "a/b", "weigth": 3 }, "a/c", 5] }
+  }
+}`,
+    "z.json": '{\n  "routes": {\n    "fast" "a/b"\n  }\n}',
+  });
+  const { file } = await readConfig({ XROUTER_CONFIG: `${folder.path}/x.json` });
+  assertEquals(file.routes, { fast: "a/b" });
+  const y = `${folder.path}/y.json`;
+  assertEquals(await problemsOf({ XROUTER_CONFIG: y }), [
+    `${y}:3:5: "routes.fast": Unrecognized key: "when"`,
+    `${y}:4:27: "routes.best.targets.0": Unrecognized key: "weigth"`,
+    `${y}:4:67: "routes.best.targets.2": must be a model or an object`,
+  ]);
+  const z = `${folder.path}/z.json`;
+  assertEquals(await problemsOf({ XROUTER_CONFIG: z }), [
+    `${z}:3:12: is not valid JSON: a colon is missing`,
+  ]);
+});
+
+Deno.test("the schema of the configuration file is the one that is published", async () => {
+  const file = new URL("../../core/config.schema.json", import.meta.url);
+  const schema = `${JSON.stringify(configFileSchema(), undefined, 2)}\n`;
+  if (Deno.env.get("XROUTER_SCHEMA") === "write") await Deno.writeTextFile(file, schema);
+  const published = await Deno.readTextFile(file);
+  assertEquals(published, schema, 'Run "deno task schema"');
 });

@@ -103,7 +103,7 @@ Deno.test("AccountStore.setLimits names the limit that is wrong and sets none", 
         model,
       ): [object, string] => [
         { models: ["echo", model] },
-        `Models must be "provider/model", "provider/*", a model's id or an alias, not ${
+        `Models must be "provider/model", "provider/*", a model's id or a route, not ${
           JSON.stringify(model)
         }`,
       ]),

@@ -10,7 +10,7 @@ const file = {
     "openai/second": { price },
     "openai/dear": { price: { ...price, output: 1_000 } },
   },
-  aliases: { cheap: ["openai/first", "openai/second"], risky: ["openai/first", "openai/dear"] },
+  routes: { cheap: ["openai/first", "openai/second"], risky: ["openai/first", "openai/dear"] },
 };
 
 /** A router whose vendor fails for the model `first`, and a key with so many millionths of credit. */

@@ -15,7 +15,7 @@ Deno.test("a model's label is named in the configuration, or it is other", async
   const catalog = catalogOf({
     models: { listed: {}, [strange]: {} },
     overrides: { "beta/overridden": {} },
-    aliases: { quick: ["beta/by-id", "by-name"] },
+    routes: { quick: ["beta/by-id", "beta/by-name"] },
   });
   using plugin = await startMetrics(catalog);
   const asked = [

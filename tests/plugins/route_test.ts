@@ -43,10 +43,14 @@ Deno.test("route finds vendor/model, a bare id of the table, and one of the vend
   }
 });
 
-Deno.test("route knows aliases, of one model and of several in turn", async () => {
+Deno.test("route knows routes of one model and of several in turn", async () => {
   await using vendor = startVendor();
   await using router = await startRouter({ ...vendor.env, XROUTER_RETRIES: "0" }, {
-    aliases: { fast: "openai/small", best: ["openai/fail", "echo"], "vendor/like": ["echo"] },
+    routes: {
+      fast: "openai/small",
+      best: ["openai/fail", "echo/echo"],
+      "vendor/like": ["echo/echo"],
+    },
   });
   assertEquals(await routed(router, ask("fast")), "openai: small");
   assertEquals(await routed(router, ask("vendor/like")), "echo: echo");
@@ -73,8 +77,17 @@ Deno.test("route tries model and then models, and passes over what it does not h
     await among({ models: ["openai/fail1", "openai/fail2"] }),
     "502 upstream_unavailable",
   );
+  const provider = { order: ["echo"], allow_fallbacks: false };
+  assertEquals(await among({ models: ["openai/a", "echo"], provider }), "echo: echo");
+  assertEquals(await among({ models: ["openai/a"], provider: { only: ["openai"] } }), "openai: a");
+  assertStringIncludes(
+    await among({ models: ["openai/a"], provider: { only: ["openai"], zdr: true } }),
+    '400 invalid_request provider: "provider" has unknown fields: "zdr"',
+  );
   // A vendor is not told of the other choices.
-  for (const { body } of vendor.seen) assertEquals("models" in body, false);
+  for (const { body } of vendor.seen) {
+    assertEquals(["models" in body, "provider" in body], [false, false]);
+  }
 });
 
 Deno.test("route ends after the configured number of tries", async () => {
@@ -206,7 +219,7 @@ async function keyFor(router: TestRouter, models: string[] | null, owners?: stri
 Deno.test("route gives a key only the models of its list, by any of the four spellings", async () => {
   await using vendor = startVendor();
   await using router = await startRouter(vendor.env, {
-    aliases: { fast: "openai/small", best: ["openai/fail", "echo"] },
+    routes: { fast: "openai/small", best: ["openai/fail", "echo/echo"] },
   });
   const cases: [models: string[], asked: string, expected: string][] = [
     [["openai/a"], "openai/a", "openai: a"],
@@ -239,7 +252,7 @@ Deno.test("route gives a key only the models of its list, by any of the four spe
 Deno.test("route passes over the fallbacks that a key may not use", async () => {
   await using vendor = startVendor();
   await using router = await startRouter({ ...vendor.env, XROUTER_RETRIES: "0" }, {
-    aliases: { best: ["openai/fail", "openai/small", "echo"] },
+    routes: { best: ["openai/fail", "openai/small", "echo/echo"] },
   });
   const narrow = await keyFor(router, ["echo", "openai/b"]);
   assertEquals(await narrow(ask("best")), "echo: echo");
@@ -258,7 +271,7 @@ Deno.test("route passes over the fallbacks that a key may not use", async () => 
 
 Deno.test("route gives a key only what its owner may use too", async () => {
   await using vendor = startVendor();
-  await using router = await startRouter(vendor.env, { aliases: { fast: "openai/small" } });
+  await using router = await startRouter(vendor.env, { routes: { fast: "openai/small" } });
   const owned = await keyFor(router, null, ["openai/*"]);
   assertEquals(await owned(ask("openai/a")), "openai: a");
   assertEquals(
@@ -271,4 +284,35 @@ Deno.test("route gives a key only what its owner may use too", async () => {
   const apart = await keyFor(router, ["echo"], ["fast"]);
   assertStringIncludes(await apart(ask("fast")), '403 forbidden model: Key "narrow"');
   assertStringIncludes(await apart(ask("echo")), '403 forbidden model: Owner "me"');
+});
+
+Deno.test("route goes by the counted input, the caller's key and the request's headers", async () => {
+  await using vendor = startVendor();
+  await using router = await startRouter(vendor.env, {
+    models: { "openai/small": { context: 40 } },
+    routes: {
+      best: {
+        targets: [
+          { model: "openai/mine", when: { keys: ["narrow"] } },
+          { model: "openai/tagged", when: { tags: ["night"] } },
+          "openai/small",
+          { model: "openai/long", when: { minTokens: 30 } },
+        ],
+      },
+    },
+  });
+  const narrow = await keyFor(router, null);
+  assertEquals(await narrow(ask("best")), "openai: mine");
+  assertEquals(await routed(router, ask("best"), { "x-xrouter-tag": "night" }), "openai: tagged");
+  assertEquals(await routed(router, ask("best")), "openai: small");
+  const long = "word ".repeat(60);
+  assertEquals(await routed(router, ask("best", long)), "openai: long");
+  assertStringIncludes(
+    await routed(router, ask("openai/small", long)),
+    '400 context_length_exceeded messages: Nothing of "openai/small" can serve this request',
+  );
+  assertStringIncludes(
+    await routed(router, ask("best"), { "x-xrouter-on-break": "never" }),
+    "400 invalid_request x-xrouter-on-break",
+  );
 });

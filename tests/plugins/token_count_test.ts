@@ -15,7 +15,7 @@ Deno.test("token-count counts the input by the model's encoding, whatever become
   const [current, old] = [expected("o200k_base"), expected("cl100k_base")];
   await using router = await startRouter({ XROUTER_RETRIES: "0" }, {
     models: { "echo/echo-fail": { encoding: "cl100k_base" } },
-    aliases: { legacy: "echo/echo-fail" },
+    routes: { legacy: "echo/echo-fail" },
   });
   const cases = [
     ["echo-busy", 429, current],

@@ -26,7 +26,7 @@ Deno.test("usage-record writes what was asked, served, used and charged, from th
   await using vendor = startUpstream(() => wholeAnswer());
   await using router = await startRouter(vendor.env, {
     ...priced,
-    aliases: { fast: "vendor-model" },
+    routes: { fast: "openai/vendor-model" },
   });
   const before = Date.now();
   const response = await router.chat(ask("fast"));

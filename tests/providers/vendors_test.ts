@@ -90,7 +90,7 @@ for (const [name, { model }] of Object.entries(vendors)) {
   Deno.test(`${name} is asked with its key, by its own name of the model`, async () => {
     await using vendor = startUpstream(() => wholeAnswer());
     await using router = await startRouter(envOf(name, vendor.url));
-    const body = { tools: [], reasoning_effort: "high", provider: { order: ["a"] } };
+    const body = { tools: [], reasoning_effort: "high", verbosity: { level: ["a"] } };
     const response = await router.chat(ask(`${name}/${model}`, "hi", body));
     assertEquals(response.status, 200);
     await response.body?.cancel();

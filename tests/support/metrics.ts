@@ -17,6 +17,7 @@ import { migrate } from "../../core/store/migrate.ts";
 import { Transport } from "../../core/transport.ts";
 import plugin from "../../plugins/60_metrics/mod.ts";
 import { Exposition } from "./exposition.ts";
+import { routesOf } from "./routes.ts";
 
 const price = { currency: "RUB", input: 65, output: 130, cached: 0 };
 
@@ -28,17 +29,17 @@ const alphasModels: Record<string, ModelFacts> = {
 
 /** Two vendors: `alpha` with a table of models, and `beta`, whose models only the vendor lists. */
 export function catalogOf(
-  { models = alphasModels, overrides = {}, aliases = {} }: {
+  { models = alphasModels, overrides = {}, routes = {} }: {
     models?: Record<string, ModelFacts>;
     overrides?: Record<string, ModelFacts>;
-    aliases?: Record<string, string[]>;
+    routes?: Record<string, string[]>;
   } = {},
 ): Catalog {
   const env = { ALPHA_API_KEY: "k", BETA_API_KEY: "k" };
   const transports = [{ name: "alpha", models }, { name: "beta" }].map((each) =>
     Transport.connect({ ...each, baseUrl: "http://127.0.0.1/v1" }, { env, file: {} }).transport!
   );
-  return new Catalog(transports, overrides, aliases);
+  return new Catalog(transports, overrides, routesOf(routes));
 }
 
 /** Sets the plugin up, with its page in an app. */

@@ -1,0 +1,95 @@
+/**
+ * The limits of a request: those of the settings, and what a route says instead.
+ *
+ * @module
+ */
+import { z } from "zod";
+import type { Route } from "../plugin.ts";
+import { setting } from "../settings.ts";
+import type { RouteTable } from "./routes.ts";
+
+const whole = (least: number) =>
+  z.coerce.number({ error: "must be a number" }).int({ error: "must be a whole number" })
+    .min(least, { error: `must be at least ${least}` });
+
+/** The settings of requests that no route limits otherwise. */
+export const routeSettings = z.strictObject({
+  attempts: setting(
+    "XROUTER_ATTEMPTS",
+    whole(1).default(4),
+    "Tries over all targets of a request together",
+  ),
+  retries: setting(
+    "XROUTER_RETRIES",
+    whole(0).default(1),
+    "Further tries of one target, where the error allows it",
+  ),
+  firstByteMs: setting(
+    "XROUTER_FIRST_BYTE_MS",
+    whole(1).default(10_000),
+    "Milliseconds until the first byte of a stream, connecting included",
+  ),
+  firstTokenMs: setting(
+    "XROUTER_FIRST_TOKEN_MS",
+    whole(1).default(10_000),
+    "Milliseconds until the first token of a stream",
+  ),
+  lastMs: setting(
+    "XROUTER_LAST_MS",
+    whole(1).default(60_000),
+    "The same two for the last target that is left: nobody else could be asked instead",
+  ),
+  idleMs: setting(
+    "XROUTER_IDLE_MS",
+    whole(1).default(20_000),
+    "Milliseconds of silence between two chunks of a stream",
+  ),
+  wholeMs: setting(
+    "XROUTER_WHOLE_MS",
+    whole(1).default(120_000),
+    "Milliseconds until an answer that is no stream: it comes all at once",
+  ),
+  streamMs: setting(
+    "XROUTER_STREAM_MS",
+    whole(1).default(600_000),
+    "Milliseconds of one stream, from its call to its end",
+  ),
+  totalMs: setting(
+    "XROUTER_TOTAL_MS",
+    whole(1).default(600_000),
+    "Milliseconds of a whole exchange, all tries together",
+  ),
+});
+
+/** How patient a request is. */
+export type RouteLimits = Pick<Route, "attempts" | "retries" | "time" | "timeouts" | "onBreak">;
+
+/** The limits that the settings say. */
+export function standardLimits(settings: z.output<typeof routeSettings>): RouteLimits {
+  return {
+    attempts: settings.attempts,
+    retries: settings.retries,
+    time: settings.totalMs,
+    timeouts: {
+      firstByte: settings.firstByteMs,
+      firstToken: settings.firstTokenMs,
+      last: settings.lastMs,
+      idle: settings.idleMs,
+      whole: settings.wholeMs,
+      total: settings.streamMs,
+    },
+    onBreak: "error",
+  };
+}
+
+/** The limits of a route, where it says none those of the settings. */
+export function limitsOf(table: RouteTable | undefined, standard: RouteLimits): RouteLimits {
+  if (table === undefined) return standard;
+  return {
+    attempts: table.attempts ?? standard.attempts,
+    retries: table.retries ?? standard.retries,
+    time: table.time ?? standard.time,
+    timeouts: { ...standard.timeouts, ...table.timeouts },
+    onBreak: table.onBreak ?? standard.onBreak,
+  };
+}
