@@ -5,6 +5,8 @@
  */
 import { formatAmount } from "../ledger/money.ts";
 import { checkLedger, type LedgerCheck, type Mismatch } from "../ledger/ledger_check.ts";
+import { checkRules } from "../ledger/rules_check.ts";
+import { migrationsFolder } from "../program.ts";
 import { defineCommand, jsonSwitch } from "./arguments.ts";
 import { formatTable } from "./terminal.ts";
 import { withDatabase } from "./with_database.ts";
@@ -16,10 +18,11 @@ export const checkLedgerCommand = defineCommand({
   arguments: { json: jsonSwitch },
   help: () => "A running server may go on. The exit code is 1 if anything does not add up.",
   async run({ json }) {
-    const { check, currency } = await withDatabase(async ({ database, currency }) => ({
-      check: await checkLedger(database),
-      currency,
-    }));
+    const { check, currency } = await withDatabase(async ({ database, currency }) => {
+      const rules = await checkRules(database, migrationsFolder);
+      const check = await checkLedger(database);
+      return { check: { ...check, mismatches: [...rules, ...check.mismatches] }, currency };
+    });
     if (json) console.log(JSON.stringify(toJson(check, currency), undefined, 2));
     else print(check, currency);
     return check.mismatches.length === 0 ? 0 : 1;
@@ -41,11 +44,12 @@ function toJson({ mismatches, ...sizes }: LedgerCheck, currency: string) {
 }
 
 function print(
-  { accounts, credits, holds, requests, mismatches }: LedgerCheck,
+  { accounts, credits, holds, requests, tries, mismatches }: LedgerCheck,
   currency: string,
 ): void {
   const looked =
-    `accounts: ${accounts}, credits: ${credits}, holds: ${holds}, requests: ${requests}`;
+    `accounts: ${accounts}, credits: ${credits}, holds: ${holds}, requests: ${requests}` +
+    (tries === 0 ? "" : `, tries beside them: ${tries}`);
   if (mismatches.length === 0) {
     console.log(`Everything adds up (${looked})`);
     return;

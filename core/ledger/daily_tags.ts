@@ -31,3 +31,11 @@ export class DailyTags {
     return tags.has(tag);
   }
 }
+
+/** The most characters of a tag: each tag has totals of its own. */
+export const maxTag = 64;
+
+/** Whether a text can be a tag: ASCII, and not too long. */
+export function isTag(text: string): boolean {
+  return text.length <= maxTag && !/[^\x20-\x7e]/.test(text);
+}

@@ -3,13 +3,16 @@
  *
  * @module
  */
-import type { Outcome } from "../plugin.ts";
-import type { Price } from "../prices/price.ts";
+import type { Attempt, Outcome, Usage } from "../plugin.ts";
+import { costOf, type Price } from "../prices/price.ts";
 import { priceColumns } from "./hold_writer.ts";
 
-/** What became of one request. Tokens and amounts are absent where nothing is known of them. */
+/** What became of one request, or of one of its tries. Tokens and amounts are absent where nothing is known of them. */
 export interface Entry {
+  /** A try's is its request's, a dot and its number. */
   readonly requestId: string;
+  /** The id of the request, where this is one of its tries. */
+  readonly tryOf?: string;
   /** Milliseconds since 1970 when the request arrived. */
   readonly createdAt: number;
   readonly keyId: string | undefined;
@@ -56,9 +59,11 @@ const columns = [
   "attempts",
   "duration_ms",
   "first_token_ms",
+  "try_of",
 ] as const;
 
-const placeholders = `(${columns.map(() => "?").join(", ")})`;
+/** The day is the database's, as those of the limits are. */
+const placeholders = `(${columns.map(() => "?").join(", ")}, date('now'))`;
 
 /** The most rows of one statement: SQLite takes at most 32,766 values. */
 export const maxEntries = 500;
@@ -72,7 +77,7 @@ export function settlement(entries: readonly Entry[]): {
   args: (string | number | null)[];
 } {
   return {
-    sql: `INSERT INTO usage (${columns.join(", ")}) VALUES ${
+    sql: `INSERT INTO usage (${columns.join(", ")}, charged_on) VALUES ${
       `${placeholders}, `.repeat(entries.length - 1)
     }${placeholders} ON CONFLICT (request_id) DO NOTHING`,
     args: entries.flatMap(toRow),
@@ -99,7 +104,7 @@ function toRow(entry: Entry): (string | number | null)[] {
     entry.countedTokens ?? null,
     usage?.estimated === false ? 0 : 1,
     entry.cost ?? null,
-    entry.cost ?? 0,
+    outcome.unanswered ? 0 : entry.cost ?? 0,
     ...priceColumns(price),
     outcome.state,
     outcome.status,
@@ -107,5 +112,44 @@ function toRow(entry: Entry): (string | number | null)[] {
     entry.attempts,
     Math.round(outcome.durationMs),
     outcome.firstChunkMs === undefined ? null : Math.round(outcome.firstChunkMs),
+    entry.tryOf ?? null,
   ];
+}
+
+/** What a request and its tries have in common. */
+export type Asked = Omit<Entry, "tryOf" | "attempts" | "price" | "cost" | "outcome">;
+
+/**
+ * The entry of a try whose answer was of no use although it was paid for.
+ *
+ * @param number Its place among the tries, from 1.
+ * @param price In the accounting currency; absent where none is known.
+ */
+export function entryOfTry(
+  asked: Asked,
+  { target, error, durationMs = 0, firstChunkMs, unanswered }: Attempt,
+  usage: Usage,
+  number: number,
+  price: Price | undefined,
+): Entry {
+  // What ended without an error was given up: another one was quicker.
+  const { code, status, message } = error ?? { code: "aborted", status: 499, message: "" };
+  return {
+    ...asked,
+    requestId: `${asked.requestId}.${number}`,
+    tryOf: asked.requestId,
+    attempts: 1,
+    price,
+    cost: price && costOf(usage, price),
+    outcome: {
+      state: code === "aborted" ? "aborted" : "failed",
+      status,
+      error: { code, message },
+      target,
+      usage,
+      durationMs,
+      ...(firstChunkMs !== undefined && { firstChunkMs }),
+      ...(unanswered && { unanswered }),
+    },
+  };
 }

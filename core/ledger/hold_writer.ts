@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Client, LibsqlError } from "@libsql/client";
+import { type Client, type InStatement, LibsqlError } from "@libsql/client";
 import { setImmediate } from "node:timers";
 import { type Price, toMillionths } from "../prices/price.ts";
 import { retryWhileBusy } from "../store/database.ts";
@@ -34,6 +34,14 @@ export interface Hold {
   readonly inputTokens: number;
   /** The price, in the accounting currency; absent where none is known. */
   readonly price: Price | undefined;
+  /** Tries of the request that go on beside this one: if the process dies, they are settled too. */
+  readonly beside?: readonly TryBeside[];
+}
+
+/** A try that runs while another one is made. */
+export interface TryBeside extends Pick<Hold, "provider" | "model" | "inputTokens" | "price"> {
+  /** 1 for the request's first. */
+  readonly number: number;
 }
 
 const columns =
@@ -157,24 +165,33 @@ export class HoldWriter {
   /**
    * Writes what changes when another target is asked.
    *
-   * @param hold Its amount, target and price replace what was held. Rejects as
+   * @param hold Its amount, target, input and price replace what was held. Rejects as
    * {@linkcode HoldWriter.write} does.
+   * @param first Written before it, in one transaction with it.
    * @returns Whether there was something to replace.
    */
-  async move(hold: Hold): Promise<boolean> {
-    const { rowsAffected } = await retryWhileBusy(() =>
-      this.#database.execute({
-        sql: `UPDATE holds SET amount = ?, provider = ?, model = ?, currency = ?, price_input = ?,
-          price_output = ?, price_cached = ?, attempts = attempts + 1 WHERE request_id = ?`,
-        args: [
-          hold.amount,
-          hold.provider,
-          hold.model,
-          ...priceColumns(hold.price),
-          hold.requestId,
-        ],
-      }), busyMs);
-    return rowsAffected > 0;
+  async move(hold: Hold, first: readonly InStatement[] = []): Promise<boolean> {
+    const { beside = [] } = hold;
+    const move = {
+      sql: `UPDATE holds SET amount = ?, provider = ?, model = ?, input_tokens = ?,
+        output_tokens = 0, currency = ?, price_input = ?, price_output = ?, price_cached = ?,
+        beside = ?, attempts = attempts + 1 WHERE request_id = ?`,
+      args: [
+        hold.amount,
+        hold.provider,
+        hold.model,
+        hold.inputTokens,
+        ...priceColumns(hold.price),
+        beside.length === 0 ? null : JSON.stringify(beside.map(besideColumns)),
+        hold.requestId,
+      ],
+    };
+    return await retryWhileBusy(async () => {
+      const { rowsAffected } = first.length === 0
+        ? await this.#database.execute(move)
+        : (await this.#database.batch([...first, move], "write")).at(-1)!;
+      return rowsAffected > 0;
+    }, busyMs);
   }
 
   #isApart({ keyId }: Hold): boolean {
@@ -189,6 +206,13 @@ export class HoldWriter {
   #setApart({ keyId }: Hold): void {
     if (keyId !== null) this.#apart.set(keyId, performance.now() + apartMs);
   }
+}
+
+/** As settling what is left behind reads it. */
+function besideColumns({ number, provider, model, inputTokens, price }: TryBeside) {
+  const [currency, price_input, price_output, price_cached] = priceColumns(price);
+  const prices = { currency, price_input, price_output, price_cached };
+  return { number, provider, model, input_tokens: inputTokens, ...prices };
 }
 
 /** A price as rows keep it. */

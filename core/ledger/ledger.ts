@@ -102,7 +102,7 @@ export class Ledger {
     progress: Progress,
     shrink: (room: number) => number | undefined,
   ): Promise<void> {
-    const written = this.#fit(hold, shrink);
+    const written = this.#fit(hold, shrink, (fitting) => this.#holds.write(fitting));
     this.#open.set(hold.requestId, { progress, written });
     try {
       await written;
@@ -116,34 +116,56 @@ export class Ledger {
   /**
    * Holds for another target before it is asked.
    *
-   * @throws {RouterError} as {@linkcode Ledger.hold} does; the old hold then stays. `unavailable`
-   * also when there is none: another process took this one for dead.
+   * @param hold Its amount is for all tries that go on, this one included.
+   * @param shrink As for {@linkcode Ledger.hold}: `room` is for all of them.
+   * @param tries Entries of tries that are over: written with it, and never lost if it is refused.
+   * @throws {RouterError} as {@linkcode Ledger.hold} does; the old hold then stays, less what the
+   * tries cost. `unavailable` also when there is none: another process took this one for dead.
    */
-  async move(hold: Hold): Promise<void> {
+  async move(
+    hold: Hold,
+    shrink: (room: number) => number | undefined,
+    tries: readonly Entry[] = [],
+  ): Promise<void> {
+    let due = tries;
+    const write = async (fitting: Hold): Promise<boolean> => {
+      const first = due;
+      due = [];
+      try {
+        return await this.#holds.move(fitting, first.length === 0 ? [] : [settlement(first)]);
+      } catch (error) {
+        for (const entry of first) this.#entries.add(entry);
+        throw error;
+      }
+    };
     let moved: boolean;
     try {
-      moved = await this.#holds.move(hold);
+      moved = await this.#fit(hold, shrink, write);
     } catch (error) {
-      if (!doesNotFit(error)) throw this.#toRouterError(error);
-      const rooms = await readRooms(this.#o.database, hold).catch((reason) => {
-        throw this.#toRouterError(reason);
-      });
-      throw refusalOf(rooms, hold, this.#o.currency, Date.now()) ?? busy();
+      throw this.#toRouterError(error);
     }
     if (moved) return;
     const reason = "The request took so long to go on that it was settled. Send it again";
     throw new RouterError("unavailable", reason, { retryAfterMs: 1_000 });
   }
 
-  /** Takes the entry of a request that is over. Written soon, with others; never lost, never twice. */
-  settle(entry: Entry): void {
+  /**
+   * Takes the entry of a request that is over. Written soon, with others; never lost, never twice.
+   *
+   * @param tries Those of its tries that are not written yet: they are charged out of its hold.
+   */
+  settle(entry: Entry, tries: readonly Entry[] = []): void {
+    const addAll = () => {
+      for (const each of tries) this.#entries.add(each);
+      this.#entries.add(entry);
+    };
     const open = this.#open.get(entry.requestId);
-    if (open === undefined) return this.#entries.add(entry);
+    if (open === undefined) return addAll();
     this.#open.delete(entry.requestId);
     // A hold that is still on its way to the database must not arrive after its end.
     const add = () => {
       this.#waiting.delete(waiting);
-      this.#entries.add(entry);
+      addAll();
     };
     const waiting = open.written.then(add, add);
     this.#waiting.add(waiting);
@@ -187,12 +209,17 @@ export class Ledger {
     await this.#entries.flush();
   }
 
-  async #fit(hold: Hold, shrink: (room: number) => number | undefined): Promise<void> {
+  /** Writes a hold, a smaller one where it does not fit. */
+  async #fit<Result>(
+    hold: Hold,
+    shrink: (room: number) => number | undefined,
+    write: (fitting: Hold) => Promise<Result>,
+  ): Promise<Result> {
     const { database, currency } = this.#o;
     let { amount } = hold;
     for (let fitting = 0;; fitting++) {
       try {
-        return await this.#holds.write({ ...hold, amount });
+        return await write({ ...hold, amount });
       } catch (error) {
         if (!doesNotFit(error)) throw error;
       }

@@ -3,7 +3,7 @@ import { costSql } from "../prices/price.ts";
 
 /** A number that the rows do not bear out. */
 export interface Mismatch {
-  /** Whose: `account key_…`, `request …`, or a day's totals. */
+  /** Whose: `account key_…`, `request …`, `trigger …`, or a day's totals. */
   readonly subject: string;
   /** What it is called, mostly its column. */
   readonly what: string;
@@ -20,8 +20,10 @@ export interface LedgerCheck {
   readonly accounts: number;
   readonly credits: number;
   readonly holds: number;
-  /** Rows of usage. */
+  /** Rows of usage, but for those of tries. */
   readonly requests: number;
+  /** Rows of tries beside those whose answers were used. */
+  readonly tries: number;
   readonly mismatches: readonly Mismatch[];
 }
 
@@ -57,8 +59,8 @@ const accountsSql = `
   ORDER BY 1`;
 
 const dailySums: Readonly<Record<string, string>> = {
-  requests: "count(*)",
-  failed: "sum(state <> 'completed')",
+  requests: "sum(try_of IS NULL)",
+  failed: "sum(try_of IS NULL AND state <> 'completed')",
   unpriced: "sum(input_tokens IS NOT NULL AND output_tokens IS NOT NULL AND cost IS NULL)",
   input_tokens: "sum(coalesce(input_tokens, 0))",
   output_tokens: "sum(coalesce(output_tokens, 0))",
@@ -97,13 +99,38 @@ const statesSql = `SELECT state, count(*) AS requests FROM usage WHERE state NOT
 const settledHoldsSql = `SELECT request_id, amount FROM holds
   WHERE request_id IN (SELECT request_id FROM usage) ORDER BY request_id`;
 
+/** Tries without the request that they belong to, settled or under way. */
+const lostRequestsSql = `SELECT DISTINCT try_of FROM usage WHERE try_of IS NOT NULL
+  AND try_of NOT IN (SELECT request_id FROM usage)
+  AND try_of NOT IN (SELECT request_id FROM holds) ORDER BY try_of`;
+
+/**
+ * The days on which an account's charges are not what its requests say. Where some do not say on
+ * which day they were charged, as older ones do not, a day may have more.
+ */
+const spendingSql = `
+  WITH charges AS (
+    SELECT key_id AS account_id, charged_on AS day, sum(charged) AS charged FROM usage NOT INDEXED
+      WHERE charged > 0 AND key_id IS NOT NULL GROUP BY 1, 2
+    UNION ALL SELECT 'owner:' || owner, charged_on, sum(charged) FROM usage
+      WHERE charged > 0 AND owner IS NOT NULL GROUP BY 1, 2
+  )
+  SELECT account_id, day, coalesce(charges.charged, 0) AS spending,
+    coalesce(spending.charged, 0) AS found_spending
+  FROM (SELECT * FROM charges WHERE day IS NOT NULL) AS charges
+  FULL JOIN spending USING (account_id, day)
+  WHERE coalesce(spending.charged, 0) < coalesce(charges.charged, 0)
+    OR coalesce(spending.charged, 0) > coalesce(charges.charged, 0)
+      AND account_id IN (SELECT account_id FROM charges WHERE day IS NOT NULL)
+      AND account_id NOT IN (SELECT account_id FROM charges WHERE day IS NULL)
+  ORDER BY account_id, day`;
+
 const sizesSql = `SELECT
   (SELECT count(*) FROM accounts) AS accounts,
   (SELECT count(*) FROM credits) AS credits,
   (SELECT count(*) FROM holds) AS holds,
-  (SELECT count(*) FROM usage) AS requests`;
-
-type Results = [ResultSet, ResultSet, ResultSet, ResultSet, ResultSet, ResultSet];
+  (SELECT count(*) FROM usage WHERE try_of IS NULL) AS requests,
+  (SELECT count(*) FROM usage WHERE try_of IS NOT NULL) AS tries`;
 
 /**
  * Proves the ledger from its rows alone: every number that the database keeps beside them, such as
@@ -114,17 +141,39 @@ type Results = [ResultSet, ResultSet, ResultSet, ResultSet, ResultSet, ResultSet
  * Rejects when the database does.
  */
 export async function checkLedger(client: Client): Promise<LedgerCheck> {
-  const statements = [sizesSql, accountsSql, dailySql, costsSql, statesSql, settledHoldsSql];
+  const statements = [
+    sizesSql,
+    accountsSql,
+    spendingSql,
+    dailySql,
+    costsSql,
+    statesSql,
+    settledHoldsSql,
+    lostRequestsSql,
+  ];
   const results = await client.batch(statements, "read");
-  const [sizes, accounts, daily, costs, states, settledHolds] = results as Results;
+  const [sizes, accounts, spending, daily, costs, states, settledHolds, lost] = results as [
+    ResultSet,
+    ResultSet,
+    ResultSet,
+    ResultSet,
+    ResultSet,
+    ResultSet,
+    ResultSet,
+    ResultSet,
+  ];
   const size = (name: string) => sizes.rows[0]![name] as number;
   return {
     accounts: size("accounts"),
     credits: size("credits"),
     holds: size("holds"),
     requests: size("requests"),
+    tries: size("tries"),
     mismatches: [
       ...accounts.rows.flatMap(checkAccount),
+      ...spending.rows.flatMap((row) =>
+        compare(row, `account ${row.account_id} on ${row.day}`, ["spending"])
+      ),
       ...daily.rows.flatMap(checkDay),
       ...costs.rows.flatMap(checkCost),
       ...states.rows.map(({ state, requests }) => ({
@@ -140,6 +189,13 @@ export async function checkLedger(client: Client): Promise<LedgerCheck> {
         expected: 0,
         found: amount as number,
         isAmount: true,
+      })),
+      ...lost.rows.map(({ try_of }) => ({
+        subject: `request ${try_of}`,
+        what: "request of its tries",
+        expected: 1,
+        found: 0,
+        isAmount: false,
       })),
     ],
   };

@@ -5,6 +5,7 @@
  */
 import type { Client, Row } from "@libsql/client";
 import { type ErrorMetadata, RouterError } from "../errors.ts";
+import type { ApiKey } from "../store/keys.ts";
 import { formatAmount, toUnits } from "./money.ts";
 import type { Hold } from "./hold_writer.ts";
 
@@ -150,6 +151,15 @@ export interface Cap {
   readonly scope: ErrorMetadata["scope"];
   /** Millionths of the accounting currency. */
   readonly amount: number;
+}
+
+/** The least of what a key and its owner let be held for one request. */
+export function capOf(caller: ApiKey | undefined): Cap | undefined {
+  const caps: Cap[] = [];
+  if (caller?.limits.holdCap != null) caps.push({ scope: "key", amount: caller.limits.holdCap });
+  const shared = caller?.ownerLimits?.holdCap;
+  if (shared != null) caps.push({ scope: "owner", amount: shared });
+  return caps.sort((a, b) => a.amount - b.amount)[0];
 }
 
 /**

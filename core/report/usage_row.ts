@@ -1,8 +1,11 @@
 import type { Row } from "@libsql/client";
 
-/** One request. Times are milliseconds, amounts millionths of the currency. */
+/** One request, or one of its tries. Times are milliseconds, amounts millionths of the currency. */
 export interface UsageRow {
+  /** A try's is its request's, a dot and its number. */
   readonly requestId: string;
+  /** The request's id, where this is a try whose answer was not used though it was paid for. */
+  readonly tryOf: string | null;
   /** When it arrived, since 1970. */
   readonly createdAt: number;
   readonly keyId: string | null;
@@ -34,7 +37,7 @@ export interface UsageRow {
   readonly status: number | null;
   readonly errorCode: string | null;
   readonly attempts: number;
-  /** From arrival to the last byte; null while it is under way. */
+  /** From arrival to the last byte, a try's from its call; null while it is under way. */
   readonly durationMs: number | null;
   readonly firstTokenMs: number | null;
 }
@@ -44,7 +47,7 @@ export const rowColumns: string = [
   "request_id, created_at, key_id, owner, tag, provider, model, model_asked, model_served, stream",
   "input_tokens, output_tokens, cached_tokens, estimated, cost, charged, currency",
   "price_input, price_output, price_cached, state, status, error_code, attempts",
-  "duration_ms, first_token_ms",
+  "duration_ms, first_token_ms, try_of",
 ].join(", ");
 
 /** The same of `holds`, which has the requests that are under way. */
@@ -52,7 +55,7 @@ export const openColumns: string = [
   "request_id, opened_at, key_id, owner, tag, provider, model, model_asked, NULL, stream",
   "input_tokens, output_tokens, NULL, 1, NULL, 0, currency",
   "price_input, price_output, price_cached, 'open', NULL, NULL, attempts",
-  "NULL, NULL",
+  "NULL, NULL, NULL",
 ].join(", ");
 
 /** A request from its columns. */
@@ -61,6 +64,7 @@ export function toUsageRow(row: Row): UsageRow {
   const number = (name: string) => row[name] as number | null;
   return {
     requestId: text("request_id")!,
+    tryOf: text("try_of"),
     createdAt: number("created_at")!,
     keyId: text("key_id"),
     owner: text("owner"),

@@ -65,10 +65,10 @@ export class UsageStore {
   }
 
   /**
-   * Single requests, the newest first.
+   * Single requests and their tries, the newest request first; its tries stand before it.
    *
-   * @param after The id of the last request that is known already.
-   * @param limit The most requests to read.
+   * @param after The id of the last of them that is known already.
+   * @param limit The most of them to read.
    */
   async rows(
     { after, limit, ...filter }: UsageFilter & { after?: string | undefined; limit: number },
@@ -94,6 +94,17 @@ export class UsageStore {
       args: [requestId],
     });
     return rows[0] && toUsageRow(rows[0]);
+  }
+
+  /** The tries of a request that were paid for although their answers were not used, in order. */
+  async tries(requestId: string): Promise<UsageRow[]> {
+    const { rows } = await this.#client.execute({
+      sql: `SELECT ${rowColumns} FROM usage
+        WHERE request_id > ?1 || '.' AND request_id < ?1 || '/' AND try_of = ?1
+        ORDER BY length(request_id), request_id`,
+      args: [requestId],
+    });
+    return rows.map(toUsageRow);
   }
 
   /**

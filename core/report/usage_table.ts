@@ -30,7 +30,7 @@ export function totalColumns(groupBy: readonly UsageGroup[]): Columns<UsageTotal
   return { ...Object.fromEntries(groups), ...sumColumns };
 }
 
-/** Columns of single requests. */
+/** Columns of single requests and of their tries. */
 export const requestColumns = {
   id: (row) => row.requestId,
   created_at: (row) => new Date(row.createdAt).toISOString(),
@@ -58,6 +58,7 @@ export const requestColumns = {
   attempts: (row) => row.attempts,
   duration_ms: (row) => row.durationMs,
   first_token_ms: (row) => row.firstTokenMs,
+  try_of: (row) => row.tryOf,
 } as const satisfies Columns<UsageRow>;
 
 /** The sums of all totals. */

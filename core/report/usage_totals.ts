@@ -22,8 +22,9 @@ const counts = [
 ] as const;
 
 /**
- * Sums over requests, by column of `usage_daily`: `failed` of them were not completed, `unpriced`
- * of them used tokens without a known price. Amounts are millionths of the accounting currency.
+ * Sums over requests, by column of `usage_daily`: `failed` of them were not completed. Tokens and
+ * amounts have those of tries beside them; `unpriced` requests and tries used tokens without a known
+ * price. Amounts are millionths of the accounting currency.
  */
 export type UsageSums = Readonly<Record<typeof counts[number], number>>;
 

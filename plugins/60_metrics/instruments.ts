@@ -49,7 +49,7 @@ export function createInstruments(sinks: Sinks, { active, loss, overLimit }: Lev
     name: "xrouter.loss",
     unit: "millionths",
     description:
-      "What providers reported beyond prepaid balances, in millionths of the currency: the operator's loss",
+      "What providers used beyond prepaid balances, or without an answer in time, in millionths of the currency: the operator's loss",
   }, loss);
   sinks.gauge({
     name: "xrouter.over_limit",

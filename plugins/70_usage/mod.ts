@@ -64,7 +64,7 @@ export default definePlugin({
             param: "id",
           });
         }
-        return c.json({ data: toGeneration(row) });
+        return c.json({ data: toGeneration(row, await usage.tries(id)) });
       },
     );
 

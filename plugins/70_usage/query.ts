@@ -36,7 +36,9 @@ const shape = {
   rows: z.literal("1", { error: "must be 1 for single requests, or absent for totals" }).optional(),
   limit: z.string({ error: limitError }).regex(/^([1-9]\d{0,2}|1000)$/, { error: limitError })
     .transform(Number).optional(),
-  after: z.uuid({ error: 'must be the "next" of the page before' }).optional(),
+  after: text.regex(/^[\da-f]{8}(-[\da-f]{4}){3}-[\da-f]{12}(\.\d+)?$/i, {
+    error: 'must be the "next" of the page before',
+  }).optional(),
   format: z.enum(["json", "csv"], { error: "must be json or csv" }).optional(),
 };
 

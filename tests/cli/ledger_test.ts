@@ -28,7 +28,7 @@ Deno.test("ledger check proves the numbers, or shows each that is wrong and chan
         stdout: "Everything adds up (accounts: 1, credits: 1, holds: 1, requests: 1)\n",
         stderr: "",
       });
-      const sizes = { accounts: 1, credits: 1, holds: 1, requests: 1, currency: "RUB" };
+      const sizes = { accounts: 1, credits: 1, holds: 1, requests: 1, tries: 0, currency: "RUB" };
       assertEquals(JSON.parse(wellJson.stdout), { ok: true, ...sizes, mismatches: [] });
 
       await client.executeMultiple(`UPDATE accounts SET balance = balance + 250000;

@@ -25,6 +25,33 @@ const corruptions: [what: string, sql: string, found: (keys: readonly string[]) 
     ([, , key]) => [amount(`account ${key}`, "spending", 250, 0)],
   ],
   [
+    "a charge that was moved to a day before, where it limits nothing",
+    `INSERT INTO accounts (id) VALUES ('key_y');
+     INSERT INTO usage (request_id, created_at, key_id, stream, estimated, cost, charged, state,
+       status, attempts, duration_ms, charged_on)
+     VALUES ('r', 1792540800000, 'key_y', 0, 0, 70, 70, 'completed', 200, 1, 1, '2026-10-21');
+     UPDATE spending SET day = '2026-10-20' WHERE account_id = 'key_y'`,
+    () => [
+      amount("account key_y on 2026-10-20", "spending", 0, 70),
+      amount("account key_y on 2026-10-21", "spending", 70, 0),
+    ],
+  ],
+  [
+    "a try whose request is gone",
+    `INSERT INTO usage (request_id, created_at, stream, estimated, state, status, attempts,
+       duration_ms, try_of) VALUES ('r.1', 1, 0, 0, 'failed', 504, 1, 1, 'r')`,
+    () => [count("request r", "request of its tries", 1, 0)],
+  ],
+  [
+    "a try that was counted as a request",
+    `INSERT INTO usage (request_id, created_at, stream, estimated, state, status, attempts,
+       duration_ms) VALUES ('r', 1792540800000, 0, 0, 'failed', 504, 1, 1);
+     INSERT INTO usage (request_id, created_at, stream, estimated, state, status, attempts,
+       duration_ms, try_of) VALUES ('r.1', 1792540800000, 0, 0, 'failed', 504, 1, 1, 'r');
+     UPDATE usage_daily SET requests = 2 WHERE day = '2026-10-21'`,
+    () => day("totals of 2026-10-21, no key, no provider/no model", { requests: [1, 2] }),
+  ],
+  [
     "spending of nobody",
     "INSERT INTO spending VALUES ('key_nobody', '2026-11-01', 3)",
     () => [

@@ -27,9 +27,14 @@ export interface ModelHold {
   amount: number;
   /** Millionths a token; absent where no price is known. */
   price: number | undefined;
-  readonly inputTokens: number;
+  /** 0 once the try that it names has ended with a cost. */
+  inputTokens: number;
   /** As of the last checkpoint. */
   outputTokens: number;
+  /** The try that it names. */
+  number: number;
+  /** Those that go on beside it, and what their input costs. */
+  beside: readonly { readonly number: number; readonly cost: number | null }[];
 }
 
 /** Why a hold does not fit. */
@@ -76,15 +81,46 @@ export class LedgerModel {
     return refusal;
   }
 
-  /** Changes amount and price of a hold, or says which account refuses that; it then stays. */
-  move(id: string, amount: number, price: number | undefined): ModelRefusal | undefined {
+  /** What is left for a hold that there is already. */
+  roomOf(id: string): number {
+    const { accounts, amount } = this.holds.get(id)!;
+    return this.room(accounts) + amount;
+  }
+
+  /** Makes a hold that of a further try, or says which account refuses that; it then stays. */
+  move(
+    id: string,
+    next: Pick<ModelHold, "amount" | "price" | "inputTokens" | "number" | "beside">,
+  ): ModelRefusal | undefined {
     const before = this.holds.get(id)!;
     this.holds.delete(id);
-    const moved = { ...before, amount, price };
-    // It runs already, so it is no further one.
-    const refusal = this.#refusalOf(moved, false);
+    const moved = { ...before, ...next, outputTokens: 0 };
+    const refusal = this.#refusalOf(moved, before.amount);
     this.holds.set(id, refusal === undefined ? moved : before);
     return refusal;
+  }
+
+  /** Charges a try of a request, out of the request's hold where it still has one. */
+  settleTry(
+    id: string,
+    number: number,
+    accounts: readonly ModelAccount[],
+    cost: number | null,
+    state: ModelEntry["state"] = "completed",
+  ): void {
+    const tryId = `${id}.${number}`;
+    const before = this.usage.get(tryId);
+    if (before !== undefined && (before.state !== "interrupted" || state === "interrupted")) return;
+    this.#takeBack(tryId, accounts);
+    const hold = this.holds.get(id);
+    const credit = accounts.filter(({ prepaid }) => prepaid)
+      .map((account) => account.balance - this.heldBy(account) + (hold?.amount ?? 0));
+    const charged = this.#charge(accounts, cost, credit);
+    if (hold !== undefined) {
+      hold.amount = Math.max(0, hold.amount - charged);
+      if (hold.number === number) hold.inputTokens = hold.outputTokens = 0;
+    }
+    this.usage.set(tryId, { state, cost, charged });
   }
 
   /**
@@ -99,27 +135,55 @@ export class LedgerModel {
   ): void {
     const before = this.usage.get(id);
     if (before !== undefined && (before.state !== "interrupted" || state === "interrupted")) return;
-    for (const account of accounts) {
-      account.balance += before?.charged ?? 0;
-      account.used -= before?.charged ?? 0;
+    this.#takeBack(id, accounts);
+    if (state !== "interrupted") {
+      for (const [other, entry] of this.usage) {
+        const isTry = other.startsWith(`${id}.`);
+        if (isTry && entry.state === "interrupted") this.#takeBack(other, accounts);
+      }
     }
     this.holds.delete(id);
     // Beyond the hold, credit is charged as far as it goes and is not held for others.
     const credit = accounts.filter(({ prepaid }) => prepaid)
       .map((account) => account.balance - this.heldBy(account));
+    this.usage.set(id, { state, cost, charged: this.#charge(accounts, cost, credit) });
+  }
+
+  #takeBack(id: string, accounts: readonly ModelAccount[]): void {
+    const charged = this.usage.get(id)?.charged ?? 0;
+    for (const account of accounts) {
+      account.balance += charged;
+      account.used -= charged;
+    }
+    this.usage.delete(id);
+  }
+
+  #charge(accounts: readonly ModelAccount[], cost: number | null, credit: number[]): number {
     const charged = Math.max(0, Math.min(cost ?? 0, ...credit));
     for (const account of accounts) {
       account.balance -= charged;
       account.used += charged;
     }
-    this.usage.set(id, { state, cost, charged });
+    return charged;
   }
 
-  /** Ends an exchange whose process died: it is charged for its input and its last checkpoint. */
-  recover(id: string): void {
-    const { accounts, price, inputTokens, outputTokens } = this.holds.get(id)!;
-    const cost = price === undefined ? null : (inputTokens + outputTokens) * price;
-    this.settle(id, accounts, cost, "interrupted");
+  /**
+   * Ends exchanges whose process died: each is charged for its input and its last checkpoint, and
+   * for the input of the tries beside.
+   */
+  recover(ids: readonly string[]): void {
+    for (const id of ids) {
+      const { accounts, beside } = this.holds.get(id)!;
+      const inOrder = [...beside].sort((a, b) => a.number - b.number);
+      for (const { number, cost } of inOrder) {
+        this.settleTry(id, number, accounts, cost, "interrupted");
+      }
+    }
+    for (const id of ids) {
+      const { accounts, price, inputTokens, outputTokens } = this.holds.get(id)!;
+      const cost = price === undefined ? null : (inputTokens + outputTokens) * price;
+      this.settle(id, accounts, cost, "interrupted");
+    }
   }
 
   /** Puts credit in or takes it out. @returns Whether that may be. */
@@ -138,13 +202,18 @@ export class LedgerModel {
     return [...this.holds.values()].filter(({ accounts }) => accounts.includes(account));
   }
 
-  #refusalOf({ accounts, amount, price }: ModelHold, isNew = true): ModelRefusal | undefined {
+  /** @param before What was held already for the same request, which is then no further one. */
+  #refusalOf(
+    { accounts, amount, price }: ModelHold,
+    before?: number,
+  ): ModelRefusal | undefined {
     for (const account of accounts) {
       const { who, prepaid, balance, limit, used } = account;
       const held = this.heldBy(account);
-      const most = isNew ? account.parallel ?? Infinity : Infinity;
+      const most = before === undefined ? account.parallel ?? Infinity : Infinity;
       if (this.openOf(account) >= most) return { who, why: "parallel" };
       if ((prepaid || limit !== undefined) && price === undefined) return { who, why: "price" };
+      if (before !== undefined && amount <= before) continue;
       if (prepaid && balance - held < amount) return { who, why: "credit" };
       if (used + held + amount > (limit ?? Infinity)) return { who, why: "limit" };
     }

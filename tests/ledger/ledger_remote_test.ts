@@ -205,7 +205,8 @@ Deno.test("a server that goes while it is asked why a hold does not fit is told 
       leaseMs: 86_400_000,
     });
     assertEquals(await outcomeOf(ledger, hold), "held");
-    const moved = await assertRejects(() => ledger.move({ ...hold, amount: 31 }), RouterError);
+    const move = () => ledger.move({ ...hold, amount: 31 }, () => undefined);
+    const moved = await assertRejects(move, RouterError);
     assertEquals([moved.code, asked], ["unavailable", 1]);
     assertEquals(await outcomeOf(ledger, holdOf(hold.keyId!, 31)), "unavailable");
     ledger.settle(entryOf(hold, 3));

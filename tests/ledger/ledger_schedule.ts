@@ -18,10 +18,29 @@ export type Step =
   | { do: "hold"; process: number; plan: HoldPlan; least: number | undefined }
   /** Several at once, which are written together. */
   | { do: "burst"; plans: readonly { process: number; plan: HoldPlan }[] }
-  | { do: "move"; which: number; amount: number; priced: boolean }
+  /**
+   * A further try, which may be cut to `least`. `ended`: what the one before has cost, which nobody
+   * used; absent where that one goes on beside it. `again`: what was written is written once more.
+   */
+  | {
+    do: "move";
+    which: number;
+    amount: number;
+    priced: boolean;
+    least: number | undefined;
+    ended: number | null | undefined;
+    again: boolean;
+  }
   /** A look renews leases and writes checkpoints. */
   | { do: "look"; process: number; outputTokens: number }
-  | { do: "settle"; which: number; cost: number | null; twice: boolean }
+  /** `tries`: what those have cost that ran beside the last, as far as they cost something. */
+  | {
+    do: "settle";
+    which: number;
+    cost: number | null;
+    tries: readonly (number | null)[];
+    twice: boolean;
+  }
   /** A request that ends without a hold. */
   | { do: "refuse"; process: number; key: number }
   /** A hold while the end of another is not written yet. */
@@ -68,13 +87,24 @@ const steps = fc.oneof(
       plans: fc.array(fc.record({ process, plan }), { minLength: 2, maxLength: 6 }),
     }),
   },
-  { weight: 5, arbitrary: step("move", { which, amount, priced: fc.boolean() }) },
+  {
+    weight: 7,
+    arbitrary: step("move", {
+      which,
+      amount,
+      priced: fc.integer({ min: 0, max: 5 }).map((n) => n > 0),
+      least: fc.option(fc.nat(60), absent),
+      ended: fc.option(fc.option(amount, { nil: null, freq: 8 }), absent),
+      again: fc.boolean(),
+    }),
+  },
   { weight: 1, arbitrary: step("look", { process, outputTokens: fc.nat(300) }) },
   {
     weight: 5,
     arbitrary: step("settle", {
       which,
       cost: fc.option(amount, { nil: null, freq: 8 }),
+      tries: fc.array(fc.option(amount, { nil: null, freq: 8 }), { maxLength: 3 }),
       twice: fc.boolean(),
     }),
   },

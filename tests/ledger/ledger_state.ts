@@ -130,7 +130,7 @@ export function assertRefusal(error: unknown, refusal: ModelRefusal | undefined)
   const { who, why } = refusal;
   const words = {
     parallel: `${who} has `,
-    price: '"p/m" has no price',
+    price: '" has no price',
     credit: `${who} has `,
     limit: `${who} may spend`,
   };

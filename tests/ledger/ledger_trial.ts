@@ -5,22 +5,13 @@
  */
 import type { Client } from "@libsql/client";
 import { assert, assertEquals } from "@std/assert";
-import { RouterError } from "../../core/errors.ts";
 import type { Hold } from "../../core/ledger/hold_writer.ts";
 import type { HoldPlan, Schedule, Step } from "./ledger_schedule.ts";
-import { LedgerModel, type ModelAccount, type ModelHold } from "./ledger_model.ts";
+import { LedgerModel, type ModelHold } from "./ledger_model.ts";
 import type { LedgerProcess, SharedFile } from "./ledger_processes.ts";
 import { assertRefusal, entryOf, price, pricePerToken } from "./ledger_state.ts";
 import { TrialAccounts } from "./trial_accounts.ts";
-
-/** An exchange and the process that leads it. */
-interface Running {
-  readonly hold: Hold;
-  readonly accounts: readonly ModelAccount[];
-  readonly process: LedgerProcess;
-  /** Told to the next checkpoint. */
-  outputTokens: number;
-}
+import { endTries, modelOf, moveTry, type Running } from "./trial_tries.ts";
 
 let trials = 0;
 
@@ -62,7 +53,7 @@ export class LedgerTrial {
   /** Whatever happened, in the end nothing is held. */
   async #end(): Promise<void> {
     for (const which of [...this.#running.keys()].reverse()) {
-      await this.#settle({ do: "settle", which, cost: 1, twice: false });
+      await this.#settle({ do: "settle", which, cost: 1, tries: [2], twice: false });
     }
     await this.#recover({ do: "recover", process: 1 });
     await this.#accounts.compare();
@@ -136,22 +127,9 @@ export class LedgerTrial {
     }
   }
 
-  async #move({ which, amount, priced }: Extract<Step, { do: "move" }>): Promise<void> {
-    const running = this.#pick(which);
-    if (running === undefined) return;
-    const { hold, process } = running;
-    const next = { ...hold, amount, price: priced ? price : undefined };
-    const error = await process.ledger.move(next).then(() => undefined, (error) => error);
-    if (this.#model.holds.has(hold.requestId)) {
-      assertRefusal(
-        error,
-        this.#model.move(hold.requestId, amount, priced ? pricePerToken : undefined),
-      );
-    } else {
-      // It was presumed dead: without a hold no provider may be asked again.
-      assert(error instanceof RouterError, "a hold that is gone was moved");
-      assertEquals(error.code, "unavailable");
-    }
+  async #move(step: Extract<Step, { do: "move" }>): Promise<void> {
+    const running = this.#pick(step.which);
+    if (running !== undefined) await moveTry(running, this.#model, step);
   }
 
   async #look({ process, outputTokens }: Extract<Step, { do: "look" }>): Promise<void> {
@@ -165,13 +143,15 @@ export class LedgerTrial {
     await ledger.look();
   }
 
-  async #settle({ which, cost, twice }: Extract<Step, { do: "settle" }>): Promise<void> {
+  async #settle({ which, cost, tries, twice }: Extract<Step, { do: "settle" }>): Promise<void> {
     const running = this.#take(which);
     if (running === undefined) return;
     const { hold, accounts, process: { ledger } } = running;
-    ledger.settle(entryOf(hold, cost));
-    if (twice) ledger.settle(entryOf(hold, cost));
+    const { entries, settle } = endTries(running, this.#model, tries);
+    ledger.settle(entryOf(hold, cost), entries);
+    if (twice) ledger.settle(entryOf(hold, cost), entries);
     await ledger.flush();
+    settle();
     this.#model.settle(hold.requestId, accounts, cost);
   }
 
@@ -222,7 +202,7 @@ export class LedgerTrial {
     this.#left = [];
     await this.#expire(left);
     assertEquals(await this.#processes[process]!.ledger.recover(), left.length);
-    for (const id of left.sort()) this.#model.recover(id);
+    this.#model.recover(left.sort());
   }
 
   async #presumeDead({ which }: Extract<Step, { do: "presume dead" }>): Promise<void> {
@@ -232,10 +212,11 @@ export class LedgerTrial {
     await this.#expire([id!]);
     const other = this.#processes.find((process) => process !== running.process)!;
     assertEquals(await other.ledger.recover(), 1);
-    this.#model.recover(id!);
+    this.#model.recover([id!]);
   }
 
-  #begin(process: number, { key, amount, priced }: HoldPlan) {
+  #begin(process: number, plan: HoldPlan) {
+    const { key, amount, priced } = plan;
     const requestId = `${this.#prefix}:${String(++this.#requests).padStart(3, "0")}`;
     const { accounts, ...payers } = this.#accounts.payersOf(key);
     const hold: Hold = {
@@ -244,7 +225,7 @@ export class LedgerTrial {
       amount,
       openedAt: Date.now(),
       provider: "p",
-      model: "m",
+      model: modelOf(1),
       modelAsked: "m",
       tag: null,
       stream: true,
@@ -258,12 +239,17 @@ export class LedgerTrial {
       price: priced ? pricePerToken : undefined,
       inputTokens: this.#requests,
       outputTokens: 0,
+      number: 1,
+      beside: [],
     };
     const running: Running = {
       hold,
       accounts,
       process: this.#processes[process]!,
       outputTokens: 0,
+      tries: 1,
+      going: [{ number: 1, priced: plan.priced }],
+      written: [],
     };
     return { running, modelHold };
   }

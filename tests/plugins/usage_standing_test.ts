@@ -38,6 +38,7 @@ Deno.test("GET /v1/generation tells what became of a request, to those who may k
     tokens_completion: 5,
     native_tokens_cached: 4,
     estimated: false,
+    cost: 0.001066,
     total_cost: 0.001066,
     charged: 0.001066,
     usage: 0.001066,
@@ -47,6 +48,8 @@ Deno.test("GET /v1/generation tells what became of a request, to those who may k
     attempts: 1,
     tag: null,
     price: { currency: "RUB", input: 65, output: 130, cached: 6.5 },
+    tries: [],
+    try_of: null,
   });
   const stranger = await makeKey(router, "stranger");
   const admin = await makeKey(router, "admin", { admin: true });

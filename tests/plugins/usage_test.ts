@@ -188,6 +188,7 @@ Deno.test("GET /v1/usage?rows=1 lists single requests page by page", () =>
       attempts: 1,
       duration_ms: 20,
       first_token_ms: 10,
+      try_of: null,
     });
     assertEquals(whole.data[0].cost, null);
   }));

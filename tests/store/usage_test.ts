@@ -179,6 +179,7 @@ Deno.test("UsageStore.one tells all that is known of a request", () =>
       errorCode: "upstream_unavailable",
       attempts: 3,
       durationMs: 1234,
+      tryOf: null,
       firstTokenMs: 321,
     };
     assertEquals(await usage.one(id), row);
