@@ -36,19 +36,17 @@ interface Listing {
 
 /** The providers by name, and their models. */
 export class Catalog {
-  /** The providers, in the order of their names. */
-  readonly providers: ReadonlyMap<string, Transport>;
-  /** The routes by the names that clients ask for. */
-  readonly routes: ReadonlyMap<string, RouteTable>;
+  #providers: ReadonlyMap<string, Transport>;
+  #routes: ReadonlyMap<string, RouteTable>;
   /** The models' prices. */
   readonly prices: PriceBook;
   /** What goes on at the models now. */
   readonly traffic: Traffic = new Traffic();
-  readonly #overrides: Readonly<Record<string, DeclaredFacts>>;
+  #overrides: Readonly<Record<string, DeclaredFacts>>;
   /** What is declared of models beside their prices, by provider and model. */
-  readonly #facts = new Map<string, Map<string, ModelFacts>>();
+  #facts = new Map<string, Map<string, ModelFacts>>();
   /** What routes lead to, as `provider/model`. */
-  readonly #routed: ReadonlySet<string>;
+  #routed: ReadonlySet<string>;
   readonly #listings = new Map<string, Listing>();
 
   /**
@@ -63,11 +61,11 @@ export class Catalog {
     overrides: Readonly<Record<string, DeclaredFacts>> = {},
     routes: ReadonlyMap<string, RouteTable> = new Map(),
   ) {
-    this.providers = new Map(
+    this.#providers = new Map(
       providers.toSorted((a, b) => a.name < b.name ? -1 : 1).map((each) => [each.name, each]),
     );
     this.#overrides = overrides;
-    this.routes = routes;
+    this.#routes = routes;
     this.#routed = new Set(
       [...routes.values()].flatMap(({ targets }) => targets.map(({ id }) => id)),
     );
@@ -86,6 +84,32 @@ export class Catalog {
       note("file", id.slice(0, slash), id.slice(slash + 1), facts);
     }
     this.prices = new PriceBook(declared);
+  }
+
+  /** The providers, in the order of their names: another map after every change. */
+  get providers(): ReadonlyMap<string, Transport> {
+    return this.#providers;
+  }
+
+  /** The routes by the names that clients ask for. */
+  get routes(): ReadonlyMap<string, RouteTable> {
+    return this.#routes;
+  }
+
+  /**
+   * Takes over, in one step, what another catalog was made of. Prices that are set by command stay,
+   * and so does what the vendors have listed, where the provider is the same.
+   */
+  become(next: Catalog): void {
+    for (const [name, transport] of this.#providers) {
+      if (next.#providers.get(name) !== transport) this.#listings.delete(name);
+    }
+    this.#providers = next.#providers;
+    this.#routes = next.#routes;
+    this.#routed = next.#routed;
+    this.#overrides = next.#overrides;
+    this.#facts = next.#facts;
+    this.prices.declare(next.prices.declared);
   }
 
   /** One model of one provider, whether the vendor lists it or not, with the price in force now. */
@@ -159,7 +183,7 @@ export class Catalog {
 
   /**
    * Whether the configuration names the model: in the provider's own table, in the overrides or in
-   * a route. Unlike the vendors' lists, this set is settled at start.
+   * a route. Unlike the vendors' lists, this set changes with the files alone.
    */
   isListed({ provider, model }: Target): boolean {
     const owner = this.providers.get(provider);

@@ -96,6 +96,13 @@ export const programSettings = z.strictObject({
     whole(1, 3600).default(60),
     "Seconds that a request may wait there",
   ),
+  watch: setting(
+    "XROUTER_WATCH",
+    z.union([z.boolean(), z.stringbool({ truthy: ["true"], falsy: ["false"] })], {
+      error: 'must be "true" or "false"',
+    }).default(true),
+    "Takes over changes of the configuration file, plugins and providers while it runs",
+  ),
   unsupported: setting(
     "XROUTER_UNSUPPORTED",
     z.enum(unsupportedPolicies, { error: 'must be "refuse", "warn" or "drop"' }).default("refuse"),

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { declaredFactsSchema } from "./model.ts";
 import type { LoadedModule } from "./load.ts";
@@ -49,6 +50,18 @@ const providerShape = z.strictObject(
   } satisfies Record<keyof Provider, z.ZodType>,
 );
 
+/** A provider with what it was connected from. */
+export interface ConnectedProvider {
+  /** Its file. */
+  readonly file: string;
+  /** What its file exports. */
+  readonly provider: Provider;
+  /** Its section of the configuration file. */
+  readonly section: unknown;
+  /** The way to it. */
+  readonly transport: Transport;
+}
+
 /**
  * Checks the providers' shape and reads their settings.
  *
@@ -56,6 +69,7 @@ const providerShape = z.strictObject(
  * @param env The environment.
  * @param sections The configuration file's sections by provider name.
  * @param queue How long requests may wait for calls that a vendor lets run.
+ * @param before Providers that are connected: one of which nothing has changed stays so.
  * @returns The transports, all names, and every problem at once with its file and cure.
  */
 export function connectProviders(
@@ -63,9 +77,15 @@ export function connectProviders(
   env: Readonly<Record<string, string | undefined>>,
   sections: Readonly<Record<string, unknown>>,
   queue?: QueueLimits,
-): { transports: Transport[]; names: string[]; problems: Problem[] } {
+  before: readonly ConnectedProvider[] = [],
+): {
+  providers: ConnectedProvider[];
+  transports: Transport[];
+  names: string[];
+  problems: Problem[];
+} {
   const problems: Problem[] = [];
-  const transports: Transport[] = [];
+  const providers: ConnectedProvider[] = [];
   const files = new Map<string, string>();
   for (const { path, value } of modules) {
     const shape = providerShape.safeParse(value);
@@ -83,13 +103,22 @@ export function connectProviders(
       continue;
     }
     files.set(provider.name, path);
-    const connected = Transport.connect(
+    const section = sections[provider.name];
+    const same = before.find((each) =>
+      each.provider === provider && each.file === path && isDeepStrictEqual(each.section, section)
+    );
+    if (same !== undefined) {
+      providers.push(same);
+      continue;
+    }
+    const { transport, problems: wrong } = Transport.connect(
       provider,
-      { env, file: sections[provider.name] },
+      { env, file: section },
       queue,
     );
-    if (connected.transport === undefined) problems.push(...connected.problems);
-    else transports.push(connected.transport);
+    if (transport === undefined) problems.push(...wrong);
+    else providers.push({ file: path, provider, section, transport });
   }
-  return { transports, names: [...files.keys()], problems };
+  const transports = providers.map(({ transport }) => transport);
+  return { providers, transports, names: [...files.keys()], problems };
 }

@@ -6,12 +6,14 @@
 import type { Path } from "./body.ts";
 import { RouterError } from "./errors.ts";
 import { LiveExchange } from "./exchange.ts";
+import type { Generation } from "./generation.ts";
 import { defaultEncoding, inputTokens } from "./input_tokens.ts";
 import type { Attempt } from "./plugin.ts";
 
 /** An exchange under way. The step that runs says how it is ended. */
 export class Flight {
   readonly x: LiveExchange;
+  readonly generation: Generation;
   /** What the running step does when the client goes. */
   onGone?: () => void;
   /** Ends the running step, for a reason that lies outside. */
@@ -22,6 +24,8 @@ export class Flight {
   readonly unsettled: Promise<void>[] = [];
   /** It is over, and the plugins have been told. */
   finished = false;
+  /** Settles when it is over and recorded, for those who wait for that. */
+  over?: PromiseWithResolvers<void>;
   #gone = false;
   #stopped: RouterError | undefined;
 
@@ -29,8 +33,15 @@ export class Flight {
    * @param request The client's request.
    * @param path What is asked for.
    * @param source Its body, or why there is none.
+   * @param generation What it keeps.
    */
-  constructor(request: Request, path: Path, source: Uint8Array | RouterError) {
+  constructor(
+    request: Request,
+    path: Path,
+    source: Uint8Array | RouterError,
+    generation: Generation,
+  ) {
+    this.generation = generation;
     this.x = new LiveExchange(request, path, source, () => this.leave());
   }
 

@@ -9,7 +9,6 @@ import type { Chunk } from "./chunk.ts";
 import { Deadline } from "./deadline.ts";
 import type { RouterError } from "./errors.ts";
 import type { Flight } from "./flight.ts";
-import type { HookRunner } from "./hooks.ts";
 import { defaultEncoding } from "./input_tokens.ts";
 import { withCost } from "./ledger/charge.ts";
 import type { Outcome, Usage } from "./plugin.ts";
@@ -26,8 +25,6 @@ export type Ending = Omit<Outcome, "durationMs" | "target" | "cost" | "error"> &
 
 /** What handing over needs. */
 export interface HandOverOptions {
-  /** The plugins, for `onChunk`. */
-  readonly hooks: HookRunner;
   /** Milliseconds for which an answer is read on after its client has gone. */
   readonly drainMs: number;
   /** Milliseconds of silence after which a stream gets a comment. */
@@ -105,10 +102,10 @@ export function handOver(
 async function send(
   flight: Flight,
   answer: Pick<RelayOptions, "part" | "usage" | "priced" | "goOn" | "onSent">,
-  { hooks, drainMs, keepAliveMs }: HandOverOptions,
+  { drainMs, keepAliveMs }: HandOverOptions,
   settle: (end: Ending) => void,
 ): Promise<Response> {
-  const { x, streamed, onGone, onStop } = flight;
+  const { x, streamed, onGone, onStop, generation: { hooks } } = flight;
   const firstChunkMs = performance.now() - x.startedTick;
   const relay = new Relay({
     ...answer,

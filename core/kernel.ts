@@ -15,7 +15,8 @@ import { RouterError, toRouterError } from "./errors.ts";
 import { clientClosed, Flight } from "./flight.ts";
 import { waitingFrame } from "./frames.ts";
 import { type Ending, handOver, type HandOverOptions, handOverOwn } from "./hand_over.ts";
-import { HookRunner, type InstalledPlugin } from "./hooks.ts";
+import { Generation } from "./generation.ts";
+import type { InstalledPlugin } from "./hooks.ts";
 import type { Log } from "./log.ts";
 import type { Outcome, Usage } from "./plugin.ts";
 import { costOf } from "./prices/price.ts";
@@ -50,7 +51,7 @@ const graceMs = 2_000;
 /** Leads exchanges through the plugins. */
 export class Kernel {
   readonly #o: KernelOptions;
-  readonly #hooks: HookRunner;
+  #generation: Generation;
   readonly #flights = new Set<Flight>();
   readonly #budget = new RetryBudget();
   readonly #handOver: HandOverOptions;
@@ -59,12 +60,22 @@ export class Kernel {
   /** @param options The pipeline and its surroundings. */
   constructor(options: KernelOptions) {
     this.#o = options;
-    this.#hooks = new HookRunner(options.plugins, options.log);
+    this.#generation = new Generation(options.plugins, options.catalog, options.log);
     this.#handOver = {
       ...options,
-      hooks: this.#hooks,
       settle: (flight, end, usage) => void this.#settle(flight, end, usage),
     };
+  }
+
+  /**
+   * From now on exchanges begin with these plugins, and with the providers that are there now.
+   *
+   * @returns When those that began before are over.
+   */
+  async use(plugins: readonly InstalledPlugin[]): Promise<void> {
+    this.#generation = new Generation(plugins, this.#o.catalog, this.#o.log);
+    const before = [...this.#flights];
+    await Promise.all(before.map((each) => (each.over ??= Promise.withResolvers()).promise));
   }
 
   /** How many exchanges are under way. */
@@ -85,7 +96,7 @@ export class Kernel {
     path: Path,
     source: Uint8Array | RouterError,
   ): Promise<Response> {
-    const flight = new Flight(request, path, source);
+    const flight = new Flight(request, path, source, this.#generation);
     const { x } = flight;
     x.replyHeaders["x-request-id"] = x.id;
     this.#flights.add(flight);
@@ -136,21 +147,21 @@ export class Kernel {
   }
 
   async #answer(flight: Flight): Promise<Response> {
-    const { x } = flight;
-    const reply = await this.#hooks.request(x);
+    const { x, generation: { hooks } } = flight;
+    const reply = await hooks.request(x);
     // Read here at the latest, so that a wrong body is refused before anybody is asked.
     const { model, stream } = x.body;
     if (reply !== undefined) {
       flight.checkWanted();
       return await handOverOwn(flight, Chunk.fromJson(reply, true), this.#handOver);
     }
-    const route = await this.#hooks.route(x);
+    const route = await hooks.route(x);
     if (route === undefined || route.targets.length === 0) {
       throw new RouterError("no_route", `No plugin has a route for the model "${model}"`, {
         param: "model",
       });
     }
-    const options = { ...this.#o, hooks: this.#hooks, budget: this.#budget };
+    const options = { ...this.#o, budget: this.#budget };
     const attempts = new Attempts(flight, route, options);
     flight.onStop = (reason) => attempts.stop(reason);
     flight.onGone = () => attempts.leave();
@@ -251,8 +262,9 @@ export class Kernel {
       durationMs: performance.now() - x.startedTick,
     };
     logAccess(this.#o.log, x, outcome);
-    await this.#hooks.finish(x, outcome);
+    await flight.generation.hooks.finish(x, outcome);
     this.#flights.delete(flight);
+    flight.over?.resolve();
     if (this.#flights.size === 0) this.#idle?.();
   }
 }

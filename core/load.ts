@@ -4,7 +4,7 @@
  * @module
  */
 import { join, resolve } from "node:path";
-import { pathToFileURL } from "node:url";
+import { findChanges, importCurrent } from "./module_versions.ts";
 import type { Problem } from "./settings.ts";
 
 /** A module's default export and the file it came from. */
@@ -13,7 +13,7 @@ export interface LoadedModule {
   readonly file: string;
   /** Where it lies. */
   readonly path: string;
-  /** Its default export, unchecked. */
+  /** Its default export, unchecked; the same object until the file, or one that it imports, changes. */
   readonly value: unknown;
 }
 
@@ -21,7 +21,7 @@ const moduleFile = /(?<!\.d)\.(ts|js|mjs)$/;
 const testFile = /_test\.(ts|js|mjs)$/;
 
 /**
- * Imports every module of some folders. A module is a file that ends in `.ts`, `.js` or `.mjs`, or a
+ * Imports every module of some folders, as its file is now. A module is a file that ends in `.ts`, `.js` or `.mjs`, or a
  * folder with a `mod` file. What begins with `_` or `.`, or ends in `_test` or `.d`, is left alone.
  *
  * @param folders The folders in turn; one that does not exist is a problem.
@@ -43,10 +43,11 @@ export async function loadModules(
       });
       continue;
     }
+    findChanges(resolve(folder));
     for (const file of files) {
       const path = join(resolve(folder), file);
       try {
-        const module = await import(pathToFileURL(path).href);
+        const module = await importCurrent(path);
         if (module.default === undefined) {
           problems.push({
             at: path,

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { ConfigError } from "./config.ts";
 import type { InstalledPlugin } from "./hooks.ts";
@@ -48,6 +49,8 @@ export interface CheckedPlugin {
   readonly plugin: Plugin<keyof State>;
   /** Its settings, read. */
   readonly config: unknown;
+  /** Its section of the configuration file. */
+  readonly section: unknown;
 }
 
 /** Says what is wrong with a value, one line an issue. */
@@ -94,13 +97,14 @@ export function checkPlugins(
         message: `plugin "${plugin.name}" is already defined by ${twin.file}. Rename one of them`,
       });
     }
+    const section = sections[plugin.name];
     const read = readSettings(plugin.config ?? z.strictObject({}), {
       env,
-      file: sections[plugin.name],
+      file: section,
       at: `plugins["${plugin.name}"]`,
     });
     problems.push(...read.problems);
-    plugins.push({ file: path, plugin, config: read.value });
+    plugins.push({ file: path, plugin, config: read.value, section });
   }
   problems.push(...checkOrder(plugins));
   return { plugins, problems };
@@ -121,25 +125,42 @@ function checkOrder(plugins: readonly CheckedPlugin[]): Problem[] {
   );
 }
 
+/** Whether a plugin is the same as before: its file, what that exports, and its settings. */
+export function isSamePlugin(one: CheckedPlugin, other: CheckedPlugin): boolean {
+  return one.plugin === other.plugin && one.file === other.file &&
+    isDeepStrictEqual(one.section, other.section);
+}
+
 /**
  * Sets the plugins up, in order. When some fail, the others are closed again.
  *
  * @param hostFor Makes the host that a plugin sees.
+ * @param before Plugins that are set up: one of which nothing has changed stays so.
+ * @returns As many as there are plugins.
  * @throws {ConfigError} naming every plugin that failed, its file and what went wrong.
  */
 export async function installPlugins(
   plugins: readonly CheckedPlugin[],
   hostFor: (plugin: string) => Host,
+  before: ReadonlyMap<CheckedPlugin, InstalledPlugin> = new Map(),
 ): Promise<InstalledPlugin[]> {
   const installed: InstalledPlugin[] = [];
+  const opened: InstalledPlugin[] = [];
   const problems: Problem[] = [];
-  for (const { plugin, file, config } of plugins) {
+  for (const checked of plugins) {
+    const { plugin, file, config } = checked;
+    const same = before.entries().find(([each]) => isSamePlugin(each, checked));
+    if (same !== undefined) {
+      installed.push(same[1]);
+      continue;
+    }
     try {
       const hooks = await plugin.setup(config, hostFor(plugin.name)) as Hooks;
       const shape = hooksShape.safeParse(hooks);
-      if (shape.success) {
-        installed.push({ name: plugin.name, file, onError: plugin.onError ?? "reject", hooks });
-      } else {
+      const made = { name: plugin.name, file, onError: plugin.onError ?? "reject", hooks };
+      if (hooks) opened.push(made);
+      if (shape.success) installed.push(made);
+      else {
         const reasons = explain(file, shape.error).map((problem) => problem.message).join("; ");
         const message = `setup of plugin "${plugin.name}" must return hooks: ${reasons}`;
         problems.push({ at: file, message });
@@ -151,7 +172,7 @@ export async function installPlugins(
     }
   }
   if (problems.length === 0) return installed;
-  await disposePlugins(installed, () => {});
+  await disposePlugins(opened, () => {});
   throw new ConfigError(problems);
 }
 

@@ -10,7 +10,7 @@
  * | `onAttempt` | in order, before each try | edit that try's body and headers |
  * | `onChunk` | in order, for each chunk of a chat's answer, synchronously | read, replace or withhold the chunk |
  * | `onFinish` | every plugin, exactly once, whatever happened | record |
- * | `dispose` | at shutdown, in reverse order | close what `setup` opened |
+ * | `dispose` | at shutdown, in reverse order, or after a change of its file | close what `setup` opened |
  *
  * @module
  */
@@ -253,19 +253,23 @@ export interface Hooks<Known extends keyof State = never> {
    */
   onFinish?(x: Exchange, outcome: Outcome): MaybePromise<void>;
   /**
-   * Adds routes to the server, once at start. Middleware on `/v1/*` guards every route of later
-   * plugins and the model list; chat completions pass the six moments instead.
+   * Adds routes to the server: at start, and to a new one whenever a plugin changes. Middleware on
+   * `/v1/*` guards every route of later plugins and the model list; chat completions pass the six
+   * moments instead.
    */
   routes?(app: Hono): void;
   /** Says at `GET /ready` whether the plugin can work. @throws with the reason. */
   ready?(): MaybePromise<void>;
-  /** Closes what `setup` opened. Safe to call twice. */
+  /**
+   * Closes what `setup` opened: at shutdown, or when the plugin was replaced and the last exchange
+   * that began with it is over. Safe to call twice.
+   */
   dispose?(): MaybePromise<void>;
 }
 
 /** What a plugin gets from the program at start. */
 export interface Host {
-  /** The providers and their models. */
+  /** The providers and their models now. Ask it each time: they change with their files. */
   readonly catalog: Catalog;
   /** The database, migrated. */
   readonly database: Client;
@@ -295,7 +299,10 @@ export interface Plugin<
   readonly config?: Config;
   /** Routes by the names that clients ask for, beside those of the configuration file. */
   readonly routes?: Readonly<Record<string, DeclaredRoute>>;
-  /** Called once at start. */
+  /**
+   * Called at start, and again when the plugin's file, what that imports, or its section of the
+   * configuration file changes. The one before may still finish its exchanges meanwhile.
+   */
   setup(config: z.output<Config>, host: Host): MaybePromise<Hooks<Needs>>;
 }
 

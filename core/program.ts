@@ -6,113 +6,43 @@
  */
 import type { Client } from "@libsql/client";
 import { join } from "node:path";
-import { Catalog } from "./catalog.ts";
-import { type Config, ConfigError, tryConfig } from "./config.ts";
+import { assemble, type Assembly, closeProviders, foldersOf, root } from "./assembly.ts";
+import type { Catalog } from "./catalog.ts";
+import type { Config } from "./config.ts";
 import type { InstalledPlugin } from "./hooks.ts";
 import { Kernel } from "./kernel.ts";
-import { loadModules } from "./load.ts";
+import { FileWatcher } from "./file_watcher.ts";
 import type { Log } from "./log.ts";
-import { type CheckedPlugin, checkPlugins, disposePlugins, installPlugins } from "./pipeline.ts";
-import { connectProviders } from "./connect.ts";
-import { readRoutes } from "./routing/routes.ts";
-import { createServer } from "./server.ts";
-import type { Problem } from "./settings.ts";
+import type { Host } from "./plugin.ts";
+import { disposePlugins, installPlugins } from "./pipeline.ts";
+import { canLoadAnew } from "./module_versions.ts";
+import { changesBetween, droppedBetween } from "./reload_changes.ts";
+import { Reloader } from "./reloader.ts";
+import { type Retired, Retirement } from "./retirement.ts";
+import { Server } from "./server.ts";
 import { databaseAlive, openDatabase } from "./store/database.ts";
 import { migrate } from "./store/migrate.ts";
 import { PriceStore } from "./prices/price_store.ts";
 
-/** The project's folder, also inside a compiled binary. */
-const root = join(import.meta.dirname!, "..");
-
 /** The folder of the migrations. */
 export const migrationsFolder: string = join(root, "migrations");
-
-/** All that is declared, checked but not yet opened. */
-export interface Assembly {
-  /** Settings and configuration file. */
-  readonly config: Config;
-  /** The pipeline, in order. */
-  readonly plugins: readonly CheckedPlugin[];
-  /** The providers. */
-  readonly catalog: Catalog;
-}
-
-/**
- * Reads the configuration and loads both folders of plugins and of providers.
- *
- * @param env The environment.
- * @throws {ConfigError} with every problem of every file and setting.
- */
-export async function assemble(
-  env: Readonly<Record<string, string | undefined>>,
-): Promise<Assembly> {
-  const { config, problems: settingProblems } = await tryConfig(env);
-  const { pluginsDir, providersDir } = config.settings;
-  const folders = (own: string, outside: string | undefined) =>
-    outside === undefined ? [join(root, own)] : [join(root, own), outside];
-  const pluginFiles = await loadModules(folders("plugins", pluginsDir));
-  const providerFiles = await loadModules(folders("providers", providersDir));
-  const { plugins, problems } = checkPlugins(pluginFiles.modules, env, config.file.plugins);
-  const { queueLength, queueSeconds } = config.settings;
-  const queue = { length: queueLength, waitMs: queueSeconds * 1000 };
-  const providers = connectProviders(providerFiles.modules, env, config.file.providers, queue);
-  const routes = readRoutes([
-    { at: "configuration file", routes: config.file.routes },
-    ...plugins.map(({ file, plugin }) => ({ at: file, routes: plugin.routes ?? {} })),
-  ], providers.names);
-  const all = [
-    ...settingProblems,
-    ...pluginFiles.problems,
-    ...providerFiles.problems,
-    ...problems,
-    ...providers.problems,
-    ...routes.problems,
-    ...unknownNames(config, plugins.map(({ plugin }) => plugin.name), providers.names),
-  ];
-  if (all.length > 0) {
-    await Promise.all(providers.transports.map((transport) => transport.close()));
-    throw new ConfigError(all);
-  }
-  const catalog = new Catalog(providers.transports, config.file.models, routes.routes);
-  return { config, plugins, catalog };
-}
-
-/** Sections of the configuration file that belong to nobody. */
-function unknownNames(
-  { file }: Config,
-  plugins: readonly string[],
-  providers: readonly string[],
-): Problem[] {
-  const check = (section: string, used: readonly string[], known: readonly string[]) =>
-    used.filter((name) => !known.includes(name)).map((name) => ({
-      at: `configuration file, ${section}["${name}"]`,
-      message: `there is no ${section.slice(0, -1)} "${name}". There are: ${known.join(", ")}`,
-    }));
-  return [
-    ...check("plugins", Object.keys(file.plugins), plugins),
-    ...check("providers", Object.keys(file.providers), providers),
-    ...Object.keys(file.models)
-      .filter((name) => !providers.includes(name.slice(0, name.indexOf("/"))))
-      .map((name) => ({
-        at: `configuration file, models["${name}"]`,
-        message: `there is no such provider. There are: ${providers.join(", ")}`,
-      })),
-  ];
-}
 
 /** A running XRouter without its socket. */
 export class Program {
   /** Answers one HTTP request. */
-  readonly fetch: (request: Request) => Promise<Response>;
+  readonly fetch: Server["fetch"];
   /** The database, migrated. */
   readonly database: Client;
-  /** Settings and configuration file. */
-  readonly config: Config;
   /** The providers. */
   readonly catalog: Catalog;
-  readonly #kernel: Kernel;
-  readonly #plugins: readonly InstalledPlugin[];
   readonly #log: Log;
+  readonly #kernel: Kernel;
+  readonly #server: Server;
+  readonly #reloader: Reloader;
+  readonly #retirement: Retirement;
+  #assembly: Assembly;
+  #plugins: readonly InstalledPlugin[];
+  #watcher: FileWatcher | undefined;
 
   private constructor(
     assembly: Assembly,
@@ -121,11 +51,13 @@ export class Program {
     log: Log,
   ) {
     const { settings } = assembly.config;
-    this.config = assembly.config;
+    this.#assembly = assembly;
     this.catalog = assembly.catalog;
     this.database = database;
     this.#plugins = plugins;
     this.#log = log;
+    this.#reloader = new Reloader(() => this.#reload(), log);
+    this.#retirement = new Retirement(log);
     this.#kernel = new Kernel({
       plugins,
       catalog: this.catalog,
@@ -135,7 +67,7 @@ export class Program {
       currency: settings.currency,
       unsupported: settings.unsupported,
     });
-    this.fetch = createServer({
+    this.#server = new Server({
       kernel: this.#kernel,
       plugins,
       catalog: this.catalog,
@@ -144,6 +76,7 @@ export class Program {
       bodyLimit: settings.bodyLimit,
       databaseAlive: () => databaseAlive(database),
     });
+    this.fetch = this.#server.fetch;
   }
 
   /**
@@ -168,10 +101,9 @@ export class Program {
       });
       await migrate(database, migrationsFolder);
       await openPrices(assembly.catalog, database, log);
-      const host = { catalog: assembly.catalog, database, currency: settings.currency };
       plugins = await installPlugins(
         assembly.plugins,
-        (plugin) => ({ ...host, log: log.with({ plugin }) }),
+        hostsOf(assembly.catalog, database, settings.currency, log),
       );
       return new Program(assembly, database, plugins, log);
     } catch (error) {
@@ -182,6 +114,65 @@ export class Program {
     }
   }
 
+  /** Settings and configuration file. */
+  get config(): Config {
+    return this.#assembly.config;
+  }
+
+  /**
+   * From now on takes changes of files over, unless the settings say not to.
+   *
+   * @returns Whether it does: some systems watch no files.
+   */
+  watch(): boolean {
+    const { settings, env } = this.config;
+    if (!settings.watch || !canLoadAnew) return false;
+    const { plugins, providers } = foldersOf(this.config);
+    const file = env.XROUTER_CONFIG?.trim() || undefined;
+    this.#watcher = new FileWatcher(
+      { folders: [...plugins, ...providers], file },
+      () => void this.reload(),
+    );
+    return this.#watcher.size > 0;
+  }
+
+  /**
+   * Takes over what has changed in the configuration file, the plugins and the providers. Exchanges
+   * that run go on with what they began with.
+   *
+   * @returns When it is in force, or refused: the log says which.
+   */
+  async reload(): Promise<void> {
+    await this.#reloader.request();
+  }
+
+  async #reload(): Promise<readonly string[]> {
+    const before = this.#assembly;
+    const next = await assemble(before.config.env, before);
+    const changes = changesBetween(before, next);
+    if (changes.length === 0) return changes;
+    const inForce = new Map(before.plugins.map((each, i) => [each, this.#plugins[i]!]));
+    let plugins = this.#plugins;
+    let enter: () => Promise<void>;
+    try {
+      const { currency } = before.config.settings;
+      const hosts = hostsOf(this.catalog, this.database, currency, this.#log);
+      plugins = await installPlugins(next.plugins, hosts, inForce);
+      enter = this.#server.prepare(plugins);
+      await new PriceStore(this.database).recordDeclared(next.catalog.prices.declared);
+    } catch (error) {
+      await this.#retirement.close(replaced(next, before, plugins, this.#plugins));
+      throw error;
+    }
+    // All in one step: no request sees one without the other.
+    const old = replaced(before, next, this.#plugins, plugins);
+    this.catalog.become(next.catalog);
+    this.#assembly = { ...next, catalog: this.catalog };
+    this.#plugins = plugins;
+    this.#retirement.closeAfter(Promise.all([this.#kernel.use(plugins), enter()]), old);
+    return changes;
+  }
+
   /** Lets running exchanges finish within the configured time, and records them. */
   async drain(): Promise<void> {
     await this.#kernel.drain(this.config.settings.stopSeconds * 1000);
@@ -189,13 +180,31 @@ export class Program {
 
   /** Closes everything; what is still to be written is written first. */
   async close(): Promise<void> {
-    await disposePlugins(this.#plugins, (plugin, error) => {
-      this.#log.error(`plugin "${plugin.name}" could not be closed`, { error: String(error) });
-    });
+    this.#watcher?.close();
+    await this.#reloader.stop();
+    await this.#retirement.closeAll();
+    await this.#retirement.close({ plugins: this.#plugins, transports: [] });
     await this.catalog.prices.close();
     await closeProviders(this.catalog);
     this.database.close();
   }
+}
+
+/** Makes the host that each plugin sees. */
+function hostsOf(catalog: Catalog, database: Client, currency: string, log: Log) {
+  return (plugin: string): Host => ({ catalog, database, currency, log: log.with({ plugin }) });
+}
+
+/** The plugins and the ways to providers that one state of the files has and another has not. */
+function replaced(
+  one: Assembly,
+  other: Assembly,
+  plugins: readonly InstalledPlugin[],
+  others: readonly InstalledPlugin[],
+): Retired {
+  const providers = droppedBetween(one.providers, other.providers);
+  const transports = providers.map(({ transport }) => transport);
+  return { plugins: droppedBetween(plugins, others), transports };
 }
 
 /** Records what the files say of prices, and has those that are set by command count. */
@@ -203,9 +212,4 @@ async function openPrices({ prices }: Catalog, database: Client, log: Log): Prom
   const store = new PriceStore(database);
   await store.recordDeclared(prices.declared);
   await prices.follow(() => store.readSet(), log);
-}
-
-/** Closes the providers' HTTP clients. */
-export async function closeProviders(catalog: Catalog): Promise<void> {
-  await Promise.all([...catalog.providers.values()].map((transport) => transport.close()));
 }

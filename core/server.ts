@@ -20,7 +20,7 @@ import { readBody } from "./request_body.ts";
 export interface ServerOptions {
   /** Answers chat requests. */
   kernel: Kernel;
-  /** The pipeline, whose routes are added. */
+  /** The pipeline at the start, whose routes are added. */
   plugins: readonly InstalledPlugin[];
   /** The models to list. */
   catalog: Catalog;
@@ -48,20 +48,63 @@ const exposedHeaders = [
   "retry-after",
   "x-xrouter-provider",
   "x-xrouter-attempts",
+  "x-xrouter-attempts-limit",
   "x-xrouter-changed",
   "x-xrouter-max-tokens",
   "x-xrouter-next",
   "x-xrouter-queue",
+  "x-xrouter-time-limit",
 ];
 
-/** Makes the server's one handler. */
-export function createServer(options: ServerOptions): (request: Request) => Promise<Response> {
-  const asked = createAskingApp(options);
-  const other = createOtherApp(options);
-  return async (request) =>
-    request.method === "POST" && isPath(getPath(request))
-      ? await asked.fetch(request)
-      : await serve(other, request, options.log);
+/** Answers requests. What the plugins add can be exchanged while it does. */
+export class Server {
+  readonly #o: ServerOptions;
+  readonly #asked: Hono;
+  #other: Hono;
+  /** Those that are inside, but for those that ask a provider: the kernel knows these. */
+  readonly #inside = new Set<Promise<void>>();
+
+  /** @throws {ConfigError} naming the plugin that cannot add its routes. */
+  constructor(options: ServerOptions) {
+    this.#o = options;
+    this.#asked = createAskingApp(options);
+    this.#other = createOtherApp(options, options.plugins);
+  }
+
+  /** Answers one request; `completed` settles when its answer has gone out. */
+  readonly fetch = async (
+    request: Request,
+    { completed }: { completed?: Promise<void> } = {},
+  ): Promise<Response> => {
+    if (request.method === "POST" && isPath(getPath(request))) {
+      return await this.#asked.fetch(request);
+    }
+    const { promise: over, resolve } = Promise.withResolvers<void>();
+    this.#inside.add(over);
+    try {
+      return await serve(this.#other, request, this.#o.log);
+    } finally {
+      void Promise.resolve(completed).catch(() => {}).finally(() => {
+        this.#inside.delete(over);
+        resolve();
+      });
+    }
+  };
+
+  /**
+   * Prepares the surface that these plugins make.
+   *
+   * @returns What brings it into force for the requests to come; that settles when those that came
+   * before are over.
+   * @throws {ConfigError} naming the plugin that cannot add its routes.
+   */
+  prepare(plugins: readonly InstalledPlugin[]): () => Promise<void> {
+    const other = createOtherApp(this.#o, plugins);
+    return async () => {
+      this.#other = other;
+      await Promise.all(this.#inside);
+    };
+  }
 }
 
 /** What asks a provider passes the six moments; no plugin's middleware stands in its way. */
@@ -84,8 +127,8 @@ function allowOrigins(app: Hono, corsOrigins: readonly string[]): void {
 }
 
 /** Everything but chat, with what the plugins add. */
-function createOtherApp(options: ServerOptions): Hono {
-  const { plugins, catalog, log } = options;
+function createOtherApp(options: ServerOptions, plugins: readonly InstalledPlugin[]): Hono {
+  const { catalog, log } = options;
   const app = new Hono();
   app.onError((thrown) => errorResponse(toRouterError(thrown, "route"), log));
   app.notFound((c) =>
@@ -100,7 +143,7 @@ function createOtherApp(options: ServerOptions): Hono {
   allowOrigins(app, options.corsOrigins);
   app.get("/health", (c) => c.json({ status: "alive" }));
   app.get("/ready", async (c) => {
-    const failed = await notReady(options);
+    const failed = await notReady(options, plugins);
     return failed.length === 0
       ? c.json({ status: "ready" })
       : c.json({ status: "not ready", failed }, 503);
@@ -167,7 +210,10 @@ function refuseOtherMethods(app: Hono): void {
 }
 
 /** The names of what cannot work. Why is in the log: anybody may ask, and addresses are no answer. */
-async function notReady({ plugins, databaseAlive, log }: ServerOptions): Promise<string[]> {
+async function notReady(
+  { databaseAlive, log }: ServerOptions,
+  plugins: readonly InstalledPlugin[],
+): Promise<string[]> {
   const checks = [
     { name: "database", check: databaseAlive },
     ...plugins.map(({ name, hooks }) => ({ name, check: async () => await hooks.ready?.() })),

@@ -12,7 +12,6 @@ import { Deadline, wholeAnswer } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
 import { clientClosed, type Flight } from "./flight.ts";
-import type { HookRunner } from "./hooks.ts";
 import { defaultEncoding } from "./input_tokens.ts";
 import type { Log } from "./log.ts";
 import type { Attempt, RoutedTarget, Timeouts } from "./plugin.ts";
@@ -22,10 +21,8 @@ import type { Upstream } from "./upstream.ts";
 
 /** What tries need. */
 export interface TryOptions {
-  /** The providers. */
+  /** Where the traffic is noted. */
   readonly catalog: Catalog;
-  /** The plugins, for `onAttempt`. */
-  readonly hooks: HookRunner;
   /** Takes the failed tries. */
   readonly log: Log;
   /** Milliseconds for which an answer is awaited after its client has gone. */
@@ -78,7 +75,7 @@ export class Try {
   /** @throws {RouterError} `internal` when there is no such provider. */
   constructor(flight: Flight, plan: TryPlan, options: TryOptions) {
     const { target } = plan;
-    const transport = options.catalog.providers.get(target.provider);
+    const transport = flight.generation.provider(target.provider);
     if (transport === undefined) {
       const reason = `A route names the provider "${target.provider}", which does not exist`;
       throw new RouterError("internal", reason);
@@ -147,7 +144,8 @@ export class Try {
     const flight = this.#flight;
     const { x } = flight;
     const { attempt } = this;
-    const { hooks, unsupported, catalog, log } = this.#options;
+    const { unsupported, catalog, log } = this.#options;
+    const { hooks } = flight.generation;
     const { signal } = this.#deadline;
     this.#expectBeginning();
     await this.#deadline.race(hooks.attempt(x, attempt, signal));
@@ -254,7 +252,7 @@ export class Try {
     } else if (this.#sent && this.#deadline.signal.aborted) {
       attempt.usage = { input: await input(), output: 0, cached: 0, estimated: true };
       // Whoever leaves pays for what it asked for. Whoever waits in vain does not.
-      if (error.code === "timeout") attempt.unanswered = true;
+      if (error.code === "timeout" && !this.#flight.gone) attempt.unanswered = true;
     }
   }
 }

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertLessOrEqual, assertStringIncludes } from "@
 import type { z } from "zod";
 import { programSettings } from "../core/config.ts";
 import { loadModules } from "../core/load.ts";
-import { assemble, closeProviders } from "../core/program.ts";
+import { assemble, closeProviders } from "../core/assembly.ts";
 import { settingsOf } from "../core/settings.ts";
 import { dropIn } from "./support/drop_in.ts";
 import { ask, startRouter } from "./support/router.ts";

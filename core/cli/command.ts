@@ -14,6 +14,7 @@ import {
   UsageError,
   usageOf,
 } from "./arguments.ts";
+import { checkFiles } from "./check_files.ts";
 import { doctor } from "./doctor.ts";
 import { creditKey } from "./key_credit.ts";
 import { listCredits } from "./key_credits.ts";
@@ -51,6 +52,7 @@ const commands: readonly Command[] = [
   plugins,
   providers,
   routes,
+  checkFiles,
   doctor,
 ];
 

@@ -4,7 +4,7 @@
  * @module
  */
 import { ConfigError, readConfig, readEnvironment } from "../config.ts";
-import { assemble, type Assembly, closeProviders } from "../program.ts";
+import { assemble, type Assembly, closeProviders } from "../assembly.ts";
 import type { Problem } from "../settings.ts";
 import { defineCommand, jsonSwitch } from "./arguments.ts";
 import { type Check, formatCheck } from "./check.ts";

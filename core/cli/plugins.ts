@@ -7,7 +7,7 @@
 import { isAbsolute, relative } from "node:path";
 import { type Config, readEnvironment } from "../config.ts";
 import type { CheckedPlugin } from "../pipeline.ts";
-import { assemble, closeProviders } from "../program.ts";
+import { assemble, closeProviders } from "../assembly.ts";
 import { settingsOf } from "../settings.ts";
 import { defineCommand, jsonSwitch } from "./arguments.ts";
 import { withoutUser } from "./redact.ts";

@@ -5,7 +5,7 @@
  */
 import type { ModelFacts } from "../model.ts";
 import { readEnvironment } from "../config.ts";
-import { assemble, type Assembly, closeProviders } from "../program.ts";
+import { assemble, type Assembly, closeProviders } from "../assembly.ts";
 import type { Balance } from "../provider.ts";
 import type { Transport } from "../transport.ts";
 import { defineCommand, jsonSwitch } from "./arguments.ts";

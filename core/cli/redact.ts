@@ -4,7 +4,7 @@
  * @module
  */
 import { type Config, programSettings } from "../config.ts";
-import type { Assembly } from "../program.ts";
+import type { Assembly } from "../assembly.ts";
 import { secretsOf, settingsOf } from "../settings.ts";
 
 /** Shorter values are no secrets; to take them out would only garble the text. */

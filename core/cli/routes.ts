@@ -6,7 +6,7 @@
 import { readEnvironment } from "../config.ts";
 import type { Catalog } from "../catalog.ts";
 import type { Timeouts } from "../plugin.ts";
-import { assemble, type Assembly, closeProviders } from "../program.ts";
+import { assemble, type Assembly, closeProviders } from "../assembly.ts";
 import type { Conditions } from "../routing/conditions.ts";
 import { limitsOf, type RouteLimits, routeSettings, standardLimits } from "../routing/limits.ts";
 import type { RouteTable, RouteTarget } from "../routing/routes.ts";

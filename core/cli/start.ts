@@ -55,8 +55,12 @@ export async function start(): Promise<number> {
       stopped.resolve(signal);
     });
   }
+  // A terminal that is closed ends what runs in it; anybody else asks for a reload.
+  if (Deno.build.os !== "windows" && !Deno.stdin.isTerminal()) {
+    Deno.addSignalListener("SIGHUP", () => void program.reload());
+  }
   await greet(program, url);
-  log.info("started", { url });
+  log.info("started", { url, watching: program.watch() });
   const signal = await stopped.promise;
   log.info("stopping", { signal });
   // What was sent before the signal may still be on its way in.

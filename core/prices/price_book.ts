@@ -55,8 +55,7 @@ const stale = 1_800;
 
 /** Knows the price in force of every model that has one. */
 export class PriceBook {
-  /** What the files say. */
-  readonly declared: readonly SourceTariff[];
+  #declared: readonly SourceTariff[] = [];
   /** By provider and model. */
   readonly #entries = new Map<string, Map<string, Entry>>();
   /** Those with prices that are set by command. */
@@ -70,8 +69,25 @@ export class PriceBook {
 
   /** @param declared What the configuration file and the providers' files say. */
   constructor(declared: readonly SourceTariff[]) {
-    this.declared = declared;
-    for (const each of declared) this.#merge([this.#enter(each)]);
+    this.declare(declared);
+  }
+
+  /** What the files say. */
+  get declared(): readonly SourceTariff[] {
+    return this.#declared;
+  }
+
+  /** Takes over all that the files say, in place of what they said before. */
+  declare(declared: readonly SourceTariff[]): void {
+    const before = this.#declared.map(({ provider, model }) =>
+      this.#entries.get(provider)!.get(model)!
+    );
+    for (const { tariffs } of before) {
+      delete tariffs.file;
+      delete tariffs.provider;
+    }
+    this.#declared = declared;
+    this.#merge([...before, ...declared.map((each) => this.#enter(each))]);
   }
 
   /**

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Catalog, Exchange, Outcome, Target } from "xrouter/plugin";
+import type { Transport } from "../../core/transport.ts";
 import type { StatusRow } from "./history.ts";
 import { Probe } from "./probe.ts";
 import { resultOf } from "./result.ts";
@@ -29,6 +30,8 @@ export interface ObservedProvider {
 
 interface Observed extends ObservedProvider {
   readonly models: Map<string, Subject>;
+  /** The way to it. */
+  readonly transport: Transport;
   /** How many of the models the configuration does not name. */
   unlisted: number;
   /** When the last try ended that tells something, by `performance.now()`. */
@@ -50,22 +53,43 @@ export interface BoardOptions extends Thresholds {
 export class StatusBoard {
   readonly #o: BoardOptions;
   /** The configured providers, in the order of their names. */
-  readonly #providers = new Map<string, Observed>();
+  #providers = new Map<string, Observed>();
+  /** What they were made of: the catalog's map is another one after every change. */
+  #followed: Catalog["providers"] | undefined;
 
   /** @param options What is observed, and how it is judged. */
   constructor(options: BoardOptions) {
     this.#o = options;
-    const { catalog, probeMs, windowMs, write } = options;
-    for (const transport of catalog.providers.values()) {
+    this.#follow();
+  }
+
+  /** Keeps up with the catalog. What was counted of a provider that changes stays. */
+  #follow(): void {
+    const { catalog: { providers }, probeMs, windowMs, write } = this.#o;
+    if (providers === this.#followed) return;
+    this.#followed = providers;
+    const before = this.#providers;
+    this.#providers = new Map();
+    for (const [provider, transport] of providers) {
       if (transport.missing !== undefined) continue;
+      const known = before.get(provider);
+      if (known?.transport === transport) {
+        this.#providers.set(provider, known);
+        continue;
+      }
       const hasProbe = probeMs > 0 && !transport.local;
-      this.#providers.set(transport.name, {
-        whole: new Subject({ provider: transport.name, model: null }, windowMs, write),
+      this.#providers.set(provider, {
+        whole: new Subject({ provider, model: null }, windowMs, write),
         models: new Map(),
-        probe: hasProbe ? new Probe(transport, probeMs) : undefined,
         unlisted: 0,
         busyTick: -Infinity,
+        ...known,
+        transport,
+        probe: hasProbe ? new Probe(transport, probeMs) : undefined,
       });
+    }
+    for (const [provider, known] of before) {
+      if (this.#providers.get(provider) !== known) void known.probe?.close();
     }
   }
 
@@ -77,6 +101,7 @@ export class StatusBoard {
 
   /** Counts every try of an exchange. */
   record(x: Exchange, outcome: Outcome): void {
+    this.#follow();
     for (const attempt of x.attempts) {
       const left = outcome.state === "aborted" && attempt === x.attempts.at(-1);
       const result = resultOf(attempt, left);
@@ -130,6 +155,7 @@ export class StatusBoard {
   }
 
   #judge(): void {
+    this.#follow();
     const now = performance.now();
     for (const observed of this.#providers.values()) {
       const { whole, models, probe } = observed;

@@ -17,11 +17,11 @@ const mostErrorBytes = 64 * 1024;
 
 /** Calls the providers. */
 export class VendorFiles {
-  readonly #providers: ReadonlyMap<string, Transport>;
+  readonly #catalog: Catalog;
   readonly #log: Log;
 
-  constructor({ providers }: Catalog, log: Log) {
-    this.#providers = providers;
+  constructor(catalog: Catalog, log: Log) {
+    this.#catalog = catalog;
     this.#log = log;
   }
 
@@ -106,7 +106,7 @@ export class VendorFiles {
 
   /** The provider that a client names, or the only one there is. */
   #choose(name: string | undefined): Transport {
-    const all = [...this.#providers.values()]
+    const all = [...this.#catalog.providers.values()]
       .filter(({ files, missing }) => files !== undefined && missing === undefined);
     const [first] = name === undefined ? all : all.filter((each) => each.name === name);
     if (first !== undefined && (name !== undefined || all.length === 1)) return first;
@@ -121,7 +121,7 @@ export class VendorFiles {
   }
 
   #ownerOf({ provider }: OwnFile): Transport {
-    const transport = this.#providers.get(provider);
+    const transport = this.#catalog.providers.get(provider);
     if (transport?.files !== undefined && transport.missing === undefined) return transport;
     throw new RouterError("upstream_rejected", `Provider "${provider}" keeps no files any more`);
   }

@@ -1,7 +1,7 @@
 import { assertEquals } from "@std/assert";
 import { createRedact, withoutUser } from "../../core/cli/redact.ts";
 import { readConfig } from "../../core/config.ts";
-import { assemble, closeProviders } from "../../core/program.ts";
+import { assemble, closeProviders } from "../../core/assembly.ts";
 
 Deno.test("createRedact takes out the secrets of program, plugins and providers", async () => {
   const file = await Deno.makeTempFile({ suffix: ".json" });

@@ -1,6 +1,6 @@
 import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
 import { ConfigError, readConfig, readEnvironment } from "../../core/config.ts";
-import { assemble } from "../../core/program.ts";
+import { assemble } from "../../core/assembly.ts";
 import { configFileSchema } from "../../core/config_file.ts";
 import { dropIn } from "../support/drop_in.ts";
 

@@ -1,7 +1,7 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { z } from "zod";
 import { Catalog } from "../../core/catalog.ts";
-import { assemble } from "../../core/program.ts";
+import { assemble } from "../../core/assembly.ts";
 import { ConfigError } from "../../core/config.ts";
 import type { LoadedModule } from "../../core/load.ts";
 import { createLog } from "../../core/log.ts";

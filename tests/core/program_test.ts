@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { pathToFileURL } from "node:url";
 import { ConfigError } from "../../core/config.ts";
-import { assemble } from "../../core/program.ts";
+import { assemble } from "../../core/assembly.ts";
 import { loadTokenizer } from "../../core/tokens.ts";
 import { dropIn } from "../support/drop_in.ts";
 import { LeavingClient } from "../support/leaving_client.ts";

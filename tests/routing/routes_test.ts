@@ -1,7 +1,7 @@
 import { assertEquals, assertMatch, assertRejects } from "@std/assert";
 import { defineRoutes } from "xrouter/plugin";
 import { ConfigError } from "../../core/config.ts";
-import { assemble, closeProviders } from "../../core/program.ts";
+import { assemble, closeProviders } from "../../core/assembly.ts";
 import { type DeclaredRoute, readRoutes } from "../../core/routing/routes.ts";
 import { dropIn } from "../support/drop_in.ts";
 import { ask, startRouter } from "../support/router.ts";

@@ -21,6 +21,8 @@ export interface TestRouter extends AsyncDisposable {
   readonly databaseUrl: string;
   /** Every log line so far. */
   readonly log: Record<string, unknown>[];
+  /** Waits for the next log line with this message. */
+  logged(message: string): Promise<Record<string, unknown>>;
   /** Posts a chat request with the key. */
   chat(body: unknown, init?: RequestInit): Promise<Response>;
   /** Asks for a path with the key. */
@@ -40,9 +42,15 @@ export async function startRouter(
   const url = env.DATABASE_URL ?? `file:${folder}/xrouter.db`;
   await Deno.writeTextFile(`${folder}/xrouter.json`, JSON.stringify(file));
   const log: Record<string, unknown>[] = [];
+  const awaited = new Map<string, PromiseWithResolvers<Record<string, unknown>>>();
+  const note = (line: Record<string, unknown>) => {
+    log.push(line);
+    awaited.get(line.message as string)?.resolve(line);
+    awaited.delete(line.message as string);
+  };
   const program = await Program.open(
     { DATABASE_URL: url, XROUTER_CONFIG: `${folder}/xrouter.json`, ...env },
-    createLog((line) => log.push(JSON.parse(line))),
+    createLog((line) => note(JSON.parse(line))),
   );
   const { key, secret } = await new KeyStore(program.database).create({ name: "test" });
   const server = Deno.serve(
@@ -66,6 +74,11 @@ export async function startRouter(
     folder,
     databaseUrl: url,
     log,
+    logged(message) {
+      const waiting = awaited.get(message) ?? Promise.withResolvers();
+      awaited.set(message, waiting);
+      return waiting.promise;
+    },
     chat: (body, init = {}) =>
       fetch(`${base}/v1/chat/completions`, {
         method: "POST",

@@ -1,0 +1,111 @@
+/**
+ * All that is declared: what the settings, the configuration file and the files of both kinds say,
+ * checked, and nothing opened yet.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { Catalog } from "./catalog.ts";
+import { type Config, ConfigError, tryConfig } from "./config.ts";
+import { type ConnectedProvider, connectProviders } from "./connect.ts";
+import { loadModules } from "./load.ts";
+import { type CheckedPlugin, checkPlugins } from "./pipeline.ts";
+import { readRoutes } from "./routing/routes.ts";
+import type { Problem } from "./settings.ts";
+
+/** The project's folder, also inside a compiled binary. */
+export const root: string = join(import.meta.dirname!, "..");
+
+/** All that is declared, checked but not yet opened. */
+export interface Assembly {
+  /** Settings and configuration file. */
+  readonly config: Config;
+  /** The pipeline, in order. */
+  readonly plugins: readonly CheckedPlugin[];
+  /** The providers with what they were made of. */
+  readonly providers: readonly ConnectedProvider[];
+  /** The providers. */
+  readonly catalog: Catalog;
+}
+
+/**
+ * Reads the configuration and loads both folders of plugins and of providers.
+ *
+ * @param env The environment.
+ * @param before What was declared before: providers of which nothing has changed stay connected.
+ * @throws {ConfigError} with every problem of every file and setting.
+ */
+export async function assemble(
+  env: Readonly<Record<string, string | undefined>>,
+  before?: Assembly,
+): Promise<Assembly> {
+  const { config, problems: settingProblems } = await tryConfig(env);
+  const folders = foldersOf(config);
+  const pluginFiles = await loadModules(folders.plugins);
+  const providerFiles = await loadModules(folders.providers);
+  const { plugins, problems } = checkPlugins(pluginFiles.modules, env, config.file.plugins);
+  const { queueLength, queueSeconds } = config.settings;
+  const queue = { length: queueLength, waitMs: queueSeconds * 1000 };
+  const providers = connectProviders(
+    providerFiles.modules,
+    env,
+    config.file.providers,
+    queue,
+    before?.providers,
+  );
+  const routes = readRoutes([
+    { at: "configuration file", routes: config.file.routes },
+    ...plugins.map(({ file, plugin }) => ({ at: file, routes: plugin.routes ?? {} })),
+  ], providers.names);
+  const all = [
+    ...settingProblems,
+    ...pluginFiles.problems,
+    ...providerFiles.problems,
+    ...problems,
+    ...providers.problems,
+    ...routes.problems,
+    ...unknownNames(config, plugins.map(({ plugin }) => plugin.name), providers.names),
+  ];
+  if (all.length > 0) {
+    const opened = providers.providers.filter((each) => !before?.providers.includes(each));
+    await Promise.all(opened.map(({ transport }) => transport.close()));
+    throw new ConfigError(all);
+  }
+  const catalog = new Catalog(providers.transports, config.file.models, routes.routes);
+  return { config, plugins, providers: providers.providers, catalog };
+}
+
+/** The project's own folders of plugins and of providers, and those outside it. */
+export function foldersOf({ settings: { pluginsDir, providersDir } }: Config) {
+  const both = (own: string, outside: string | undefined) =>
+    outside === undefined ? [join(root, own)] : [join(root, own), outside];
+  return { plugins: both("plugins", pluginsDir), providers: both("providers", providersDir) };
+}
+
+/** Sections of the configuration file that belong to nobody. */
+function unknownNames(
+  { file }: Config,
+  plugins: readonly string[],
+  providers: readonly string[],
+): Problem[] {
+  const check = (section: string, used: readonly string[], known: readonly string[]) =>
+    used.filter((name) => !known.includes(name)).map((name) => ({
+      at: `configuration file, ${section}["${name}"]`,
+      message: `there is no ${section.slice(0, -1)} "${name}". There are: ${known.join(", ")}`,
+    }));
+  return [
+    ...check("plugins", Object.keys(file.plugins), plugins),
+    ...check("providers", Object.keys(file.providers), providers),
+    ...Object.keys(file.models)
+      .filter((name) => !providers.includes(name.slice(0, name.indexOf("/"))))
+      .map((name) => ({
+        at: `configuration file, models["${name}"]`,
+        message: `there is no such provider. There are: ${providers.join(", ")}`,
+      })),
+  ];
+}
+
+/** Closes the providers' HTTP clients. */
+export async function closeProviders(catalog: Catalog): Promise<void> {
+  await Promise.all([...catalog.providers.values()].map((transport) => transport.close()));
+}

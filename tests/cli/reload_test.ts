@@ -1,0 +1,100 @@
+import { assertEquals, assertMatch } from "@std/assert";
+import { inFolder, spawnXrouter, xrouter } from "./xrouter.ts";
+
+const provider = `import { defineProvider } from "xrouter/provider";
+export default defineProvider({ name: "late", baseUrl: "https://late.invalid/v1" });
+`;
+
+/** A running server whose log is read line by line. */
+function serve(folder: string, env: Record<string, string>) {
+  const child = spawnXrouter(folder, ["start"], { PORT: "0", ...env });
+  const reader = child.stderr.pipeThrough(new TextDecoderStream()).getReader();
+  let text = "";
+  const printed = child.stdout.pipeTo(new WritableStream());
+  return {
+    child,
+    /** The fields of the next line with this message. */
+    async logged(message: string) {
+      for (;;) {
+        const end = text.indexOf("\n");
+        if (end < 0) {
+          const { value, done } = await reader.read();
+          if (done) throw new Error(`It ended: ${text}`);
+          text += value;
+          continue;
+        }
+        const line = JSON.parse(text.slice(0, end));
+        text = text.slice(end + 1);
+        if (line.message === message) return line;
+      }
+    },
+    async stop() {
+      child.kill("SIGTERM");
+      while (!(await reader.read()).done);
+      await printed;
+      return (await child.status).code;
+    },
+  };
+}
+
+Deno.test("start takes changes over by itself, and says so", () =>
+  inFolder(async (folder) => {
+    await Deno.mkdir(`${folder}/mine`);
+    await Deno.writeTextFile(`${folder}/x.json`, "{}");
+    const server = serve(folder, { XROUTER_PROVIDERS_DIR: "mine", XROUTER_CONFIG: "x.json" });
+    assertEquals((await server.logged("started")).watching, true);
+    await Deno.writeTextFile(`${folder}/mine/late.ts`, provider);
+    assertEquals((await server.logged("reloaded")).changes, ['provider "late" added']);
+    await Deno.writeTextFile(`${folder}/x.json`, '{"routes": {"a": "echo/echo"}}');
+    assertEquals((await server.logged("reloaded")).changes, ["configuration file: routes"]);
+    assertEquals(await server.stop(), 0);
+  }));
+
+Deno.test("start reloads at SIGHUP, whether it watches or not", () =>
+  inFolder(async (folder) => {
+    await Deno.mkdir(`${folder}/mine`);
+    const server = serve(folder, { XROUTER_PROVIDERS_DIR: "mine", XROUTER_WATCH: "false" });
+    assertEquals((await server.logged("started")).watching, false);
+    await Deno.writeTextFile(`${folder}/mine/late.ts`, provider);
+    server.child.kill("SIGHUP");
+    assertEquals((await server.logged("reloaded")).changes, ['provider "late" added']);
+    await Deno.writeTextFile(`${folder}/mine/late.ts`, "export default 1;");
+    server.child.kill("SIGHUP");
+    const { level, problems } = await server.logged("a change is refused; what ran before goes on");
+    assertEquals(level, "error");
+    assertMatch(problems[0], /late\.ts: /);
+    assertEquals(await server.stop(), 0);
+  }));
+
+const plugin = (setup: string) =>
+  `import { definePlugin } from "xrouter/plugin";
+export default definePlugin({ name: "late", setup() { ${setup} } });
+`;
+
+Deno.test("check says beforehand what a start or a reload refuses", () =>
+  inFolder(async (folder) => {
+    await Deno.mkdir(`${folder}/mine`);
+    const env = { XROUTER_PLUGINS_DIR: "mine" };
+    const check = async (text: string) => {
+      await Deno.writeTextFile(`${folder}/mine/90_late.ts`, text);
+      return await xrouter(folder, ["check"], env);
+    };
+    const good = await check(plugin("return {};"));
+    assertEquals([good.code, good.stderr], [0, ""]);
+    assertMatch(good.stdout, /^\d+ plugins and \d+ providers are well\n$/);
+    for (
+      const [text, reason] of [
+        ["export default {", /90_late\.ts: cannot be loaded/],
+        [plugin('throw new Error("no luck");'), /plugin "late" cannot be set up: no luck/],
+        [plugin('return { routes() { throw new Error("no way"); } };'), /add its routes: no way/],
+        [plugin("return { onWord() {} };"), /onWord/],
+      ] as const
+    ) {
+      const { code, stderr } = await check(text);
+      assertEquals(code, 1);
+      assertMatch(stderr, reason);
+    }
+    // It has left nothing behind: no database was opened.
+    const left = [...Deno.readDirSync(folder)].map(({ name }) => name);
+    assertEquals(left, ["mine"]);
+  }));
