@@ -5,7 +5,7 @@
  */
 import type { Connection, Sent } from "./connection.ts";
 import type { RouterError } from "./errors.ts";
-import type { Slots, Waiting } from "./slots.ts";
+import type { Slot, Slots, Waiting } from "./slots.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -29,6 +29,8 @@ const busyPatience = 2_000;
 
 /** What one attempt sends, and who is told of its way. */
 export interface AskOptions extends Omit<Sent, "onAnswer"> {
+  /** Calls of the model that may run at a time, over all accounts; by default any number. */
+  readonly parallel?: number | undefined;
   /** Told when every call that the vendor lets run at a time is taken. */
   readonly onWait?: (waiting: Waiting) => void;
   /** Told before the vendor is called, once for each account that is asked. */
@@ -39,40 +41,51 @@ export interface AskOptions extends Omit<Sent, "onAnswer"> {
 
 /**
  * Asks, and waits for the first chunk of the answer. An account that refuses or cannot be reached is
- * followed by the next.
+ * followed by the next; one whose circuit is open for the model is not asked.
  *
  * @param only The account that must be asked; by default any.
- * @throws {RouterError} What the last refusal or failure means; the signal's reason when it was
- * aborted.
+ * @throws {RouterError} What the last refusal or failure means; `circuit_open` when nobody could be
+ * asked; the signal's reason when it was aborted.
  */
 export async function askAccounts(
   connections: readonly Connection[],
   slots: Slots,
-  { onWait, onCall, onRefusal, ...sent }: AskOptions,
+  { onWait, onCall, onRefusal, parallel, ...sent }: AskOptions,
   only?: Connection,
 ): Promise<Upstream> {
   const { signal, keyId, body: { model } } = sent;
   const refused = new Set(only && connections.filter((each) => each !== only));
-  let busy: RouterError | undefined;
+  const take = () => slots.take({ model, parallel, keyId, signal, refused, onWait });
+  let failure: RouterError | undefined;
   for (;;) {
-    const taken = slots.take({ model, keyId, signal, refused, onWait });
-    const { connection, release } = taken instanceof Promise ? await taken : taken;
+    let slot: Slot;
+    try {
+      const taken = take();
+      slot = taken instanceof Promise ? await taken : taken;
+    } catch (error) {
+      // Why one failed that was asked says more than why the others were not.
+      throw (error as RouterError).code === "circuit_open" ? failure ?? error : error;
+    }
+    const { connection, call, release } = slot;
+    // Also a provider that does not heed the signal must not keep the call for ever.
+    signal.addEventListener("abort", () => call.failed(signal.reason), { once: true });
     onCall?.();
     refused.add(connection);
     let answered = false;
-    const call = { ...sent, onAnswer: () => answered = true };
+    const asked = { ...sent, onAnswer: () => answered = true };
     try {
-      return await askOne(connection, release, call, slots, refused, onRefusal);
+      return await askOne(slot, asked, slots, refused, onRefusal);
     } catch (thrown) {
       const error = thrown as RouterError;
       const ms = avoidedFor(error, answered);
       // Before the slot is given back: whoever takes it next must know.
       if (ms !== undefined) slots.avoid(connection, model, ms);
+      call.failed(error);
       release();
       if (ms === undefined) throw error;
       // What passes by itself is told rather than what does not.
-      if (error.code === "upstream_busy") busy = error;
-      if (refused.size === connections.length) throw busy ?? error;
+      if (failure?.code !== "upstream_busy" || error.code === "upstream_busy") failure = error;
+      if (refused.size === connections.length) throw failure;
       onRefusal?.(connection.name, error);
     }
   }
@@ -95,16 +108,18 @@ function avoidedFor({ code, retryAfterMs }: RouterError, answered: boolean): num
 
 /** Asks one account; where it is busy and no other one is free, again a moment later. */
 async function askOne(
-  connection: Connection,
-  release: () => void,
+  { connection, call, release }: Slot,
   sent: Sent,
   slots: Slots,
   refused: ReadonlySet<Connection>,
   onRefusal: AskOptions["onRefusal"],
 ): Promise<Upstream> {
   for (let tries = 0;; tries++) {
+    const startedTick = performance.now();
     try {
-      return await connection.open(sent, release);
+      const upstream = await connection.open(sent, release);
+      upstream.watchedBy(call, performance.now() - startedTick);
+      return upstream;
     } catch (thrown) {
       const error = thrown as RouterError;
       const wait = error.retryAfterMs ?? busyWait * 2 ** tries;

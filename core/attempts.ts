@@ -151,8 +151,9 @@ export class Attempts {
 
   #note(error: RouterError): void {
     this.#last = error;
-    // A target that cannot be paid is passed over: why the others failed says more.
-    if (error.code !== "insufficient_credits" || this.#failure === undefined) this.#failure = error;
+    // A target that could not be asked is passed over: why the others failed says more.
+    const asked = error.code !== "insufficient_credits" && error.code !== "circuit_open";
+    if (asked || this.#failure === undefined) this.#failure = error;
   }
 
   /** Tries that were made or are under way. */

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Circuits } from "./circuits.ts";
 import { RouterError } from "./errors.ts";
 import type { DeclaredFacts, ModelFacts, Target } from "./model.ts";
 import { PriceBook, type PriceSource, type SourceTariff } from "./prices/price_book.ts";
@@ -42,6 +43,8 @@ export class Catalog {
   readonly prices: PriceBook;
   /** What goes on at the models now. */
   readonly traffic: Traffic = new Traffic();
+  /** Tells when a model is asked no more, and when it is again. */
+  readonly circuits: Circuits;
   #overrides: Readonly<Record<string, DeclaredFacts>>;
   /** What is declared of models beside their prices, by provider and model. */
   #facts = new Map<string, Map<string, ModelFacts>>();
@@ -64,6 +67,7 @@ export class Catalog {
     this.#providers = new Map(
       providers.toSorted((a, b) => a.name < b.name ? -1 : 1).map((each) => [each.name, each]),
     );
+    this.circuits = new Circuits(providers);
     this.#overrides = overrides;
     this.#routes = routes;
     this.#routed = new Set(
@@ -109,6 +113,7 @@ export class Catalog {
     this.#routed = next.#routed;
     this.#overrides = next.#overrides;
     this.#facts = next.#facts;
+    this.circuits.follow([...next.#providers.values()]);
     this.prices.declare(next.prices.declared);
   }
 

@@ -9,6 +9,9 @@ import { startTicking, stopTicking, type Ticking } from "./ticker.ts";
 /** What is waited for where only the limit of the whole is left; the `detail` of its error. */
 export const wholeAnswer = "the whole answer";
 
+/** The same once nobody waits for it any more. */
+export const drained = "the end of an answer whose client has gone";
+
 /**
  * Aborts an attempt that takes too long, up to a tick late. To move its limit, with each chunk say,
  * costs nothing.
@@ -20,6 +23,7 @@ export class Deadline implements Ticking {
   #end: number;
   #due: number;
   #waiting: string;
+  #whole = wholeAnswer;
 
   /**
    * @param end When the whole exchange must be over, by `performance.now()`.
@@ -44,7 +48,7 @@ export class Deadline implements Ticking {
   expect(ms: number, waiting: string): void {
     const due = performance.now() + ms;
     this.#due = Math.min(due, this.#end);
-    this.#waiting = due < this.#end ? waiting : wholeAnswer;
+    this.#waiting = due < this.#end ? waiting : this.#whole;
     startTicking(this);
   }
 
@@ -53,10 +57,20 @@ export class Deadline implements Ticking {
    *
    * @param ms Milliseconds from now.
    */
-  limit(ms: number): void {
+  endIn(ms: number): void {
     const now = performance.now();
     this.#end = Math.min(this.#end, now + ms);
     this.expect(this.#due - now, this.#waiting);
+  }
+
+  /**
+   * Brings the end of the whole forward, because the client has gone.
+   *
+   * @param ms Milliseconds from now.
+   */
+  limit(ms: number): void {
+    this.#whole = drained;
+    this.endIn(ms);
   }
 
   /** Ends the attempt if its limit has passed. */

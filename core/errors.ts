@@ -49,6 +49,7 @@ export const errorTable = {
   upstream_rejected: entry(502, "upstream_error", { fallback: true }),
   upstream_unavailable: entry(502, "upstream_error", { retry: true, fallback: true }),
   unavailable: entry(503, "server_error"),
+  circuit_open: entry(503, "upstream_error", { fallback: true }),
   timeout: entry(504, "timeout_error", { fallback: true }),
 } as const satisfies Record<string, ErrorEntry>;
 

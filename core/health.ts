@@ -3,7 +3,8 @@
  *
  * @module
  */
-import type { ErrorCode } from "./errors.ts";
+import { drained, wholeAnswer } from "./deadline.ts";
+import type { ErrorCode, RouterError } from "./errors.ts";
 
 /** The codes of failures that are the provider's own. */
 export const faults = [
@@ -15,6 +16,18 @@ export const faults = [
 
 /** A code of {@linkcode faults}. */
 export type Fault = typeof faults[number];
+
+/**
+ * The code of a failure, where it is the provider's own. What names a field is the client's; so is the
+ * time that an answer took whose client had left, or may not have read it.
+ *
+ * @param begun Whether the answer had begun.
+ */
+export function faultOf({ code, param, detail }: RouterError, begun: boolean): Fault | undefined {
+  const isClients = param !== undefined ||
+    (code === "timeout" && (detail === drained || (begun && detail === wholeAnswer)));
+  return isClients ? undefined : faults.find((fault) => fault === code);
+}
 
 /** Parts of a window: what grows too old leaves it a part at a time. */
 const slots = 20;

@@ -55,6 +55,7 @@ export async function readAhead(answer: BegunAnswer, flight: Flight): Promise<Be
     const error = toRouterError(thrown, "read ahead");
     deadline.stop();
     over(error);
+    upstream.blame(error);
     await upstream.cancel();
     attempt.usage = await tally.usage(() => flight.inputOf(attempt));
     throw error;

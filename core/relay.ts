@@ -203,6 +203,7 @@ export class Relay {
     const next = await this.#o.goOn(error);
     if (next === undefined) return false;
     deadline.stop();
+    upstream.blame(error);
     void upstream.cancel();
     this.#part = next;
     this.#usageSent = false;
@@ -261,6 +262,7 @@ export class Relay {
       this.#send(errorFrame(error));
       this.#close();
     }
+    this.#part.upstream.blame(error);
     void this.#part.upstream.cancel();
     this.#settle({ state: this.#gone ? "aborted" : "failed", error });
   }

@@ -1,11 +1,14 @@
 /**
- * Slots: the calls that a vendor lets run at a time, shared fairly among keys, and the choice among a
- * vendor's accounts.
+ * Slots: the calls that a vendor's accounts, and each of its models, let run at a time, shared fairly
+ * among keys, and the choice among the accounts.
  *
  * @module
  */
+import { Breakers } from "./breakers.ts";
 import type { Connection } from "./connection.ts";
 import { RouterError } from "./errors.ts";
+import { SlotQueue } from "./slot_queue.ts";
+import type { WatchedCall } from "./watched_call.ts";
 
 /** Models of an account that may be remembered as avoided when they no longer are. */
 const rememberedModels = 256;
@@ -28,6 +31,8 @@ export interface Waiting {
 export interface SlotRequest {
   /** The model that will be asked. */
   readonly model: string;
+  /** Calls of that model that may run at a time, over all accounts; by default any number. */
+  readonly parallel?: number | undefined;
   /** Who asks; each gets a turn, however many requests it has. */
   readonly keyId: string | undefined;
   /** Ends the wait. */
@@ -42,14 +47,18 @@ export interface SlotRequest {
 export interface Slot {
   /** At whose account. */
   readonly connection: Connection;
-  /** Gives it back; further calls do nothing. */
+  /** Takes how it ends: that decides whether the account is asked for the model again. */
+  readonly call: WatchedCall;
+  /** Gives the slot back; further calls do nothing. */
   release(): void;
 }
 
 interface Waiter {
+  readonly keyId: string | undefined;
   readonly request: SlotRequest;
   readonly take: (connection: Connection) => void;
-  /** Looks again when an account is avoided no longer. */
+  readonly giveUp: (reason: unknown) => void;
+  /** Looks again when an account is avoided no longer, or may be asked again. */
   readonly watch: () => void;
 }
 
@@ -59,12 +68,14 @@ export class Slots {
   readonly #connections: readonly Connection[];
   readonly #limits: QueueLimits;
   readonly #running = new Map<Connection, number>();
+  /** Calls under way by model, over all accounts. */
+  readonly #runningOf = new Map<string, number>();
   /** Until when an account is asked for a model only if no other can be, by `performance.now()`. */
   readonly #avoided = new Map<Connection, Map<string, number>>();
-  /** Those who wait, by key; the keys in the order of their turns. */
-  readonly #queue = new Map<string | undefined, Waiter[]>();
-  #waiting = 0;
+  readonly #queue = new SlotQueue<Waiter>();
   #turn = 0;
+  /** Who is not asked for which model. */
+  readonly breakers: Breakers;
 
   /**
    * @param provider The provider's name, for messages.
@@ -75,25 +86,30 @@ export class Slots {
     this.#provider = provider;
     this.#connections = connections;
     this.#limits = limits;
+    this.breakers = new Breakers(provider, connections, (model) => this.#circuitChanged(model));
   }
 
   /**
    * Takes a slot, at once or after a wait.
    *
-   * @throws {RouterError} `queue_full` when too many wait, or when the wait takes too long; the
-   * signal's reason once it fires.
+   * @throws {RouterError} `queue_full` when too many wait, or when the wait takes too long;
+   * `circuit_open` when no account may be asked for the model; the signal's reason once it fires.
    */
   take(request: SlotRequest): Slot | Promise<Slot> {
     // None of those who wait could use it: they would have it.
     const connection = this.#choose(request);
-    return connection === undefined ? this.#wait(request) : this.#slot(connection);
+    if (connection !== undefined) return this.#slot(connection, request.model);
+    const refusal = this.#refusal(request);
+    if (refusal !== undefined) throw refusal;
+    return this.#wait(request);
   }
 
   /** Whether an account that has not refused a request could run it now, and is not avoided. */
   hasFree(model: string, refused: ReadonlySet<Connection>): boolean {
     const now = performance.now();
     return this.#connections.some((each) =>
-      !refused.has(each) && this.#isFree(each) && this.#avoidedUntil(each, model) <= now
+      !refused.has(each) && this.#isFree(each) && this.#avoidedUntil(each, model) <= now &&
+      this.breakers.mayCall(each, model, now)
     );
   }
 
@@ -107,22 +123,24 @@ export class Slots {
     if (models.size > rememberedModels) {
       for (const [each, until] of models) if (until <= now) models.delete(each);
     }
-    for (const waiters of this.#queue.values()) for (const { watch } of waiters) watch();
+    for (const { watch } of this.#queue.list()) watch();
   }
 
   /** A free account, the least busy of those that are not avoided; in turn where they are equal. */
-  #choose({ model, refused }: SlotRequest): Connection | undefined {
+  #choose({ model, parallel, refused }: SlotRequest): Connection | undefined {
+    if (this.#isTaken(model, parallel)) return undefined;
+    const now = performance.now();
     const count = this.#connections.length;
     if (count === 1) {
       const only = this.#connections[0]!;
-      return this.#isFree(only) ? only : undefined;
+      return this.#isFree(only) && this.breakers.mayCall(only, model, now) ? only : undefined;
     }
     let best: Connection | undefined;
     let least = Infinity;
-    const now = performance.now();
     for (let step = 0; step < count; step++) {
       const connection = this.#connections[(this.#turn + step) % count]!;
       if (refused.has(connection) || !this.#isFree(connection)) continue;
+      if (!this.breakers.mayCall(connection, model, now)) continue;
       const until = this.#avoidedUntil(connection, model);
       const running = this.#running.get(connection) ?? 0;
       // An avoided one comes last, and the one that is avoided longest comes very last.
@@ -140,19 +158,33 @@ export class Slots {
     return best;
   }
 
-  /** Whether an account is neither avoided nor has refused, be it free or not. */
+  /** Whether an account may be asked, is not avoided and has not refused, be it free or not. */
   #isHealthy(model: string, refused: ReadonlySet<Connection>, now: number): boolean {
     return this.#connections.some((each) =>
-      !refused.has(each) && this.#avoidedUntil(each, model) <= now
+      !refused.has(each) && this.#avoidedUntil(each, model) <= now &&
+      this.breakers.mayCall(each, model, now)
     );
   }
 
-  /** Milliseconds until the first account is no longer avoided; `undefined` when none is. */
-  #avoidedFor(model: string): number | undefined {
-    const left = this.#connections.map((each) =>
-      this.#avoidedUntil(each, model) - performance.now()
-    ).filter((ms) => ms > 0);
-    return left.length === 0 ? undefined : Math.min(...left);
+  /** Milliseconds until time alone lets another account be chosen; `Infinity` when it does not. */
+  #changesIn(model: string): number {
+    const now = performance.now();
+    return Math.min(
+      ...this.#connections.flatMap((each) => [
+        this.#avoidedUntil(each, model) - now,
+        this.breakers.waitMs(each, model, now),
+      ]).filter((ms) => ms > 0),
+    );
+  }
+
+  /** Why no account that is left may be asked, however long one waits. */
+  #refusal({ model, refused }: SlotRequest): RouterError | undefined {
+    return this.breakers.refusal(this.#connections.filter((each) => !refused.has(each)), model);
+  }
+
+  /** Whether as many calls of a model run as may. */
+  #isTaken(model: string, parallel = Infinity): boolean {
+    return (this.#runningOf.get(model) ?? 0) >= parallel;
   }
 
   #avoidedUntil(connection: Connection, model: string): number {
@@ -163,15 +195,20 @@ export class Slots {
     return (this.#running.get(connection) ?? 0) < connection.parallel;
   }
 
-  #slot(connection: Connection): Slot {
+  #slot(connection: Connection, model: string): Slot {
     this.#running.set(connection, (this.#running.get(connection) ?? 0) + 1);
+    this.#runningOf.set(model, (this.#runningOf.get(model) ?? 0) + 1);
     let released = false;
     return {
       connection,
+      call: this.breakers.begin(connection, model),
       release: () => {
         if (released) return;
         released = true;
         this.#running.set(connection, this.#running.get(connection)! - 1);
+        const running = this.#runningOf.get(model)! - 1;
+        if (running > 0) this.#runningOf.set(model, running);
+        else this.#runningOf.delete(model);
         this.#serve();
       },
     };
@@ -179,9 +216,8 @@ export class Slots {
 
   #wait(request: SlotRequest): Promise<Slot> {
     const { length, waitMs } = this.#limits;
-    if (this.#waiting >= length) {
-      return Promise.reject(this.#full(`${this.#waiting} requests wait already`, waitMs / 2));
-    }
+    const before = this.#queue.length;
+    if (before >= length) throw this.#full(request, `${before} requests wait already`);
     return new Promise((resolve, reject) => {
       const { signal, keyId, model } = request;
       const leave = () => {
@@ -190,37 +226,34 @@ export class Slots {
         signal.removeEventListener("abort", abort);
       };
       let look: ReturnType<typeof setTimeout> | undefined;
-      const watch = () => {
-        clearTimeout(look);
-        const avoidedFor = this.#avoidedFor(model);
-        if (avoidedFor !== undefined) look = setTimeout(() => this.#serve(), avoidedFor + 1);
-      };
       const waiter: Waiter = {
+        keyId,
         request,
-        watch,
+        watch: () => {
+          clearTimeout(look);
+          const ms = this.#changesIn(model);
+          if (ms < Infinity) look = setTimeout(() => this.#serve(), ms + 1);
+        },
         take: (connection) => {
           leave();
-          resolve(this.#slot(connection));
+          resolve(this.#slot(connection, model));
+        },
+        giveUp: (reason) => {
+          leave();
+          this.#queue.remove(waiter);
+          reject(reason);
         },
       };
-      const giveUp = (reason: unknown) => {
-        leave();
-        this.#remove(keyId, waiter);
-        reject(reason);
-      };
-      const abort = () => giveUp(signal.reason);
+      const abort = () => waiter.giveUp(signal.reason);
       const timer = setTimeout(
-        () => giveUp(this.#full(`this request waited ${waitMs / 1000} seconds`, waitMs / 2)),
+        () => waiter.giveUp(this.#full(request, `this request waited ${waitMs / 1000} seconds`)),
         waitMs,
       );
       if (signal.aborted) return abort();
-      watch();
+      waiter.watch();
       signal.addEventListener("abort", abort, { once: true });
-      const own = this.#queue.get(keyId);
-      if (own === undefined) this.#queue.set(keyId, [waiter]);
-      else own.push(waiter);
-      this.#waiting++;
-      const place = () => this.#placeOf(keyId, waiter);
+      this.#queue.add(waiter);
+      const place = () => this.#queue.placeOf(waiter);
       request.onWait?.({
         get place() {
           return place();
@@ -231,52 +264,35 @@ export class Slots {
 
   /**
    * Gives free slots to those who wait: to one of each key in turn, the first that can use one. An
-   * account may have refused some of them, or their model.
+   * account may have refused some of them, or their model; of another model, enough calls may run.
    */
   #serve(): void {
-    for (const [keyId, waiters] of [...this.#queue]) {
-      for (const waiter of waiters) {
-        const connection = this.#choose(waiter.request);
-        if (connection === undefined) continue;
-        this.#remove(keyId, waiter);
-        if (waiters.length > 0) {
-          this.#queue.delete(keyId);
-          this.#queue.set(keyId, waiters);
-        }
-        waiter.take(connection);
-        return this.#serve();
-      }
+    for (const waiter of this.#queue.list()) {
+      const connection = this.#choose(waiter.request);
+      if (connection === undefined) continue;
+      this.#queue.remove(waiter);
+      this.#queue.rotate(waiter.keyId);
+      waiter.take(connection);
+      return this.#serve();
     }
   }
 
-  #remove(keyId: string | undefined, waiter: Waiter): void {
-    const waiters = this.#queue.get(keyId);
-    const at = waiters?.indexOf(waiter) ?? -1;
-    if (waiters === undefined || at < 0) return;
-    waiters.splice(at, 1);
-    this.#waiting--;
-    if (waiters.length === 0) this.#queue.delete(keyId);
-  }
-
-  /** How many are served before it, and itself. */
-  #placeOf(keyId: string | undefined, waiter: Waiter): number {
-    const round = this.#queue.get(keyId)?.indexOf(waiter) ?? -1;
-    if (round < 0) return 0;
-    let place = round + 1;
-    let isBefore = true;
-    for (const [other, waiters] of this.#queue) {
-      if (other === keyId) isBefore = false;
-      else place += Math.min(waiters.length, isBefore ? round + 1 : round);
+  /** Another account may be asked for a model, or one less. */
+  #circuitChanged(model: string): void {
+    for (const waiter of this.#queue.list()) {
+      if (waiter.request.model !== model) continue;
+      const refusal = this.#refusal(waiter.request);
+      if (refusal === undefined) waiter.watch();
+      else waiter.giveUp(refusal);
     }
-    return place;
+    this.#serve();
   }
 
-  #full(reason: string, retryAfterMs: number): RouterError {
-    return new RouterError(
-      "queue_full",
-      `Every call that provider "${this.#provider}" lets run at a time is taken, and ${reason}. ` +
-        "Send the request again",
-      { retryAfterMs },
-    );
+  #full({ model, parallel }: SlotRequest, reason: string): RouterError {
+    const whose = this.#isTaken(model, parallel)
+      ? `Every call of the model "${model}" that provider "${this.#provider}" may run at a time`
+      : `Every call that provider "${this.#provider}" lets run at a time`;
+    const message = `${whose} is taken, and ${reason}. Send the request again`;
+    return new RouterError("queue_full", message, { retryAfterMs: this.#limits.waitMs / 2 });
   }
 }

@@ -6,6 +6,7 @@
 import { z } from "zod";
 import { askAccounts, type AskOptions } from "./ask_accounts.ts";
 import type { Body } from "./body.ts";
+import type { Circuit, CircuitListener } from "./breakers.ts";
 import { Connection } from "./connection.ts";
 import { RouterError } from "./errors.ts";
 import type { DeclaredFacts } from "./model.ts";
@@ -132,6 +133,21 @@ export class Transport {
   /** The vendor's accounts, each by itself. */
   get accounts(): readonly Connection[] {
     return this.#connections;
+  }
+
+  /** The circuits of those accounts and models that were asked lately. */
+  circuits(): Circuit[] {
+    return this.#slots.breakers.list();
+  }
+
+  /** How a model's circuit stands, over all accounts, and how long until it may be asked. */
+  circuit(model: string): Pick<Circuit, "state" | "retryAfterMs"> {
+    return this.#slots.breakers.circuit(model);
+  }
+
+  /** Has a listener told when a circuit opens, is tried or closes. @returns Ends that. */
+  onCircuitChange(listener: CircuitListener): () => void {
+    return this.#slots.breakers.subscribe(listener);
   }
 
   /**

@@ -160,6 +160,7 @@ export class Try {
       body,
       headers,
       account: attempt.account,
+      parallel: attempt.target.facts.parallel,
       signal,
       clientHeaders: x.headers,
       keyId: x.state.caller?.id,
@@ -179,7 +180,7 @@ export class Try {
         }
         attempt.startedTick = performance.now();
         const { timeouts } = this.#plan;
-        this.#deadline.limit(body.stream === true ? timeouts.total : timeouts.whole);
+        this.#deadline.endIn(body.stream === true ? timeouts.total : timeouts.whole);
         this.#expectBeginning();
       },
       onSend: () => this.#sent = true,
@@ -212,8 +213,8 @@ export class Try {
     attempt.durationMs = sinceCall(attempt);
     if (error === undefined) return;
     attempt.error = error;
-    // A client that leaves is no fault of the provider's.
-    if (error.code === "aborted") return;
+    // A client that leaves is no fault of the provider's; nor is a provider that was not asked.
+    if (error.code === "aborted" || error.code === "circuit_open") return;
     this.#options.log.warn("attempt failed", {
       requestId: this.#flight.x.id,
       attempt: attempt.number,

@@ -11,6 +11,7 @@ import { readVendorMessage } from "./fault.ts";
 import { JsonEvents } from "./json_events.ts";
 import type { Decoder } from "./provider.ts";
 import { concat, dataStartsWith, EventCutter, readEvent } from "./sse.ts";
+import type { WatchedCall } from "./watched_call.ts";
 
 const encoder = new TextEncoder();
 const doneMark = encoder.encode("[DONE]");
@@ -48,6 +49,9 @@ export class Upstream {
   readonly #cancel: () => Promise<void>;
   /** Groups that were read before anybody asked for them. */
   #held: Group[] = [];
+  #call: WatchedCall | undefined;
+  /** Nothing more will come. */
+  #whole = false;
   #done = false;
   readonly #events = new JsonEvents();
   #fault: RouterError | undefined;
@@ -74,6 +78,7 @@ export class Upstream {
       upstream.#done = true;
       return Promise.resolve(next);
     });
+    upstream.#whole = true;
     return upstream;
   }
 
@@ -171,14 +176,32 @@ export class Upstream {
     return held === undefined ? this.#next() : Promise.resolve(held);
   }
 
+  /**
+   * Has a call told how the answer ends; what has begun well may still break off.
+   *
+   * @param firstTokenMs Milliseconds from the call to its first group.
+   */
+  watchedBy(call: WatchedCall, firstTokenMs: number): void {
+    this.#call = call;
+    call.began(this.#whole ? undefined : firstTokenMs);
+    if (this.#whole) call.answered();
+  }
+
+  /** Says that the answer ended with an error, for which the provider may be to blame. */
+  blame(error: RouterError): void {
+    this.#call?.failed(error);
+  }
+
   /** Lets the call of a complete answer end by itself, so that its connection serves another. */
   finish(): Promise<void> {
+    this.#call?.answered();
     return this.#finish();
   }
 
-  /** Ends the call to the provider. */
-  cancel(): Promise<void> {
-    return this.#cancel();
+  /** Ends the call to the provider, without blame unless there was some before. */
+  async cancel(): Promise<void> {
+    await this.#cancel();
+    this.#call?.dropped();
   }
 
   /** What is among some events. The terminator, or an error, is noted; what follows is dropped. */

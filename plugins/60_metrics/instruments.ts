@@ -7,10 +7,13 @@
  *
  * @module
  */
-import type { Sinks } from "./sinks.ts";
+import type { LevelOf, Sinks } from "./sinks.ts";
 
 /** The labels of all that concerns one model. */
 const model = ["gen_ai.operation.name", "gen_ai.provider.name", "gen_ai.request.model"] as const;
+
+/** The labels of a model's circuit. */
+const circuit = ["gen_ai.provider.name", "gen_ai.request.model"] as const;
 
 /** Tokens: powers of four, as the conventions set them. */
 const tokenBuckets = Array.from({ length: 14 }, (_, power) => 4 ** power);
@@ -32,6 +35,8 @@ export interface Levels {
   loss: () => Promise<number>;
   /** What accounts have spent beyond their limits that renew, in the same. */
   overLimit: () => Promise<number>;
+  /** How the circuits of models stand: 0 closed, 1 half-open, 2 open. */
+  circuits: () => Iterable<LevelOf<typeof circuit>>;
 }
 
 /**
@@ -39,7 +44,7 @@ export interface Levels {
  *
  * @param sinks Where they write.
  */
-export function createInstruments(sinks: Sinks, { active, loss, overLimit }: Levels) {
+export function createInstruments(sinks: Sinks, { active, loss, overLimit, circuits }: Levels) {
   sinks.gauge({
     name: "xrouter.active_requests",
     unit: "{request}",
@@ -57,7 +62,20 @@ export function createInstruments(sinks: Sinks, { active, loss, overLimit }: Lev
     description:
       "What keys and owners have spent beyond their limits of this day, week or month, in millionths of the currency",
   }, overLimit);
+  sinks.levels({
+    name: "xrouter.circuit.state",
+    unit: "{state}",
+    description:
+      "Whether a model is asked, over all accounts: 0 yes, 1 by one call that tries, 2 no",
+    labels: circuit,
+  }, circuits);
   return {
+    circuitOpenings: sinks.counter({
+      name: "xrouter.circuit.openings",
+      unit: "{opening}",
+      description: "How often a model that failed or was slow came to be asked no more, by account",
+      labels: circuit,
+    }),
     requests: sinks.counter({
       name: "xrouter.requests",
       unit: "{request}",

@@ -11,6 +11,9 @@ import { addProcessMetrics, watchEventLoop } from "./process.ts";
 import { Recorder } from "./recorder.ts";
 import { Sinks } from "./sinks.ts";
 
+/** The numbers of the states in the gauge. */
+const levels = { closed: 0, "half-open": 1, open: 2 } as const;
+
 export default definePlugin({
   name: "metrics",
   onError: "skip",
@@ -40,8 +43,25 @@ export default definePlugin({
         "excess over limits",
         "SELECT coalesce(sum(max(0, used - limit_amount)), 0) FROM account_room",
       ),
+      *circuits() {
+        for (const transport of catalog.providers.values()) {
+          const models = new Set(transport.circuits().map(({ model }) => model));
+          for (const model of models) {
+            // Only what the configuration names: the circuits of others are in the log.
+            if (!catalog.isListed({ provider: transport.name, model, facts: {} })) continue;
+            const value = levels[transport.circuit(model).state];
+            yield { labels: [transport.name, model], value } as const;
+          }
+        }
+      },
     });
-    const recorder = new Recorder(instruments, new Labels(catalog), currency);
+    const labels = new Labels(catalog);
+    const recorder = new Recorder(instruments, labels, currency);
+    const unsubscribe = catalog.circuits.subscribe(({ provider, model, state, before }) => {
+      if (state !== "open" || before !== "closed") return;
+      const target = { provider, model, facts: {} };
+      instruments.circuitOpenings(labels.provider(target), labels.model(target))(1);
+    });
     addProcessMetrics(registry);
     const unwatch = watchEventLoop(instruments.eventLoopDelay());
     return {
@@ -61,6 +81,7 @@ export default definePlugin({
       },
       dispose() {
         unwatch();
+        unsubscribe();
         sinks.close();
       },
     };

@@ -33,6 +33,13 @@ export type Instrument<Names extends readonly string[]> = (
   ...labels: { [Position in keyof Names]: LabelValue }
 ) => Write;
 
+/** A level of one series. */
+export interface LevelOf<Names extends readonly string[]> {
+  /** In the order of the labels' names. */
+  readonly labels: { [Position in keyof Names]: LabelValue };
+  readonly value: number;
+}
+
 /** Opens instruments that write to a Prometheus registry and to OpenTelemetry's global meter. */
 export class Sinks {
   readonly #registry: Registry;
@@ -105,6 +112,30 @@ export class Sinks {
     this.#closers.push(() => otel.removeCallback(observe));
   }
 
+  /** Levels that are read when somebody asks for them, each series as long as it is given. */
+  levels<const Names extends readonly string[]>(
+    declared: Labelled<Names>,
+    read: () => Iterable<LevelOf<Names>>,
+  ): void {
+    const { labels: names } = declared;
+    new Gauge({
+      ...this.#prometheus(declared),
+      labelNames: names.map(toPrometheus),
+      collect() {
+        this.reset();
+        for (const { labels, value } of read()) this.set(attributesOf(names, labels, true), value);
+      },
+    });
+    const otel = this.#meter.createObservableUpDownCounter(declared.name, declared);
+    const observe: ObservableCallback = (result) => {
+      for (const { labels, value } of read()) {
+        result.observe(value, attributesOf(names, labels, false));
+      }
+    };
+    otel.addCallback(observe);
+    this.#closers.push(() => otel.removeCallback(observe));
+  }
+
   /** Ends what OpenTelemetry would go on reading. */
   close(): void {
     for (const close of this.#closers.splice(0)) close();
@@ -131,15 +162,7 @@ function instrument<Names extends readonly string[]>(
     const key = values.join("\n");
     const known = series.get(key);
     if (known !== undefined) return known;
-    const attributes: PrometheusLabels = {};
-    const labels: PrometheusLabels = {};
-    for (const [position, name] of names.entries()) {
-      const value = values[position];
-      if (value === undefined) continue;
-      attributes[name] = value;
-      labels[toPrometheus(name)] = value;
-    }
-    const write = open(attributes, labels);
+    const write = open(attributesOf(names, values, false), attributesOf(names, values, true));
     // A vendor that reports nonsense must not cost the other records of its exchange.
     const checked: Write = (value) => {
       if (Number.isFinite(value) && value >= 0) write(value);
@@ -147,6 +170,20 @@ function instrument<Names extends readonly string[]>(
     series.set(key, checked);
     return checked;
   };
+}
+
+/** Labels by their names; what has no value is left out. */
+function attributesOf(
+  names: readonly string[],
+  values: readonly LabelValue[],
+  asPrometheus: boolean,
+): PrometheusLabels {
+  const named = names.map((name, position) =>
+    [asPrometheus ? toPrometheus(name) : name, values[position]] as const
+  );
+  return Object.fromEntries(
+    named.filter((each): each is [string, string | number] => each[1] !== undefined),
+  );
 }
 
 /** A name as the translation from OpenTelemetry to Prometheus writes it. */

@@ -4,6 +4,7 @@
  * @module
  */
 import type { Catalog, Exchange, Outcome, Target } from "xrouter/plugin";
+import type { CircuitChange } from "../../core/circuits.ts";
 import type { Transport } from "../../core/transport.ts";
 import type { StatusRow } from "./history.ts";
 import { Probe } from "./probe.ts";
@@ -128,6 +129,14 @@ export class StatusBoard {
     }
   }
 
+  /** Enters a circuit that opened or closed into the history, where the model is observed. */
+  circuitChanged({ provider, account, model, state }: CircuitChange): void {
+    const observed = this.#providers.get(provider);
+    if (observed === undefined) return;
+    this.#modelOf(observed, this.#o.catalog.target(provider, model), false)
+      ?.circuitChanged(account, state);
+  }
+
   /** Looks at the clock: once a second. */
   tick(): void {
     this.#judge();
@@ -195,7 +204,9 @@ export class StatusBoard {
       if (!answered || model.length > longestModel || observed.unlisted >= mostModels) return;
       observed.unlisted++;
     }
-    const subject = new Subject({ provider, model }, this.#o.windowMs, this.#o.write);
+    const { catalog } = this.#o;
+    const circuit = () => catalog.providers.get(provider)?.circuit(model).state ?? null;
+    const subject = new Subject({ provider, model }, this.#o.windowMs, this.#o.write, circuit);
     observed.models.set(model, subject);
     return subject;
   }

@@ -5,6 +5,7 @@
  */
 import type { Client, InValue } from "@libsql/client";
 import type { Log } from "xrouter/plugin";
+import type { CircuitState } from "../../core/breaker.ts";
 import { retryWhileBusy } from "../../core/store/database.ts";
 import { GroupedWriter } from "../../core/store/grouped_writer.ts";
 import { timeOrderedId } from "../../core/time_ordered_id.ts";
@@ -17,9 +18,13 @@ export interface StatusRow {
   readonly provider: string;
   /** `null` for the provider as a whole. */
   readonly model: string | null;
+  /** The account whose circuit began to stand so here; `null` in rows of all accounts. */
+  readonly account: string | null;
   readonly status: Status;
-  /** The status began here. */
+  /** The status, or the account's circuit, began here. */
   readonly changed: boolean;
+  /** How the model's circuit stands; `null` for the provider as a whole. */
+  readonly circuit: CircuitState | null;
   readonly latencyMs: number | null;
   readonly latencyP95Ms: number | null;
   readonly durationMs: number | null;
@@ -50,7 +55,7 @@ export interface HistoryQuery {
 }
 
 const columns = "id, created_at, provider, model, status, changed, latency_ms, latency_p95_ms, " +
-  "duration_ms, duration_p95_ms, attempts, errors, error_rate, error_code, probe_ms";
+  "duration_ms, duration_p95_ms, attempts, errors, error_rate, error_code, probe_ms, account, circuit";
 const placeholders = `(${columns.replaceAll(/\w+/g, "?")})`;
 
 /** Rows that may wait while the database cannot be written; later ones are lost. */
@@ -119,6 +124,8 @@ export class StatusHistory {
       errorRate: row.error_rate as number | null,
       errorCode: row.error_code as string | null,
       probeMs: row.probe_ms as number | null,
+      account: row.account as string | null,
+      circuit: row.circuit as CircuitState | null,
     }));
   }
 
@@ -164,6 +171,8 @@ export class StatusHistory {
       row.errorRate,
       row.errorCode,
       row.probeMs,
+      row.account,
+      row.circuit,
     ]);
     // A group may come twice: an answer can be lost on its way.
     const sql = `INSERT INTO provider_status (${columns})

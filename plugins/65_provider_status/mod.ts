@@ -77,6 +77,16 @@ export default definePlugin({
       probeMs: probeSeconds * 1000,
       write: (row) => history.add(row),
     });
+    const unsubscribe = catalog.circuits.subscribe((change) => {
+      const { provider, account, model, state, before, reason, retryAfterMs } = change;
+      const facts = { provider, account, model, reason };
+      if (state === "closed") log.info("a circuit closed: the model is asked again", facts);
+      else if (before === "closed") {
+        const askedInMs = Math.ceil(retryAfterMs);
+        log.warn("a circuit opened: the model is not asked", { ...facts, askedInMs });
+      } else return;
+      board.circuitChanged(change);
+    });
     let ticks = 0;
     let dropping = Promise.resolve();
     const timer = setInterval(() => {
@@ -114,6 +124,7 @@ export default definePlugin({
       },
       async dispose() {
         clearInterval(timer);
+        unsubscribe();
         board.snapshot();
         await board.close();
         await dropping;

@@ -5,8 +5,8 @@
  * @module
  */
 import { RouterError } from "xrouter/plugin";
+import { faultOf } from "../../core/health.ts";
 import type { Transport } from "../../core/transport.ts";
-import { faultOf } from "./result.ts";
 
 /** Milliseconds that a list may take. */
 const timeoutMs = 5_000;
@@ -113,7 +113,7 @@ export class Probe {
 
   /** The failure, where it is one of the provider. A busy one is alive. */
   #blame(error: RouterError): RouterError | undefined {
-    const fault = faultOf(error);
+    const fault = faultOf(error, false);
     if (fault === undefined || fault === "upstream_busy") return undefined;
     return fault === "upstream_rejected" && !this.#hasListed ? undefined : error;
   }

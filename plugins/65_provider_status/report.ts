@@ -4,6 +4,7 @@
  * @module
  */
 import type { Catalog } from "xrouter/plugin";
+import type { Circuit } from "../../core/circuits.ts";
 import { faults, type HealthWindow } from "../../core/health.ts";
 import type { ObservedProvider } from "./board.ts";
 import type { KeptRow } from "./history.ts";
@@ -28,11 +29,17 @@ export function reportStatus(
       ms: round(probe.result.ms),
     },
     models: models.values()
-      .filter(({ window }) => window.attempts > 0)
+      .filter(({ provider, model, window }) =>
+        window.attempts > 0 || catalog.providers.get(provider)!.circuit(model!).state !== "closed"
+      )
       .filter(({ provider, model }) =>
         admin || catalog.isListed({ provider, model: model!, facts: {} })
       )
-      .map((model) => ({ model: model.model, ...describe(model, admin) }))
+      .map((model) => ({
+        model: model.model,
+        ...describe(model, admin),
+        circuit: describeCircuit(catalog, model, admin),
+      }))
       .toArray()
       .sort((a, b) => a.model! < b.model! ? -1 : 1),
   })).toArray();
@@ -46,8 +53,10 @@ export function reportHistory(found: readonly KeptRow[], limit: number): Record<
     at: toTime(row.at),
     provider: row.provider,
     model: row.model,
+    account: row.account,
     status: row.status,
     changed: row.changed,
+    circuit: row.circuit,
     latency_ms: toTimes(row.latencyMs, row.latencyP95Ms),
     duration_ms: toTimes(row.durationMs, row.durationP95Ms),
     attempts: row.attempts,
@@ -75,6 +84,22 @@ function describe({ status, since, window, lastError }: Subject, admin: boolean)
       at: toTime(lastError.at),
       ...(admin && { message: lastError.message, detail: lastError.detail ?? null }),
     },
+  };
+}
+
+/** How a model's circuit stands; an admin key also reads each account's. */
+function describeCircuit({ providers }: Catalog, { provider, model }: Subject, admin: boolean) {
+  const transport = providers.get(provider)!;
+  const told = ({ state, retryAfterMs }: Pick<Circuit, "state" | "retryAfterMs">) => ({
+    state,
+    retry_after_ms: Math.ceil(retryAfterMs),
+  });
+  const overAll = told(transport.circuit(model!));
+  if (!admin) return overAll;
+  const accounts = transport.circuits().filter((each) => each.model === model);
+  return {
+    ...overAll,
+    accounts: accounts.map((each) => ({ account: each.account, ...told(each) })),
   };
 }
 

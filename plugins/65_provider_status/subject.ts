@@ -5,6 +5,7 @@
  */
 import type { RouterError } from "xrouter/plugin";
 import { HealthWindow } from "../../core/health.ts";
+import type { CircuitState } from "../../core/breaker.ts";
 import type { StatusRow } from "./history.ts";
 import type { Status } from "./status.ts";
 
@@ -24,6 +25,8 @@ export class Subject {
   /** `null` for the provider as a whole. */
   readonly model: string | null;
   readonly window: HealthWindow;
+  /** How its circuit stands; `null` for a provider as a whole. */
+  readonly #circuit: () => CircuitState | null;
   readonly #windowMs: number;
   readonly #write: (row: StatusRow) => void;
   #status: Status = "unknown";
@@ -38,11 +41,13 @@ export class Subject {
    * @param name The provider, and its model.
    * @param windowMs Milliseconds that counts cover.
    * @param write Takes rows of the history.
+   * @param circuit How the model's circuit stands, over all accounts.
    */
   constructor(
     { provider, model }: { provider: string; model: string | null },
     windowMs: number,
     write: (row: StatusRow) => void,
+    circuit: () => CircuitState | null = () => null,
   ) {
     this.provider = provider;
     this.model = model;
@@ -50,6 +55,7 @@ export class Subject {
     this.#windowMs = windowMs;
     this.#written = model === null ? undefined : "up";
     this.#write = write;
+    this.#circuit = circuit;
   }
 
   /** How it does. */
@@ -91,16 +97,28 @@ export class Subject {
     this.#since = Date.now();
     if (status === this.#written || (status === "unknown" && this.#written === "up")) return;
     this.#written = status;
-    this.#enter(true, probeMs);
+    this.#enter({ changed: true, probeMs });
+  }
+
+  /** Enters into the history that an account's circuit has opened or closed. */
+  circuitChanged(account: string, circuit: CircuitState): void {
+    this.#enter({ changed: true, account, circuit });
   }
 
   /** Enters how it does into the history, if there were tries since the last row. */
   snapshot(): void {
-    if (this.#hasNews) this.#enter(false, undefined);
+    if (this.#hasNews) this.#enter({ changed: false });
   }
 
-  #enter(changed: boolean, probeMs: number | undefined): void {
-    this.#hasNews = false;
+  #enter(
+    { changed, probeMs, account = null, circuit = this.#circuit() }: {
+      changed: boolean;
+      probeMs?: number | undefined;
+      account?: string | null;
+      circuit?: CircuitState | null;
+    },
+  ): void {
+    if (account === null) this.#hasNews = false;
     const { attempts, errors } = this.window;
     const now = Date.now();
     const isRecent = this.#lastError !== undefined && this.#lastError.at > now - this.#windowMs;
@@ -108,8 +126,10 @@ export class Subject {
       at: now,
       provider: this.provider,
       model: this.model,
+      account,
       status: this.#status,
       changed,
+      circuit,
       latencyMs: round(this.window.firstChunkMs(0.5)),
       latencyP95Ms: round(this.window.firstChunkMs(0.95)),
       durationMs: round(this.window.durationMs(0.5)),

@@ -80,7 +80,7 @@ Deno.test("Deadline is never moved beyond a limit, however many chunks come", as
   await time.pass(1);
   assertEquals(
     reasonOf(deadline),
-    "timeout: The provider was too slow: no sign of the whole answer",
+    "timeout: The provider was too slow: no sign of the end of an answer whose client has gone",
   );
 });
 

@@ -1,8 +1,9 @@
-import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects } from "@std/assert";
 import { Connection } from "../../core/connection.ts";
 import { RouterError } from "../../core/errors.ts";
 import { defineProvider, type Provider } from "../../core/provider.ts";
 import { type Slot, type SlotRequest, Slots, type Waiting } from "../../core/slots.ts";
+import { HeldClock } from "../support/clock.ts";
 import { seededRandom } from "../support/random.ts";
 
 const provider = defineProvider({ name: "acme", baseUrl: "http://127.0.0.1:1" }) as Provider;
@@ -251,4 +252,191 @@ Deno.test("Slots takes a request for an idle account though the queue for anothe
   now(slots, { model: "lite" }).release();
   onB.release();
   (await waiting).release();
+});
+
+const failed = new RouterError("upstream_unavailable", "It failed");
+
+/** Has the circuit of an account open, or half-open where the clock is moved on. */
+function breakCircuit(slots: Slots, refused: Connection[] = [], model = "m"): void {
+  for (let i = 0; i < 5; i++) {
+    const { call, release } = now(slots, { model, refused: new Set(refused) });
+    call.failed(failed);
+    release();
+  }
+}
+
+Deno.test("Slots lets as many calls of a model run as it may, over all accounts, and no other waits", async () => {
+  const slots = queueOf([account("a", 2), account("b", 2)]);
+  const max = { model: "max", parallel: 2 };
+  const [first, second] = [now(slots, max), now(slots, max)];
+  const waiting = [slots.take(request(max)), slots.take(request({ ...max, keyId: "other" }))];
+  for (const each of waiting) assertInstanceOf(each, Promise);
+  const lite = now(slots, { model: "lite" });
+  lite.release();
+  first.release();
+  const third = await waiting[0]!;
+  // The slot that lite gave back is no use to one who waits for max.
+  now(slots, { model: "lite" }).release();
+  second.release();
+  (await waiting[1]!).release();
+  third.release();
+});
+
+Deno.test("Slots names the model whose calls are all taken", async () => {
+  const slots = queueOf([account("a")], { length: 0, waitMs: 20 });
+  const max = { model: "max", parallel: 1 };
+  const running = now(slots, max);
+  const error = await assertRejects(async () => await slots.take(request(max)), RouterError);
+  assertEquals(error.code, "queue_full");
+  assert(error.message.startsWith('Every call of the model "max"'), error.message);
+  running.release();
+  now(slots, max).release();
+});
+
+Deno.test("Slots does not choose an account whose circuit is open for the model", () => {
+  using clock = new HeldClock();
+  const [a, b] = [account("a", 10), account("b", 10)];
+  const slots = queueOf([a, b]);
+  breakCircuit(slots, [b]);
+  const names = Array.from({ length: 4 }, () => now(slots).connection.name);
+  assertEquals(names, ["b", "b", "b", "b"]);
+  const other = Array.from({ length: 4 }, () => now(slots, { model: "n" }).connection.name);
+  assert(other.includes("a"), "another model is not concerned");
+  clock.pass(5_000);
+  const tries = Array.from({ length: 4 }, () => now(slots).connection.name);
+  assertEquals(tries.filter((name) => name === "a").length, 1);
+});
+
+Deno.test("Slots refuses at once when every circuit is open, and says when to come again", async () => {
+  using clock = new HeldClock();
+  const [a, b] = [account("a"), account("b")];
+  const slots = queueOf([a, b]);
+  breakCircuit(slots, [b]);
+  clock.pass(2_000);
+  breakCircuit(slots, [a]);
+  const error = await assertRejects(async () => await slots.take(request()), RouterError);
+  assertEquals([error.code, error.status, error.retry, error.fallback], [
+    "circuit_open",
+    503,
+    false,
+    true,
+  ]);
+  assert(error.retryAfterMs! > 2_400 && error.retryAfterMs! <= 3_000, String(error.retryAfterMs));
+  assertMatch(
+    error.message,
+    /^Provider "acme" is not asked for the model "m" now: 5 of the last 5 calls failed\. It is asked again in 3 seconds$/,
+  );
+  // Neither do those who ask for one account only wait for the other.
+  const only = slots.breakers.refusal([b], "m")!;
+  assert(only.retryAfterMs! > 4_400, String(only.retryAfterMs));
+  now(slots, { model: "n" }).release();
+});
+
+Deno.test("Slots sends those who wait away when the last circuit opens", async () => {
+  const slots = queueOf([account("a", 6)]);
+  const running = Array.from({ length: 6 }, () => now(slots));
+  const waiting = assertRejects(async () => await slots.take(request()), RouterError);
+  const other = slots.take(request({ model: "n" }));
+  for (const { call } of running.slice(0, 5)) call.failed(failed);
+  assertEquals((await waiting).code, "circuit_open");
+  running[0]!.release();
+  (await other).release();
+});
+
+Deno.test("Slots gives one who waits the try, and sends the others away meanwhile", async () => {
+  using clock = new HeldClock();
+  const slots = queueOf([account("a", 1)]);
+  breakCircuit(slots);
+  clock.pass(5_000);
+  const other = now(slots, { model: "n" });
+  // Half-open, but every call of the account is taken: they wait.
+  const first = slots.take(request());
+  const second = assertRejects(async () => await slots.take(request()), RouterError);
+  other.release();
+  const slot = await first;
+  assertMatch((await second).message, /One call is trying whether it works again$/);
+  slot.call.answered();
+  slot.release();
+  now(slots).release();
+});
+
+Deno.test("Slots serves one who waits for a busy account by one whose circuit may be tried", async () => {
+  using clock = new HeldClock();
+  const [a, b] = [account("a", 1), account("b", 1)];
+  const slots = queueOf([a, b]);
+  breakCircuit(slots, [b]);
+  const first = now(slots);
+  assertEquals(first.connection.name, "b");
+  clock.pass(slots.breakers.waitMs(a, "m", performance.now()) - 10);
+  const waiting = slots.take(request());
+  assertInstanceOf(waiting, Promise);
+  // Its timer goes by the clock on the wall.
+  clock.pass(10);
+  const slot = await waiting;
+  first.release();
+  assertEquals(slot.connection.name, "a");
+  // Given back without a verdict, the try is there for the next one who waits.
+  const [onB, next] = [now(slots), slots.take(request())];
+  slot.release();
+  slot.call.dropped();
+  const again = await next;
+  assertEquals(again.connection.name, "a");
+  assertEquals(slots.breakers.circuit("m").state, "closed", "b is well");
+  again.release();
+  onB.release();
+});
+
+Deno.test("Slots keeps its limits, and lets nobody wait who could go", async () => {
+  const below = seededRandom();
+  const models = [["x", 1], ["y", 3], ["z", undefined]] as const;
+  for (let round = 0; round < 40; round++) {
+    using clock = new HeldClock();
+    const accounts = [account("a", 1 + below(3)), account("b", 1 + below(3))];
+    const slots = queueOf(accounts, { length: 10_000, waitMs: 60_000 });
+    const running: { slot: Slot; model: string }[] = [];
+    const waiting = new Set<{ model: string; parallel: number | undefined }>();
+    const end = new AbortController();
+    const count = (of: (each: typeof running[0]) => boolean) => running.filter(of).length;
+    for (let step = 0; step < 150; step++) {
+      if (below(2) === 0) {
+        const [model, parallel] = models[below(3)]!;
+        const asked = { model, parallel, keyId: "abc"[below(3)]!, signal: end.signal };
+        const entry = { model, parallel };
+        waiting.add(entry);
+        (async () => {
+          try {
+            const slot = await slots.take(request(asked));
+            running.push({ slot, model });
+          } catch {
+            // Its circuit is open, or the round is over.
+          }
+          waiting.delete(entry);
+        })();
+      } else if (running.length > 0) {
+        const [{ slot }] = running.splice(below(running.length), 1) as [typeof running[0]];
+        if (below(2) === 0) slot.call.failed(failed);
+        else if (below(3) === 0) slot.call.dropped();
+        else slot.call.answered();
+        slot.release();
+      }
+      await new Promise((resolve) => queueMicrotask(() => queueMicrotask(() => resolve(0))));
+      await Promise.resolve();
+      for (const each of accounts) {
+        assert(count(({ slot }) => slot.connection === each) <= each.parallel);
+      }
+      for (const [model, parallel = Infinity] of models) {
+        assert(count((each) => each.model === model) <= parallel, `round ${round}`);
+      }
+      for (const { model, parallel = Infinity } of waiting) {
+        const could = accounts.some((each) =>
+          count(({ slot }) => slot.connection === each) < each.parallel &&
+          slots.breakers.mayCall(each, model, performance.now())
+        );
+        assert(!could || count((each) => each.model === model) >= parallel, `round ${round}`);
+      }
+      // Only while nobody waits: their timers go by another clock.
+      if (waiting.size === 0 && below(3) === 0) clock.pass(below(6_000));
+    }
+    end.abort();
+  }
 });

@@ -1,9 +1,11 @@
 import { createNoopMeter, metrics, type ObservableCallback } from "@opentelemetry/api";
-import { assert, assertEquals, assertGreaterOrEqual } from "@std/assert";
+import { assert, assertEquals, assertGreaterOrEqual, assertRejects } from "@std/assert";
 import process from "node:process";
+import type { Catalog } from "../../core/catalog.ts";
 import type { ChatBody } from "../../core/chat.ts";
 import { RouterError } from "../../core/errors.ts";
 import type { Exchange } from "../../core/plugin.ts";
+import { HeldClock } from "../support/clock.ts";
 import { Exposition } from "../support/exposition.ts";
 import {
   attempt,
@@ -32,6 +34,8 @@ Deno.test("metrics answers a scrape in Prometheus' text format", async () => {
     xrouter_active_requests: "gauge",
     xrouter_attempts_total: "counter",
     xrouter_cached_tokens_total: "counter",
+    xrouter_circuit_openings_total: "counter",
+    xrouter_circuit_state: "gauge",
     xrouter_cost_millionths_total: "counter",
     xrouter_estimated_answers_total: "counter",
     xrouter_event_loop_delay_seconds: "histogram",
@@ -328,4 +332,75 @@ Deno.test("a running XRouter measures what it answers and what it refuses", asyn
   assertEquals(page.value("gen_ai_server_time_to_first_token_seconds_count", echo), 1);
   assertEquals(page.value("xrouter_cost_millionths_total", { ...echo, currency: "RUB" }), 0);
   assertEquals(page.value("xrouter_active_requests"), 0);
+});
+
+/** Asks a model of a vendor that nobody can reach. */
+async function askInVain(catalog: Catalog, provider: string, model: string, times: number) {
+  for (let i = 0; i < times; i++) {
+    const opening = catalog.providers.get(provider)!.open({
+      body: { model, messages: [] },
+      headers: {},
+      clientHeaders: new Headers(),
+      keyId: undefined,
+      signal: new AbortController().signal,
+      cannotKeep: () => {},
+      changed: () => {},
+    });
+    await assertRejects(() => opening);
+  }
+}
+
+Deno.test("metrics shows circuits of the models that the configuration names, and counts openings", async () => {
+  using clock = new HeldClock();
+  const callbacks = new Set<ObservableCallback>();
+  const meter = Object.assign(createNoopMeter(), {
+    createObservableUpDownCounter: (name: string) => ({
+      addCallback: (each: ObservableCallback) =>
+        name === "xrouter.circuit.state" && callbacks.add(each),
+      removeCallback: (each: ObservableCallback) => callbacks.delete(each),
+    }),
+  });
+  assert(metrics.setGlobalMeterProvider({ getMeter: () => meter }));
+  try {
+    const catalog = catalogOf();
+    using plugin = await startMetrics(catalog);
+    await askInVain(catalog, "alpha", "priced", 6);
+    await askInVain(catalog, "alpha", "unpriced", 2);
+    await askInVain(catalog, "beta", "made-up", 5);
+    const labels = (gen_ai_provider_name: string, gen_ai_request_model: string) => ({
+      gen_ai_provider_name,
+      gen_ai_request_model,
+    });
+    const page = await plugin.scrape();
+    const unpriced = { ...labels("alpha", "unpriced"), value: 0 };
+    assertEquals(page.all("xrouter_circuit_state"), [
+      { ...labels("alpha", "priced"), value: 2 },
+      unpriced,
+    ]);
+    const openings = [
+      { ...labels("alpha", "priced"), value: 1 },
+      { ...labels("beta", "other"), value: 1 },
+    ];
+    assertEquals(page.all("xrouter_circuit_openings_total"), openings);
+
+    clock.pass(5_000);
+    const later = await plugin.scrape();
+    const halfOpen = { ...labels("alpha", "priced"), value: 1 };
+    assertEquals(later.all("xrouter_circuit_state"), [halfOpen, unpriced]);
+    // A try that fails is no other opening.
+    await askInVain(catalog, "alpha", "priced", 1);
+    const last = await plugin.scrape();
+    assertEquals(last.all("xrouter_circuit_openings_total"), openings);
+
+    const observed: unknown[] = [];
+    for (const callback of callbacks) {
+      await callback({ observe: (value, attributes) => observed.push([value, attributes]) });
+    }
+    const attributes = { "gen_ai.provider.name": "alpha", "gen_ai.request.model": "priced" };
+    assertEquals(observed[0], [2, attributes]);
+    await plugin.hooks.dispose!();
+    assertEquals(callbacks.size, 0);
+  } finally {
+    metrics.disable();
+  }
 });

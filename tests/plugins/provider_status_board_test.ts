@@ -284,6 +284,7 @@ Deno.test("StatusHistory drops what is older than asked, and no more", async () 
     ...{ provider: "alpha", model: null, status: "up", changed: true, probeMs: null },
     ...{ latencyMs: null, latencyP95Ms: null, durationMs: null, durationP95Ms: null },
     ...{ attempts: 0, errors: 0, errorRate: null, errorCode: null },
+    ...{ account: null, circuit: null },
   };
   for (let i = 0; i < 2_000; i++) history.add({ ...row, at: 1_700_000_000_000 + i });
   await history.close();

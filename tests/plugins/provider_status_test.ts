@@ -74,9 +74,17 @@ Deno.test("GET /v1/providers/status follows a vendor that fails and recovers", a
     provider: "openai",
     ...bad,
     probe: null,
-    models: [{ model: "m", ...bad }],
+    models: [{ model: "m", ...bad, circuit: down.models[0].circuit }],
   });
-  const told = (await statusOf(router, "openai", admin.secret)).last_error;
+  const { circuit } = down.models[0];
+  assertEquals([Object.keys(circuit), circuit.state], [["state", "retry_after_ms"], "open"]);
+  assert(circuit.retry_after_ms > 4_499 && circuit.retry_after_ms <= 5_000);
+  const toldAdmin = await statusOf(router, "openai", admin.secret);
+  assertEquals(toldAdmin.models[0].circuit, {
+    ...circuit,
+    accounts: [{ account: "", ...circuit }],
+  });
+  const told = toldAdmin.last_error;
   assertStringIncludes(told.message, "HTTP 500");
   assertStringIncludes(told.detail, "disk full");
 
@@ -92,6 +100,7 @@ Deno.test("GET /v1/providers/status follows a vendor that fails and recovers", a
   clock.pass(3 * minute);
   const up = await statusOf(router, "openai");
   assertEquals([up.status, up.attempts, up.errors], ["up", 10, 0]);
+  assertEquals(up.models[0].circuit, { state: "closed", retry_after_ms: 0 });
   assertEquals(up.since, new Date(Date.now()).toISOString());
   assertEquals(up.last_error, { code: "upstream_unavailable", at });
   await router.stop();
@@ -100,8 +109,9 @@ Deno.test("GET /v1/providers/status follows a vendor that fails and recovers", a
   await using next = await startRouter({ ...vendor.env, DATABASE_URL: router.databaseUrl });
   const secret = admin.secret;
   const history = await historyOf(next, "openai", secret);
+  const ofStatus = history.filter(({ account }: { account: string | null }) => account === null);
   const rows = (model: string | null) =>
-    history.filter((row: { model: string | null }) => row.model === model)
+    ofStatus.filter((row: { model: string | null }) => row.model === model)
       .map(({ at, status, attempts, errors, error_rate, error_code }: Record<string, unknown>) => [
         at,
         status,
@@ -119,7 +129,23 @@ Deno.test("GET /v1/providers/status follows a vendor that fails and recovers", a
   const later = await get(next, `providers/status?history=${up.since}&provider=openai`, { secret });
   assertEquals(later.data.length, 2);
   const first = await get(next, `providers/status?history=2020-01-01&limit=3&model=m`, { secret });
-  assertEquals([first.data.length, first.next], [2, null]);
+  assertEquals([first.data.length, first.next === null], [3, false]);
+  // Beside them, the account's circuit opened and closed.
+  const circuitsOf = (of: string | null) =>
+    history.filter(({ model, account }: Record<string, unknown>) => model === "m" && account === of)
+      .map(({ circuit, changed }: Record<string, unknown>) => [circuit, changed]);
+  assertEquals(circuitsOf(""), [["open", true], ["closed", true]]);
+  assertEquals(circuitsOf(null), [["open", true], ["closed", true]]);
+  const lines = router.log.filter(({ message }) => String(message).startsWith("a circuit"));
+  assertEquals(
+    lines.map(({ level, provider, account, model, reason }) =>
+      [level, provider, account, model, reason].join(" ")
+    ),
+    [
+      "warn openai  m 5 of the last 5 calls failed",
+      "info openai  m the call that tried it was answered",
+    ],
+  );
   const page = await get(next, "providers/status?history=2020-01-01&limit=1", { secret });
   const rest = await get(next, `providers/status?history=2020-01-01&after=${page.next}`, {
     secret,
@@ -157,10 +183,12 @@ Deno.test("provider-status counts every try, also those that others made good", 
   await using vendor = startUpstream(() =>
     ++number % 2 === 1 ? new Response("down", { status: 503 }) : wholeAnswer()
   );
-  await using router = await startRouter({ ...vendor.env, ...once, XROUTER_RETRIES: "1" }, file);
-  await askTimes(router, 3);
-  const status = await untilStatus(router, "openai", ({ attempts }) => attempts === 6);
-  assertEquals([status.status, status.errors], ["down", 3]);
+  // Fewer than it takes to open the circuit.
+  const few = { XROUTER_RETRIES: "1", XROUTER_STATUS_MIN_ATTEMPTS: "4" };
+  await using router = await startRouter({ ...vendor.env, ...once, ...few }, file);
+  await askTimes(router, 2);
+  const status = await untilStatus(router, "openai", ({ attempts }) => attempts === 4);
+  assertEquals([status.status, status.errors], ["down", 2]);
 });
 
 Deno.test("provider-status blames no provider for what the client did", async () => {
@@ -299,7 +327,9 @@ Deno.test("provider-status of two processes on one database has what both saw", 
   await two.stop();
   const statuses = new Set<string>();
   while (statuses.size < 2) {
-    for (const { status } of await historyOf(one, "openai", admin.secret)) statuses.add(status);
+    for (const { status, account } of await historyOf(one, "openai", admin.secret)) {
+      if (account === null) statuses.add(status);
+    }
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   assertEquals([...statuses].sort(), ["down", "up"]);

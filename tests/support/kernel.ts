@@ -28,6 +28,7 @@ export interface KernelSetup {
 /** A running kernel. */
 export interface TestKernel extends AsyncDisposable {
   readonly kernel: Kernel;
+  readonly catalog: Catalog;
   readonly log: Record<string, unknown>[];
   /** How each exchange ended, the first that ended first. */
   readonly outcomes: readonly Outcome[];
@@ -106,6 +107,7 @@ export function startKernel(setup: KernelSetup): TestKernel {
   );
   return {
     kernel,
+    catalog,
     log,
     outcomes,
     port: server.addr.port,
