@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Breaker, type CircuitState } from "./breaker.ts";
+import { Breaker, type CallCounts, type CircuitState } from "./breaker.ts";
 import type { Connection } from "./connection.ts";
 import { RouterError } from "./errors.ts";
 import { WatchedCall } from "./watched_call.ts";
@@ -33,6 +33,8 @@ export interface CircuitChange extends Circuit {
   readonly before: CircuitState;
   /** Why, with the numbers: `5 of the last 6 calls failed`. */
   readonly reason: string;
+  /** What opened it last. */
+  readonly cause: CallCounts;
 }
 
 /** Told of a change, in the midst of a call: it must be quick. What it throws is dropped. */
@@ -139,7 +141,7 @@ export class Breakers {
       const circuit = describe(connection.name, model, breaker, performance.now());
       if (circuit.state !== before) {
         const reason = reasonOf(breaker, circuit.state, before);
-        this.#tell({ ...circuit, provider: this.#provider, before, reason });
+        this.#tell({ ...circuit, provider: this.#provider, before, reason, cause: breaker.cause });
       }
       before = circuit.state;
       this.#onChange(model);

@@ -6,6 +6,7 @@
 import type { CircuitChange, CircuitListener } from "./breakers.ts";
 import type { Transport } from "./transport.ts";
 
+export type { CallCounts } from "./breaker.ts";
 export type { Circuit, CircuitChange, CircuitListener } from "./breakers.ts";
 
 /** Tells of every circuit that opens, is tried or closes. */

@@ -42,6 +42,7 @@ export const errorTable = {
   payload_too_large: entry(413, "invalid_request_error"),
   unsupported_media_type: entry(415, "invalid_request_error"),
   rate_limited: entry(429, "rate_limit_error"),
+  overloaded: entry(429, "rate_limit_error"),
   upstream_busy: entry(429, "rate_limit_error", { retry: true, fallback: true }),
   queue_full: entry(429, "rate_limit_error", { fallback: true }),
   aborted: entry(499, "aborted"),

@@ -25,7 +25,7 @@ export interface WatchedPaths {
 /** Watches folders and a file. What cannot be watched is passed over. */
 export class FileWatcher {
   readonly #changed: () => void;
-  readonly #watchers = new Map<string, Deno.FsWatcher>();
+  readonly #watchers = new Map<string, { watcher: Deno.FsWatcher; identity: string }>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   /** When the first change came that has not been told, by `performance.now()`. */
   #since: number | undefined;
@@ -68,21 +68,28 @@ export class FileWatcher {
   close(): void {
     this.#closed = true;
     clearTimeout(this.#timer);
-    for (const watcher of this.#watchers.values()) watcher.close();
+    for (const { watcher } of this.#watchers.values()) watcher.close();
     this.#watchers.clear();
   }
 
-  /** Watches a folder, in place of what watched it before. */
+  /**
+   * Watches a folder, in place of another one that had its name. The same one is left alone: a
+   * watcher that is closed may take a new one of the same folder along.
+   */
   #watch(folder: string, recursive: boolean, concerns: (path: string) => boolean): void {
     const key = `${recursive} ${folder}`;
-    this.#watchers.get(key)?.close();
+    const known = this.#watchers.get(key);
+    const identity = identityOf(folder);
+    if (known !== undefined && known.identity === identity) return;
+    known?.watcher.close();
     this.#watchers.delete(key);
+    if (identity === undefined) return;
     try {
       const watcher = Deno.watchFs(folder, { recursive });
-      this.#watchers.set(key, watcher);
+      this.#watchers.set(key, { watcher, identity });
       void this.#listen(watcher, concerns);
     } catch {
-      // It is not there, lies inside a compiled binary, or this system watches nothing.
+      // It lies inside a compiled binary, or this system watches nothing.
     }
   }
 
@@ -107,5 +114,15 @@ export class FileWatcher {
       this.#since = undefined;
       this.#changed();
     }, Math.max(0, Math.min(quietMs, this.#since + mostMs - now)));
+  }
+}
+
+/** What tells a folder from another of the same name; `undefined` where there is none. */
+function identityOf(folder: string): string | undefined {
+  try {
+    const { ino, birthtime } = Deno.statSync(folder);
+    return `${ino} ${birthtime?.getTime()}`;
+  } catch {
+    return undefined;
   }
 }

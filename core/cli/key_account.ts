@@ -101,6 +101,7 @@ export function accountToJson(account: Account, currency: string): Record<string
     models,
     unsupported: account.unsupported,
     exactCount: account.exactCount,
+    priority: account.priority,
   };
 }
 
@@ -121,7 +122,7 @@ export function accountCells({ prepaid, balance, held, used }: Account): string[
 /** Every limit that is set, in a cell: `100.00/day, 60 rpm, 5 parallel, models a,b`. */
 export function limitsCell(account: Account): string {
   const { limit, requestsPerMinute, tokensPerMinute, parallel, models, holdCap } = account;
-  const { unsupported, exactCount } = account;
+  const { unsupported, exactCount, priority } = account;
   return [
     limit && `${formatAmount(limit.amount)}/${limit.period}`,
     holdCap !== null && `${formatAmount(holdCap)}/request`,
@@ -131,6 +132,7 @@ export function limitsCell(account: Account): string {
     models && `models ${models.join(",")}`,
     unsupported && `unsupported ${unsupported}`,
     exactCount !== null && `exact count ${exactCount ? "yes" : "no"}`,
+    priority && `${priority} priority`,
   ].filter((each) => each).join(", ");
 }
 

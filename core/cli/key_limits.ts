@@ -6,7 +6,13 @@
 import { unsupportedPolicies, type UnsupportedPolicy } from "../changes.ts";
 import { formatAmount } from "../ledger/money.ts";
 import type { Account } from "../ledger/accounts.ts";
-import { isModelEntry, type LimitChanges, type SpendingLimit } from "../ledger/limits.ts";
+import {
+  isModelEntry,
+  type LimitChanges,
+  priorities,
+  type Priority,
+  type SpendingLimit,
+} from "../ledger/limits.ts";
 import { type Argument, defineCommand, jsonSwitch, UsageError, type Values } from "./arguments.ts";
 import {
   accountArgument,
@@ -38,6 +44,10 @@ export const limitArguments = {
   "exact-count": {
     value: "YES-OR-NO",
     about: "Have vendors that can count the tokens of requests",
+  },
+  priority: {
+    value: "WHICH",
+    about: "Who is refused first when the server is saturated: low, then normal, then high",
   },
 } as const satisfies Record<string, Argument>;
 
@@ -89,6 +99,7 @@ export function readLimits(flags: Values<typeof limitArguments>): LimitChanges {
     ...read("holdCap", "hold-cap", readHoldCap),
     ...read("unsupported", "unsupported", readPolicy),
     ...read("exactCount", "exact-count", readYesNo),
+    ...read("priority", "priority", readPriority),
   };
 }
 
@@ -114,6 +125,12 @@ function readPolicy(what: string, text: string): UnsupportedPolicy {
   throw new UsageError(`${what} must be refuse, warn, drop or none, not "${text}"`);
 }
 
+function readPriority(what: string, text: string): Priority {
+  const priority = priorities.find((each) => each === text);
+  if (priority !== undefined) return priority;
+  throw new UsageError(`${what} must be low, normal, high or none, not "${text}"`);
+}
+
 function readYesNo(what: string, text: string): boolean {
   if (text === "yes" || text === "no") return text === "yes";
   throw new UsageError(`${what} must be yes, no or none, not "${text}"`);
@@ -137,7 +154,7 @@ function readModels(what: string, text: string): string[] {
 /** `100.00 RUB a day, 60 requests a minute`. */
 function limitsInWords(account: Account, currency: string): string {
   const { limit, requestsPerMinute, tokensPerMinute, parallel, models, holdCap } = account;
-  const { unsupported, exactCount } = account;
+  const { unsupported, exactCount, priority } = account;
   const words = [
     limit && `${formatAmount(limit.amount, currency)} a ${limit.period}`,
     requestsPerMinute !== null && `${requestsPerMinute} requests a minute`,
@@ -147,6 +164,7 @@ function limitsInWords(account: Account, currency: string): string {
     models && `models ${models.join(", ")}`,
     unsupported && `unsupported fields: ${unsupported}`,
     exactCount !== null && `exact count: ${exactCount ? "yes" : "no"}`,
+    priority && `${priority} priority`,
   ].filter((each) => each);
   return words.length > 0 ? words.join("; ") : "none";
 }

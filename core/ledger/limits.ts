@@ -1,6 +1,12 @@
 import type { Row } from "@libsql/client";
 import { unsupportedPolicies, type UnsupportedPolicy } from "../changes.ts";
 
+/** Who is refused first when the process is saturated, and who last. */
+export const priorities = ["low", "normal", "high"] as const;
+
+/** One of {@linkcode priorities}. */
+export type Priority = typeof priorities[number];
+
 /** What a key, or an owner, may do. Null: no limit of this kind. */
 export interface Limits {
   /** It was given credit, and spends nothing beyond. */
@@ -18,6 +24,8 @@ export interface Limits {
   readonly unsupported: UnsupportedPolicy | null;
   /** Vendors that can are asked to count the tokens of requests. */
   readonly exactCount: boolean | null;
+  /** How late it is refused when the process is saturated. */
+  readonly priority: Priority | null;
 }
 
 /** The most that may be spent in a period of UTC; weeks begin on Monday. */
@@ -39,7 +47,7 @@ export type LimitChanges = Partial<
  */
 export function toColumns(changes: LimitChanges): Record<string, string | number | null> {
   const { limit, models, holdCap, requestsPerMinute, tokensPerMinute, parallel } = changes;
-  const { unsupported, exactCount } = changes;
+  const { unsupported, exactCount, priority } = changes;
   if (limit) {
     checkWhole("Limit", limit.amount, 0);
     if (!["day", "week", "month"].includes(limit.period)) {
@@ -53,6 +61,9 @@ export function toColumns(changes: LimitChanges): Record<string, string | number
   if (unsupported && !unsupportedPolicies.includes(unsupported)) {
     throw new Error(`Unsupported fields must be refuse, warn or drop, not "${unsupported}"`);
   }
+  if (priority && !priorities.includes(priority)) {
+    throw new Error(`Priority must be low, normal or high, not "${priority}"`);
+  }
   if (models) checkModels(models);
   return {
     ...limit !== undefined &&
@@ -64,6 +75,7 @@ export function toColumns(changes: LimitChanges): Record<string, string | number
     ...models !== undefined && { models: models && JSON.stringify(models) },
     ...unsupported !== undefined && { unsupported },
     ...exactCount !== undefined && { exact_count: exactCount === null ? null : Number(exactCount) },
+    ...priority !== undefined && { priority },
   };
 }
 
@@ -109,5 +121,6 @@ export function toLimits(row: Row, prefix = ""): Limits {
     holdCap: row[`${prefix}hold_cap`] as number | null,
     unsupported: row[`${prefix}unsupported`] as UnsupportedPolicy | null,
     exactCount: exact === null ? null : exact === 1,
+    priority: row[`${prefix}priority`] as Priority | null,
   };
 }

@@ -31,6 +31,7 @@ const limitColumns = [
   "hold_cap",
   "unsupported",
   "exact_count",
+  "priority",
 ];
 
 const selectKeys = `SELECT api_keys.*,

@@ -5,9 +5,10 @@
  */
 import { Registry } from "prom-client";
 import { definePlugin, type Exchange } from "xrouter/plugin";
+import { watchEventLoop } from "../../core/event_loop.ts";
 import { createInstruments } from "./instruments.ts";
 import { Labels } from "./labels.ts";
-import { addProcessMetrics, watchEventLoop } from "./process.ts";
+import { addProcessMetrics } from "./process.ts";
 import { Recorder } from "./recorder.ts";
 import { Sinks } from "./sinks.ts";
 

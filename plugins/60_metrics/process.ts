@@ -37,23 +37,3 @@ export function addProcessMetrics(registry: Registry): void {
     registers,
   }).set(startedAt);
 }
-
-/** Milliseconds between two looks at the event loop. */
-const period = 100;
-
-/**
- * Measures how late the event loop is, ten times a second.
- *
- * @param record Takes the delay in seconds.
- * @returns Ends it.
- */
-export function watchEventLoop(record: (seconds: number) => void): () => void {
-  let last = performance.now();
-  const timer = setInterval(() => {
-    const now = performance.now();
-    record(Math.max(0, now - last - period) / 1000);
-    last = now;
-  }, period);
-  Deno.unrefTimer(timer);
-  return () => clearInterval(timer);
-}

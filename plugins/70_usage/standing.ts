@@ -79,6 +79,7 @@ function toAccount({ account, spent }: Standing, bounding: readonly Account[]) {
     models: account.models,
     unsupported: account.unsupported,
     exact_count: account.exactCount,
+    priority: account.priority,
   };
 }
 

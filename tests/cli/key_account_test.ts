@@ -24,6 +24,7 @@ Deno.test("keys create takes credit and every limit, and keys list shows them", 
         ...["create", "--name", "full", "--owner", "me", "--credit", "100.50", "--limit", "10/day"],
         ...["--requests", "60", "--tokens", "1000", "--parallel", "2", "--hold-cap", "0.000001"],
         ...["--models", "echo, openai/*,echo", "--unsupported", "warn", "--exact-count", "yes"],
+        ...["--priority", "low"],
         "--json",
       ),
     );
@@ -41,6 +42,7 @@ Deno.test("keys create takes credit and every limit, and keys list shows them", 
       models: ["echo", "openai/*"],
       unsupported: "warn",
       exactCount: true,
+      priority: "low",
     };
     assertEquals(made.account, account);
     assertMatch(account.limit.renews, /^\d{4}-\d\d-\d\d$/);
@@ -67,7 +69,7 @@ Deno.test("keys create takes credit and every limit, and keys list shows them", 
     assertMatch(table, /STATE +BALANCE \(EUR\) +HELD +USED +CREATED .* LAST USED +LIMITS\n/);
     const limits =
       "10.00/day, 0.000001/request, 60 rpm, 1000 tpm, 2 parallel, models echo,openai/*, " +
-      "unsupported warn, exact count yes";
+      "unsupported warn, exact count yes, low priority";
     assertMatch(table, / full +me +active +100\.50 +0\.00 +0\.00 .* never +10\.00\/day, /);
     assertStringIncludes(table, ` ${limits}\n`);
     assertMatch(table, / plain +- +active +- +0\.00 +- .* never +-\n/);

@@ -23,7 +23,7 @@ export default definePlugin({
 Deno.test("plugins shows the pipeline and its settings without opening anything", () =>
   inFolder(async (folder) => {
     await Deno.mkdir(`${folder}/mine`);
-    await Deno.writeTextFile(`${folder}/mine/15_spy.ts`, spy);
+    await Deno.writeTextFile(`${folder}/mine/12_spy.ts`, spy);
     const env = {
       XROUTER_PLUGINS_DIR: "mine",
       XROUTER_CONFIG: "xrouter.json",
@@ -44,8 +44,8 @@ Deno.test("plugins shows the pipeline and its settings without opening anything"
       assert(!stdout.includes("CANARY"), "a secret is shown");
     }
     const names = [...text.stdout.matchAll(/^\d+ +(\S+)/gm)].map(([, name]) => name);
-    assertEquals(names.slice(0, 3), ["auth", "spy", "rate-limit"]);
-    assertMatch(text.stdout, /^2 +spy +caller +- +skip +mine\/15_spy\.ts$/m);
+    assertEquals(names.slice(0, 3), ["auth", "spy", "load-shedding"]);
+    assertMatch(text.stdout, /^2 +spy +caller +- +skip +mine\/12_spy\.ts$/m);
     assertMatch(text.stdout, /^API_RATE_LIMIT +7 +environment +Requests a minute/m);
     assertMatch(text.stdout, /^SPY_TOKEN +\(secret\) +environment +What it signs with$/m);
     assertMatch(text.stdout, /^spy: depth +4 +configuration file +-$/m);
@@ -55,7 +55,7 @@ Deno.test("plugins shows the pipeline and its settings without opening anything"
     const setting = { variable: null, description: null, secret: false };
     assertEquals(list[1], {
       name: "spy",
-      file: await Deno.realPath(`${folder}/mine/15_spy.ts`),
+      file: await Deno.realPath(`${folder}/mine/12_spy.ts`),
       requires: ["caller"],
       provides: [],
       onError: "skip",

@@ -29,6 +29,7 @@ Deno.test("AccountStore.read knows the accounts of a new key and its owner, and 
       holdCap: null,
       unsupported: null,
       exactCount: null,
+      priority: null,
       requestsPerMinute: null,
       tokensPerMinute: null,
       parallel: null,
@@ -50,6 +51,7 @@ Deno.test("AccountStore.setLimits sets what is given, and null removes it", () =
       holdCap: 2_000_000,
       unsupported: "drop",
       exactCount: false,
+      priority: "high",
       requestsPerMinute: 60,
       tokensPerMinute: 1000,
       parallel: 4,
@@ -58,13 +60,14 @@ Deno.test("AccountStore.setLimits sets what is given, and null removes it", () =
     const set = await accounts.setLimits(id, limits);
     assertEquals(await accounts.read(id), set);
     const { limit, holdCap, requestsPerMinute, tokensPerMinute, parallel, models } = set;
-    const { unsupported, exactCount } = set;
+    const { unsupported, exactCount, priority } = set;
     assertEquals(
       {
         limit,
         holdCap,
         unsupported,
         exactCount,
+        priority,
         requestsPerMinute,
         tokensPerMinute,
         parallel,

@@ -10,4 +10,5 @@ export const unlimited: Limits = {
   holdCap: null,
   unsupported: null,
   exactCount: null,
+  priority: null,
 };
