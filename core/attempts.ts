@@ -32,6 +32,8 @@ export class Attempts {
   #last: RouterError | undefined;
   #failure: RouterError | undefined;
   #wake: (() => void) | undefined;
+  /** The last target's answer broke off: to ask it again would be paid once more. */
+  #brokeOff = false;
 
   /** @param flight The exchange. From now on what ends it ends its running tries. */
   constructor(flight: Flight, route: Route, options: AttemptsOptions) {
@@ -130,6 +132,7 @@ export class Attempts {
     const others = targets.length - this.#place - 1;
     // Every target that is still to come keeps a try of the budget.
     if (!retry || this.#tries > retries || attempts - this.#used <= others) return false;
+    if (this.#brokeOff && others > 0) return false;
     const wait = retryWait(this.#tries, retryAfterMs, others > 0);
     const now = performance.now();
     if (wait === undefined || now + wait >= this.#end) return false;
@@ -147,6 +150,7 @@ export class Attempts {
   #advance(): void {
     this.#place++;
     this.#tries = 0;
+    this.#brokeOff = false;
   }
 
   #note(error: RouterError): void {
@@ -225,6 +229,7 @@ export class Attempts {
     try {
       const answer = await one.open();
       if (this.#route.onBreak !== "whole" || !this.#flight.streamed) return answer;
+      this.#brokeOff = true;
       return await readAhead(answer, this.#flight);
     } finally {
       this.#running.delete(one);

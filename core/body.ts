@@ -5,7 +5,10 @@
  */
 import { type ChatBody, parseChatBody } from "./chat.ts";
 import { countEmbeddingsInput, type EmbeddingsBody, parseEmbeddingsBody } from "./embeddings.ts";
+import { parseReply } from "./chunk.ts";
 import { countInput, type Tokenizer } from "./tokens.ts";
+
+const decoder = new TextDecoder();
 
 /** A request's body; only a chat has `messages`. */
 export type Body = ChatBody | EmbeddingsBody;
@@ -18,6 +21,14 @@ export const parsers = {
 
 /** A path whose requests pass the six moments. */
 export type Path = keyof typeof parsers;
+
+/** The path that a body was meant for: only embeddings have an `input`. */
+export function pathOf(bytes: Uint8Array): Path {
+  const body = parseReply(decoder.decode(bytes));
+  return body !== undefined && "input" in body && !("messages" in body)
+    ? "/v1/embeddings"
+    : "/v1/chat/completions";
+}
 
 /** Whether a path is one of {@linkcode Path}. */
 export function isPath(path: string): path is Path {

@@ -5,7 +5,7 @@
  */
 import { type Body, parsers, type Path } from "./body.ts";
 import { type RouterError, toRouterError } from "./errors.ts";
-import type { Attempt, Exchange, State } from "./plugin.ts";
+import type { Attempt, Exchange, Route, State } from "./plugin.ts";
 import type { Waiting } from "./slots.ts";
 import { startTicking, stopTicking, type Ticking } from "./ticker.ts";
 import { timeOrderedId } from "./time_ordered_id.ts";
@@ -22,6 +22,7 @@ export class LiveExchange implements Exchange, Ticking {
   readonly replyHeaders: Record<string, string> = {};
   readonly state: Partial<State> = {};
   readonly attempts: Attempt[] = [];
+  route: Route | undefined;
   readonly #request: Request;
   readonly #source: Uint8Array | RouterError;
   readonly #onGone: () => void;

@@ -9,7 +9,7 @@ import type { Chunk } from "./chunk.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
 import type { Log } from "./log.ts";
-import type { Attempt, Hooks, Outcome, Route } from "./plugin.ts";
+import type { Attempt, Estimate, Hooks, Outcome, Route } from "./plugin.ts";
 
 /** A plugin after its setup. */
 export interface InstalledPlugin {
@@ -36,6 +36,7 @@ export class HookRunner {
   readonly #onAttempt: Hook<"onAttempt">[];
   readonly #onChunk: Hook<"onChunk">[];
   readonly #onFinish: Hook<"onFinish">[];
+  readonly #estimate: Hook<"estimate">[];
 
   /**
    * @param plugins The pipeline, in order.
@@ -53,6 +54,7 @@ export class HookRunner {
     this.#onAttempt = hooks("onAttempt");
     this.#onChunk = hooks("onChunk");
     this.#onFinish = hooks("onFinish");
+    this.#estimate = hooks("estimate");
   }
 
   /** Whether anybody looks at chunks. */
@@ -103,6 +105,18 @@ export class HookRunner {
         this.#failed(plugin, "onAttempt", error, x);
       }
     }
+  }
+
+  /** `estimate`, of the first plugin that has one. @throws {RouterError} when it crashes. */
+  async estimate(x: LiveExchange, attempt: Attempt): Promise<Estimate | undefined> {
+    for (const { plugin, run } of this.#estimate) {
+      try {
+        return await run(x, attempt) || undefined;
+      } catch (error) {
+        this.#failed(plugin, "estimate", error, x);
+      }
+    }
+    return undefined;
   }
 
   /** `onChunk`. @returns Whether the chunk is to leave. @throws {RouterError} when one refuses. */

@@ -26,6 +26,12 @@ function isAlike(event: Uint8Array, known: Uint8Array): boolean {
 export class JsonEvents {
   /** The last one that was parsed. */
   #known: Uint8Array | undefined;
+  #finished = false;
+
+  /** Whether one has said why the answer ends. */
+  get finished(): boolean {
+    return this.#finished;
+  }
 
   /**
    * A chunk of an event; `undefined` for one that is no JSON and that nothing was said with. To parse
@@ -35,9 +41,14 @@ export class JsonEvents {
    */
   read(event: Uint8Array): Chunk | undefined {
     if (this.#known !== undefined && isAlike(event, this.#known)) {
+      // Where no reason is, "null" or a bracket stands before the end; where one is, a quote.
+      if (event.at(-sameEnd - 1) !== this.#known.at(-sameEnd - 1)) {
+        this.#finished ||= saysWhy(readEvent(event).data ?? "");
+      }
       return Chunk.fromBytes(event, false);
     }
     const { data = "" } = readEvent(event);
+    this.#finished ||= saysWhy(data);
     const json = parse(data);
     if (json !== undefined) {
       this.#known = event.slice();
@@ -48,6 +59,10 @@ export class JsonEvents {
       detail: data.slice(0, 500),
     });
   }
+}
+
+function saysWhy(data: string): boolean {
+  return /"finish_reason":\s*"/.test(data);
 }
 
 /** `undefined` for what is no JSON. */

@@ -6,15 +6,18 @@
 import { logAccess } from "./access_log.ts";
 import { Answer } from "./answer.ts";
 import { Attempts } from "./attempts.ts";
-import type { Path } from "./body.ts";
+import { type Path, pathOf } from "./body.ts";
 import type { Catalog } from "./catalog.ts";
 import type { UnsupportedPolicy } from "./changes.ts";
 import { priceIn } from "./ledger/charge.ts";
 import { Chunk } from "./chunk.ts";
 import { RouterError, toRouterError } from "./errors.ts";
+import { LiveExchange } from "./exchange.ts";
 import { clientClosed, Flight } from "./flight.ts";
 import { waitingFrame } from "./frames.ts";
 import { type Ending, handOver, type HandOverOptions, handOverOwn } from "./hand_over.ts";
+import { explainRoute } from "./routing/explain.ts";
+import type { ApiKey } from "./store/keys.ts";
 import { Generation } from "./generation.ts";
 import type { InstalledPlugin } from "./hooks.ts";
 import type { Log } from "./log.ts";
@@ -110,6 +113,28 @@ export class Kernel {
   }
 
   /**
+   * Says where a request would go, and why, without asking anybody.
+   *
+   * @param source Its body, of a chat or for embeddings.
+   * @param caller The key that asks.
+   * @throws {RouterError} as the request itself would be refused before anybody is asked.
+   */
+  async explain(
+    request: Request,
+    source: Uint8Array | RouterError,
+    caller: ApiKey | undefined,
+  ): Promise<Record<string, unknown>> {
+    const path = source instanceof Uint8Array ? pathOf(source) : "/v1/chat/completions";
+    const x = new LiveExchange(request, path, source, () => {});
+    if (caller !== undefined) x.state.caller = caller;
+    try {
+      return await explainRoute(x, { ...this.#o, hooks: this.#generation.hooks });
+    } finally {
+      x.answered();
+    }
+  }
+
+  /**
    * Waits until every exchange is over and recorded.
    *
    * @param limitMs Milliseconds after which what still runs is ended with an error. A plugin that
@@ -161,6 +186,7 @@ export class Kernel {
         param: "model",
       });
     }
+    x.route = route;
     const options = { ...this.#o, budget: this.#budget };
     const attempts = new Attempts(flight, route, options);
     flight.onStop = (reason) => attempts.stop(reason);

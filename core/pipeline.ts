@@ -35,6 +35,7 @@ const hooksShape = z.strictObject(
     onAttempt: hook,
     onChunk: hook,
     onFinish: hook,
+    estimate: hook,
     routes: hook,
     ready: hook,
     dispose: hook,

@@ -88,7 +88,9 @@ export interface Exchange<Known extends keyof State = never> {
   readonly replyHeaders: Record<string, string>;
   /** What earlier plugins found out. */
   readonly state: Partial<State> & Pick<State, Known>;
-  /** The calls to providers so far, the running one last. */
+  /** Where it may go, once that is known. */
+  readonly route: Route | undefined;
+  /** The calls to providers so far, in the order in which they went out. */
   readonly attempts: readonly Attempt[];
   /** Tokens of the answer so far, counted: an estimate of an answer that is still under way. */
   producedTokens(): number | Promise<number>;
@@ -230,6 +232,16 @@ export interface Outcome {
   readonly firstChunkMs?: number;
 }
 
+/** What a try would cost at most. */
+export interface Estimate {
+  /** What would be held, in millionths of the accounting currency; absent where no price is known. */
+  readonly held?: number | undefined;
+  /** Output tokens that its answer would be cut to. */
+  readonly maxTokens?: number | undefined;
+  /** Why it would be refused. */
+  readonly refusal?: RouterError | undefined;
+}
+
 type MaybePromise<T> = T | Promise<T>;
 
 /** The moments of an exchange; each is optional. */
@@ -258,6 +270,11 @@ export interface Hooks<Known extends keyof State = never> {
    * moments instead.
    */
   routes?(app: Hono): void;
+  /**
+   * Says what a try would cost at most, for `POST /v1/route/explain`. Nothing is held, and nobody is
+   * asked; `onRequest` was not called.
+   */
+  estimate?(x: Exchange<Known>, attempt: Attempt): MaybePromise<Estimate | void>;
   /** Says at `GET /ready` whether the plugin can work. @throws with the reason. */
   ready?(): MaybePromise<void>;
   /**

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { Deadline } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import type { Flight } from "./flight.ts";
 import { Tally } from "./tally.ts";
@@ -11,6 +12,14 @@ import type { Group, Upstream } from "./upstream.ts";
 
 /** The most bytes that are kept for one client. */
 const maxBytes = 64 * 1024 * 1024;
+
+/** Milliseconds of silence after which an answer is over that has said why it ends. */
+const silentEndMs = 2_000;
+
+/** Milliseconds of silence that an answer gets now. */
+export function silenceOf({ finished }: Upstream, idleMs: number): number {
+  return finished ? Math.min(idleMs, silentEndMs) : idleMs;
+}
 
 /** What an answer failed with that ended too early. */
 export function brokenOff(): RouterError {
@@ -37,7 +46,7 @@ export async function readAhead(answer: BegunAnswer, flight: Flight): Promise<Be
   try {
     for (;;) {
       deadline.signal.throwIfAborted();
-      deadline.expect(idleMs, "the next chunk");
+      deadline.expect(silenceOf(upstream, idleMs), "the next chunk");
       const group = await deadline.race(upstream.read());
       if (group === undefined) break;
       groups.push(group);
@@ -52,6 +61,10 @@ export async function readAhead(answer: BegunAnswer, flight: Flight): Promise<Be
     }
     if (!isComplete(upstream, tally)) throw brokenOff();
   } catch (thrown) {
+    // The silent end of an answer that is whole: what is left is to show it.
+    if (deadline.signal.aborted && isComplete(upstream, tally)) {
+      return whole({ ...answer, deadline: new Deadline(Infinity) }, groups);
+    }
     const error = toRouterError(thrown, "read ahead");
     deadline.stop();
     over(error);
@@ -60,6 +73,10 @@ export async function readAhead(answer: BegunAnswer, flight: Flight): Promise<Be
     attempt.usage = await tally.usage(() => flight.inputOf(attempt));
     throw error;
   }
-  upstream.putBack(groups);
+  return whole(answer, groups);
+}
+
+function whole(answer: BegunAnswer, groups: readonly Group[]): BegunAnswer {
+  answer.upstream.putBack(groups);
   return answer;
 }

@@ -9,7 +9,7 @@ import { Chunk } from "./chunk.ts";
 import type { Deadline } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import { doneFrame, errorFrame, keepAliveFrame } from "./frames.ts";
-import { brokenOff, isComplete } from "./read_ahead.ts";
+import { brokenOff, isComplete, silenceOf } from "./read_ahead.ts";
 import { spliceUsage } from "./splice_usage.ts";
 import { concat } from "./sse.ts";
 import type { Tally } from "./tally.ts";
@@ -172,7 +172,7 @@ export class Relay {
       let reading = true;
       try {
         deadline.signal.throwIfAborted();
-        deadline.expect(idleMs, "the next chunk");
+        deadline.expect(silenceOf(upstream, idleMs), "the next chunk");
         const group = await upstream.read();
         reading = false;
         deadline.expect(Infinity, "the whole answer");

@@ -14,6 +14,7 @@ import type { InstalledPlugin } from "./hooks.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Log } from "./log.ts";
 import { modelRoutes } from "./model_routes.ts";
+import type { CallerEnv } from "./plugin.ts";
 import { readBody } from "./request_body.ts";
 
 /** What the surface is made of. */
@@ -158,8 +159,19 @@ function createOtherApp(options: ServerOptions, plugins: readonly InstalledPlugi
     }
   }
   app.route("/", modelRoutes(catalog));
+  app.route("/", explainRoutes(options));
   refuseOtherMethods(app);
   return app;
+}
+
+/** `POST /v1/route/explain`: where a request would go, and why. */
+function explainRoutes({ kernel, bodyLimit }: ServerOptions): Hono<CallerEnv> {
+  const routes = new Hono<CallerEnv>();
+  routes.post("/v1/route/explain", async (c) => {
+    const body = await readBody(c.req.raw, bodyLimit);
+    return c.json(await kernel.explain(c.req.raw, body, c.get("caller")));
+  });
+  return routes;
 }
 
 /** Answers a request with its id and its access line; for chat the kernel does both. */

@@ -128,6 +128,11 @@ export class Upstream {
     return upstream;
   }
 
+  /** Whether the answer has said why it ends, as far as its events were read: little is to come. */
+  get finished(): boolean {
+    return this.#events.finished;
+  }
+
   /** Whether the provider has said that the answer is complete. */
   get done(): boolean {
     return this.#done;

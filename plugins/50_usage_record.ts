@@ -55,6 +55,7 @@ export default definePlugin({
       },
       onAttempt: (x, attempt) => keeper.hold(x, attempt),
       onFinish: (x, outcome) => keeper.settle(x, outcome),
+      estimate: (x, attempt) => keeper.estimate(x, attempt),
       ready() {
         if (!ledger.failing) return;
         throw new Error(`The ledger cannot be written; ${ledger.pending} entries wait`);

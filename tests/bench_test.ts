@@ -9,7 +9,7 @@ import type { Row, StreamRound, WholeRound } from "./bench/measure.ts";
 import { serveMock } from "./bench/mock_upstream.ts";
 import { parseOptions, UsageError } from "./bench/options.ts";
 import { freePort, ServerProcess } from "./bench/server_process.ts";
-import { median, medianRatio, percentile } from "./bench/statistics.ts";
+import { median, medianRatio, percentile, slope } from "./bench/statistics.ts";
 import { checkTargets, summariseWhole } from "./bench/summary.ts";
 import { formatTable } from "./bench/table.ts";
 import { startFakeGigachat } from "./support/fake_gigachat.ts";
@@ -221,6 +221,11 @@ Deno.test("median and medianRatio go by value and pair by pair", () => {
   assertThrows(() => median([]), RangeError);
   // The ratios are 2, 3 and 0.5; the ratio of the medians would be 1.5.
   assertEquals(medianRatio([20, 30, 20], [10, 10, 40]), 2);
+});
+
+Deno.test("slope is that of the line which is nearest to the values", () => {
+  assertEquals([[1, 3, 5, 7], [4, 4, 4], [0, 0, 3]].map(slope), [2, 0, 1.5]);
+  assertThrows(() => slope([1]), RangeError);
 });
 
 Deno.test("checkTargets compares XRouter with each base round by round", () => {

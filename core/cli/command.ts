@@ -15,6 +15,7 @@ import {
   usageOf,
 } from "./arguments.ts";
 import { checkFiles } from "./check_files.ts";
+import { explain } from "./explain.ts";
 import { doctor } from "./doctor.ts";
 import { creditKey } from "./key_credit.ts";
 import { listCredits } from "./key_credits.ts";
@@ -52,6 +53,7 @@ const commands: readonly Command[] = [
   plugins,
   providers,
   routes,
+  explain,
   checkFiles,
   doctor,
 ];

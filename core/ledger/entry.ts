@@ -29,6 +29,8 @@ export interface Entry {
   /** Millionths of the accounting currency. */
   readonly cost: number | undefined;
   readonly outcome: Outcome;
+  /** Why it went where it went; of a request whose way was plain, and of a try, nothing. */
+  readonly route?: unknown;
 }
 
 const columns = [
@@ -60,6 +62,7 @@ const columns = [
   "duration_ms",
   "first_token_ms",
   "try_of",
+  "route",
 ] as const;
 
 /** The day is the database's, as those of the limits are. */
@@ -113,11 +116,15 @@ function toRow(entry: Entry): (string | number | null)[] {
     Math.round(outcome.durationMs),
     outcome.firstChunkMs === undefined ? null : Math.round(outcome.firstChunkMs),
     entry.tryOf ?? null,
+    entry.route === undefined ? null : JSON.stringify(entry.route),
   ];
 }
 
 /** What a request and its tries have in common. */
-export type Asked = Omit<Entry, "tryOf" | "attempts" | "price" | "cost" | "outcome">;
+export type Asked = Omit<
+  Entry,
+  "tryOf" | "attempts" | "price" | "cost" | "outcome" | "route"
+>;
 
 /**
  * The entry of a try whose answer was of no use although it was paid for.

@@ -4,8 +4,9 @@
  * @module
  */
 import { RouterError } from "../errors.ts";
-import type { Attempt, Exchange, Outcome } from "../plugin.ts";
+import type { Attempt, Estimate, Exchange, Outcome } from "../plugin.ts";
 import type { Price } from "../prices/price.ts";
+import { routeRecord } from "../routing/route_record.ts";
 import type { ApiKey } from "../store/keys.ts";
 import { priceIn } from "./charge.ts";
 import { DailyTags, isTag } from "./daily_tags.ts";
@@ -212,6 +213,25 @@ export class Keeper {
     return this.#tags.admits(x.state.caller?.id ?? "", tag, x.startedAt) ? tag : undefined;
   }
 
+  /** What a try would hold, and why it would be refused. Rejects when the database does. */
+  async estimate(x: Exchange, attempt: Attempt): Promise<Estimate> {
+    const price = priceIn(this.#currency, attempt.target);
+    try {
+      if (price === undefined && this.#unpriced === "refuse") {
+        throw unpriced(attempt, this.#currency);
+      }
+      const plan = this.#plan(x, attempt, price, 0);
+      const hold = this.#holdOf(x, plan, plan.need);
+      const shrink = (room: number) => this.#shrink(x, plan, room);
+      const refusal = await this.#ledger.wouldRefuse(hold, shrink);
+      const held = price === undefined ? undefined : plan.need;
+      return { held, maxTokens: plan.output, refusal };
+    } catch (error) {
+      if (error instanceof RouterError) return { refusal: error };
+      throw error;
+    }
+  }
+
   /** Takes what became of an exchange. */
   settle(x: Exchange, outcome: Outcome): void {
     const { inputTokens } = x.state;
@@ -225,6 +245,7 @@ export class Keeper {
       price: priceIn(this.#currency, target),
       cost: outcome.cost,
       outcome,
+      route: routeRecord(x),
     };
     const tries = paidTries(x, tag, this.#currency, held?.written);
     this.#ledger.settle(own, tries.map(({ entry }) => entry));

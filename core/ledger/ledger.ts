@@ -150,6 +150,23 @@ export class Ledger {
   }
 
   /**
+   * Why a hold would be refused; nothing is held. Rejects when the database does.
+   *
+   * @param shrink As of {@linkcode Ledger.hold}.
+   */
+  async wouldRefuse(
+    hold: Hold,
+    shrink: (room: number) => number | undefined,
+  ): Promise<RouterError | undefined> {
+    const { database, currency } = this.#o;
+    const rooms = await readRooms(database, hold);
+    const refusal = refusalOf(rooms, hold, currency, Date.now());
+    if (refusal === undefined || hold.price === undefined) return refusal;
+    const smaller = shrink(leastRoom(rooms));
+    return smaller !== undefined && smaller < hold.amount ? undefined : refusal;
+  }
+
+  /**
    * Takes the entry of a request that is over. Written soon, with others; never lost, never twice.
    *
    * @param tries Those of its tries that are not written yet: they are charged out of its hold.

@@ -40,6 +40,8 @@ export interface UsageRow {
   /** From arrival to the last byte, a try's from its call; null while it is under way. */
   readonly durationMs: number | null;
   readonly firstTokenMs: number | null;
+  /** Why it went where it went; null where its way was plain. */
+  readonly route: Readonly<Record<string, unknown>> | null;
 }
 
 /** The columns of `usage` that {@link toUsageRow} reads. */
@@ -47,7 +49,7 @@ export const rowColumns: string = [
   "request_id, created_at, key_id, owner, tag, provider, model, model_asked, model_served, stream",
   "input_tokens, output_tokens, cached_tokens, estimated, cost, charged, currency",
   "price_input, price_output, price_cached, state, status, error_code, attempts",
-  "duration_ms, first_token_ms, try_of",
+  "duration_ms, first_token_ms, try_of, route",
 ].join(", ");
 
 /** The same of `holds`, which has the requests that are under way. */
@@ -55,7 +57,7 @@ export const openColumns: string = [
   "request_id, opened_at, key_id, owner, tag, provider, model, model_asked, NULL, stream",
   "input_tokens, output_tokens, NULL, 1, NULL, 0, currency",
   "price_input, price_output, price_cached, 'open', NULL, NULL, attempts",
-  "NULL, NULL, NULL",
+  "NULL, NULL, NULL, NULL",
 ].join(", ");
 
 /** A request from its columns. */
@@ -92,5 +94,6 @@ export function toUsageRow(row: Row): UsageRow {
     attempts: number("attempts")!,
     durationMs: number("duration_ms"),
     firstTokenMs: number("first_token_ms"),
+    route: JSON.parse(text("route") ?? "null"),
   };
 }

@@ -43,6 +43,7 @@ export function toGeneration(row: UsageRow, tries: readonly UsageRow[]): Record<
       output: toUnits(price.output),
       cached: toUnits(price.cached),
     },
+    route: row.route,
     tries: tries.map(toTry),
     try_of: row.tryOf,
   };

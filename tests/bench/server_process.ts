@@ -62,13 +62,22 @@ export class ServerProcess {
 
   /** The most memory the process ever had resident, in bytes. */
   peakMemory(): number {
-    const kibibytes = /^VmHWM:\s+(\d+) kB$/m.exec(this.#read("status"))?.[1];
-    return Number(kibibytes) * 1024;
+    return this.#memory("VmHWM");
+  }
+
+  /** The memory that the process has resident now, in bytes. */
+  residentMemory(): number {
+    return this.#memory("VmRSS");
   }
 
   /** How the server's log ends, for a message. */
   async lastLines(): Promise<string> {
     return `Its log ends with:\n${tail(await Deno.readTextFile(this.#log))}`;
+  }
+
+  #memory(field: "VmHWM" | "VmRSS"): number {
+    const kibibytes = new RegExp(`^${field}:\\s+(\\d+) kB$`, "m").exec(this.#read("status"))?.[1];
+    return Number(kibibytes) * 1024;
   }
 
   #cpuTicks(): number {

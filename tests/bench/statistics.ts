@@ -27,3 +27,17 @@ export function median(values: readonly number[]): number {
 export function medianRatio(values: readonly number[], base: readonly number[]): number {
   return median(values.map((value, round) => value / (base[round] ?? NaN)));
 }
+
+/**
+ * The slope of the line through values at even distances, by least squares: how much they grow from
+ * one to the next.
+ *
+ * @throws {RangeError} There are fewer than two.
+ */
+export function slope(values: readonly number[]): number {
+  if (values.length < 2) throw new RangeError("A slope needs at least two values");
+  const middle = (values.length - 1) / 2;
+  const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
+  const above = values.reduce((sum, value, at) => sum + (at - middle) * (value - mean), 0);
+  return above / values.reduce((sum, _, at) => sum + (at - middle) ** 2, 0);
+}

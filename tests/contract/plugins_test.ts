@@ -59,6 +59,7 @@ function unknownExchange(): Exchange {
     id: crypto.randomUUID(),
     startedAt: Date.now(),
     path: "/v1/chat/completions",
+    route: undefined,
     headers: new Headers(),
     get body(): never {
       throw new RouterError("payload_too_large", "Too long");

@@ -35,8 +35,8 @@ interface Told {
 async function tell(
   onBreak: BreakPolicy,
   rest: (seen: Seen) => Response,
-  { body = {}, prefill, first = () => say("one", words.slice(0, 3)), ...setup }:
-    & { body?: object; prefill?: boolean; first?: () => Response }
+  { body = {}, prefill, retries = 0, first = () => say("one", words.slice(0, 3)), ...setup }:
+    & { body?: object; prefill?: boolean; retries?: number; first?: () => Response }
     & Omit<KernelSetup, "route"> = {},
 ): Promise<Told> {
   await using upstream = startUpstream((seen) =>
@@ -51,7 +51,7 @@ async function tell(
   await using kernel = startKernel({
     ...setup,
     providers,
-    route: { onBreak },
+    route: { onBreak, retries },
     plugins: [...setup.plugins ?? [], { hooks: { onFinish: (x) => void (attempts = x.attempts) } }],
   });
   const response = await kernel.chat(
@@ -110,6 +110,32 @@ Deno.test("a route that shows only whole answers bounds their silence", async ()
   assertStringIncludes(await response.text(), "five.");
   await upstream.seen[0]!.closed;
   await kernel.ended();
+});
+
+Deno.test("a route that shows only whole answers asks others rather than the same target again", async () => {
+  const { asked, content } = await tell("whole", whole, { retries: 3 });
+  assertEquals([asked.map(({ path }) => path.split("/")[1]), content], [
+    ["first", "second"],
+    words.join(""),
+  ]);
+});
+
+Deno.test("a whole answer may end in silence", async () => {
+  await using upstream = startUpstream(() => {
+    const events = [...words.map((word) => delta(word)), stop, usage].join("");
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(new TextEncoder().encode(events)),
+    });
+    return new Response(body, { headers: { "content-type": "text/event-stream" } });
+  });
+  await using kernel = startKernel({
+    providers: [{ name: "only", baseUrl: upstream.url }],
+    route: { onBreak: "whole", timeouts: { idle: 50 } },
+  });
+  const response = await kernel.chat(ask("only/m", "hi", { stream: true }));
+  assertEquals(await response.text(), [...words.map((word) => delta(word)), stop, done].join(""));
+  assertEquals((await kernel.ended()).state, "completed");
+  await upstream.seen[0]!.closed;
 });
 
 Deno.test("a route may have the next target go on, which repeats the beginning", async () => {

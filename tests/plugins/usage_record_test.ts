@@ -61,6 +61,7 @@ Deno.test("usage-record writes what was asked, served, used and charged, from th
     status: 200,
     "error_code": null,
     attempts: 1,
+    "route": null,
     "try_of": null,
     "charged_on": new Date(created as number).toISOString().slice(0, 10),
   });

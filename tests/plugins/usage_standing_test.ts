@@ -48,6 +48,7 @@ Deno.test("GET /v1/generation tells what became of a request, to those who may k
     attempts: 1,
     tag: null,
     price: { currency: "RUB", input: 65, output: 130, cached: 6.5 },
+    route: null,
     tries: [],
     try_of: null,
   });

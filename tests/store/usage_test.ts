@@ -179,6 +179,7 @@ Deno.test("UsageStore.one tells all that is known of a request", () =>
       errorCode: "upstream_unavailable",
       attempts: 3,
       durationMs: 1234,
+      route: null,
       tryOf: null,
       firstTokenMs: 321,
     };
