@@ -86,19 +86,20 @@ export class Answer {
   async goOn(error: RouterError): Promise<Part | undefined> {
     const { said } = this;
     const { body } = this.#flight.x;
-    if (!said?.canGoOn || !isChat(body) || this.#flight.unwanted) return undefined;
+    if (!said?.canGoOn || !isChat(body) || (body.n ?? 1) > 1) return undefined;
+    // What a plugin refuses, or crashes on, is no fault of the provider's.
+    const isCut = error.code === "upstream_unavailable" || error.code === "timeout";
+    if (!isCut || this.#flight.unwanted) return undefined;
     const broken = this.#begun;
     broken.over(error);
     const used = await this.usage();
     broken.attempt.usage = used;
+    const words = this.#earlier.reduce((sum, { output }) => sum + output, used.output);
     const rest = await this.#attempts.goOn(
       error,
-      ({ facts }) => facts.prefill ? [withPrefill(body, said.text, used.output), body] : [body],
+      ({ facts }) => facts.prefill ? [withPrefill(body, said.text, words), body] : [body],
     );
-    if (rest === undefined) {
-      delete broken.attempt.usage;
-      return undefined;
-    }
+    if (rest === undefined) return undefined;
     const { begun } = rest;
     this.#earlier.push(used);
     this.#begun = begun;

@@ -68,13 +68,19 @@ export async function askAccounts(
     }
     const { connection, call, release } = slot;
     // Also a provider that does not heed the signal must not keep the call for ever.
-    signal.addEventListener("abort", () => call.failed(signal.reason), { once: true });
+    let upstream: Upstream | undefined;
+    signal.addEventListener(
+      "abort",
+      // An answer may end in silence once it has said why it ends.
+      () => upstream?.finished ? call.answered() : call.failed(signal.reason),
+      { once: true },
+    );
     onCall?.();
     refused.add(connection);
     let answered = false;
     const asked = { ...sent, onAnswer: () => answered = true };
     try {
-      return await askOne(slot, asked, slots, refused, onRefusal);
+      return upstream = await askOne(slot, asked, slots, refused, onRefusal);
     } catch (thrown) {
       const error = thrown as RouterError;
       const ms = avoidedFor(error, answered);

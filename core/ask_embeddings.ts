@@ -21,6 +21,7 @@ export type Send = (body: unknown) => Promise<{ bytes: Uint8Array; json: unknown
 /**
  * Asks for embeddings, with several calls where the vendor takes one text a call.
  *
+ * @param onSpent Told of the answers there were, where a later call fails.
  * @returns The answer; its bytes are the vendor's own where nothing had to be changed.
  * @throws {RouterError} What the vendor's refusal means; `upstream_unavailable` for another answer.
  */
@@ -29,6 +30,7 @@ export async function askEmbeddings(
   { plain, single, encode, decode }: EmbeddingsWire,
   call: Call,
   send: Send,
+  onSpent?: (reply: ChatReply) => void,
 ): Promise<Chunk> {
   const { encoding_format: _format, dimensions: _dimensions, ...rest } = body;
   const asked = plain ? rest : body;
@@ -36,17 +38,22 @@ export async function askEmbeddings(
   const replies: EmbeddingsReply[] = [];
   let received: Uint8Array | undefined;
   // One after the other: the account lets this request run one call.
-  for (const part of parts) {
-    const { bytes, json } = await send(await encode?.(part, call) ?? part);
-    const reply = decode === undefined ? json as EmbeddingsReply : decode(json);
-    if (!Array.isArray(reply?.data)) {
-      throw new RouterError(
-        "upstream_unavailable",
-        "The provider answered with something that is not a list of embeddings",
-      );
+  try {
+    for (const part of parts) {
+      const { bytes, json } = await send(await encode?.(part, call) ?? part);
+      const reply = decode === undefined ? json as EmbeddingsReply : decode(json);
+      if (!Array.isArray(reply?.data)) {
+        throw new RouterError(
+          "upstream_unavailable",
+          "The provider answered with something that is not a list of embeddings",
+        );
+      }
+      replies.push(reply);
+      received = bytes;
     }
-    replies.push(reply);
-    received = bytes;
+  } catch (error) {
+    if (replies.length > 0) onSpent?.(joinEmbeddings(replies) as unknown as ChatReply);
+    throw error;
   }
   const untouched = !plain && !single && decode === undefined;
   const joined = single ? joinEmbeddings(replies) : replies[0]!;

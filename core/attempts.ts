@@ -176,9 +176,10 @@ export class Attempts {
     if (hedgeAfter === undefined || next === undefined) return await this.#run(first);
     const opening = this.#run(first);
     const early = await orAfter(opening, hedgeAfter);
+    if (early !== undefined) return early;
     const mayHedge = this.#used < attempts && !this.#flight.unwanted &&
       this.#options.budget.take(performance.now());
-    if (early !== undefined || !mayHedge) return early ?? await opening;
+    if (!mayHedge) return await opening;
     this.#advance();
     this.#tries++;
     return await this.#faster([first, this.#start(next, body)], opening);

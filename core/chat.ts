@@ -162,6 +162,18 @@ export function textOf(reply: ChatReply): string {
   return text;
 }
 
+/** Whether a stream's event is more than a role or an empty beginning. */
+export function saysSomething(reply: ChatReply | undefined): boolean {
+  if (reply === undefined || reply.usage || !Array.isArray(reply.choices)) return true;
+  return reply.choices.some((choice) =>
+    choice?.finish_reason ||
+    Object.entries(choice?.delta ?? {}).some(([field, value]) =>
+      field !== "role" && value != null && value !== "" &&
+      !(Array.isArray(value) && value.length === 0)
+    )
+  );
+}
+
 /** Whether a stream's event only reports usage: OpenAI sends it last, with no choices. */
 export function isUsageOnly(reply: ChatReply): boolean {
   return Array.isArray(reply.choices) && reply.choices.length === 0 &&

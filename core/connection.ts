@@ -134,7 +134,7 @@ export class Connection {
     };
     return isChat(body)
       ? await this.#openChat(body, call, post, { onEnd, onByte, onSpent })
-      : await this.#openEmbeddings(body, call, post, onEnd);
+      : await this.#openEmbeddings(body, call, post, { onEnd, onSpent });
   }
 
   async #openChat(
@@ -195,13 +195,15 @@ export class Connection {
     body: EmbeddingsBody,
     call: Call,
     post: Post,
-    onEnd: () => void,
+    { onEnd, onSpent }: Pick<Sent, "onSpent"> & { onEnd: () => void },
   ): Promise<Upstream> {
-    const chunk = await askEmbeddings(body, this.#provider.embeddings ?? {}, call, async (sent) => {
+    const send = async (sent: unknown) => {
       const response = await post(`${call.baseUrl}/embeddings`, sent, "application/json");
       if (!response.ok) throw await this.#faults.ofResponse(response);
       return await this.#readReply(response);
-    });
+    };
+    const { embeddings = {} } = this.#provider;
+    const chunk = await askEmbeddings(body, embeddings, call, send, onSpent);
     onEnd();
     const upstream = Upstream.whole(chunk, false);
     await upstream.begin();

@@ -22,6 +22,7 @@ export class LiveExchange implements Exchange, Ticking {
   readonly replyHeaders: Record<string, string> = {};
   readonly state: Partial<State> = {};
   readonly attempts: Attempt[] = [];
+  dryRun = false;
   route: Route | undefined;
   readonly #request: Request;
   readonly #source: Uint8Array | RouterError;

@@ -126,6 +126,7 @@ export class Kernel {
   ): Promise<Record<string, unknown>> {
     const path = source instanceof Uint8Array ? pathOf(source) : "/v1/chat/completions";
     const x = new LiveExchange(request, path, source, () => {});
+    x.dryRun = true;
     if (caller !== undefined) x.state.caller = caller;
     try {
       return await explainRoute(x, { ...this.#o, hooks: this.#generation.hooks });
@@ -238,9 +239,7 @@ export class Kernel {
       const failed = flight.x.attempts.length > 0 ? "failed" : "refused";
       const state = error.code === "aborted" ? "aborted" : failed;
       const end = { state, status: status ?? error.status, error } as const;
-      const last = flight.x.attempts.at(-1);
-      const { usage, unanswered } = last ?? {};
-      delete last?.usage;
+      const { usage, unanswered } = flight.x.attempts.at(-1) ?? {};
       void this.#finish(flight, {
         ...end,
         ...(usage !== undefined && { usage }),
@@ -277,13 +276,14 @@ export class Kernel {
       this.#o.log.error(end.error.message, { requestId: x.id });
     }
     if (flight.unsettled.length > 0) await Promise.all(flight.unsettled);
-    const target = (x.answering ?? x.attempts.at(-1))?.target;
+    const attempt = x.answering ?? x.attempts.at(-1);
+    const target = attempt?.target;
     const price = priceIn(this.#o.currency, target);
     const { error, ...how } = end;
     const outcome: Outcome = {
       ...how,
       ...(error !== undefined && { error }),
-      ...(target !== undefined && { target }),
+      ...(attempt !== undefined && { attempt, target: attempt.target }),
       ...(end.usage !== undefined && price !== undefined && { cost: costOf(end.usage, price) }),
       durationMs: performance.now() - x.startedTick,
     };

@@ -24,6 +24,7 @@ import type { Chunk } from "./chunk.ts";
 import type { ErrorCode, RouterError } from "./errors.ts";
 import type { Log } from "./log.ts";
 import type { Target } from "./model.ts";
+import type { Route } from "./routing/route.ts";
 import type { DeclaredRoute } from "./routing/routes.ts";
 import type { ApiKey } from "./store/keys.ts";
 
@@ -38,6 +39,14 @@ export type { ModelFacts, Target } from "./model.ts";
 export type { Price } from "./prices/price.ts";
 export type { Conditions } from "./routing/conditions.ts";
 export type { DeclaredRoute, DeclaredTarget, RouteOptions } from "./routing/routes.ts";
+export {
+  breakPolicies,
+  type BreakPolicy,
+  type Route,
+  type RoutedTarget,
+  type RouteReason,
+  type Timeouts,
+} from "./routing/route.ts";
 export { readSettings, setting } from "./settings.ts";
 
 /**
@@ -88,73 +97,14 @@ export interface Exchange<Known extends keyof State = never> {
   readonly replyHeaders: Record<string, string>;
   /** What earlier plugins found out. */
   readonly state: Partial<State> & Pick<State, Known>;
+  /** Nobody will be asked: somebody wants to know where it would go. Nothing is to be counted. */
+  readonly dryRun: boolean;
   /** Where it may go, once that is known. */
   readonly route: Route | undefined;
   /** The calls to providers so far, in the order in which they went out. */
   readonly attempts: readonly Attempt[];
   /** Tokens of the answer so far, counted: an estimate of an answer that is still under way. */
   producedTokens(): number | Promise<number>;
-}
-
-/** Where a request may go, and how patiently. */
-export interface Route {
-  /** The targets, best first. */
-  targets: RoutedTarget[];
-  /** Tries over all targets together. */
-  attempts: number;
-  /** Further tries of one target after its first, where the error allows it. */
-  retries: number;
-  /** Milliseconds for the whole exchange, all tries together. */
-  time: number;
-  /** Limits of each try, where its target has none of its own. */
-  timeouts: Timeouts;
-  /** What becomes of a stream that breaks off after words of it went out. */
-  onBreak: BreakPolicy;
-  /** Milliseconds without a token after which a second target is asked too; absent: never. */
-  hedgeAfter?: number | undefined;
-  /** Why these targets, and why no others. */
-  reason?: RouteReason | undefined;
-}
-
-/** A target of a route. */
-export interface RoutedTarget extends Target {
-  /** Limits of its own. */
-  readonly timeouts?: Partial<Timeouts> | undefined;
-}
-
-/** Limits of one try, in milliseconds. One that passes ends the try with `timeout`. */
-export interface Timeouts {
-  /** A stream: until its first byte, connecting included. */
-  firstByte: number;
-  /** A stream: until its first token. */
-  firstToken: number;
-  /** The same two for the last target that is left: nobody else could be asked instead. */
-  last: number;
-  /** A stream: silence between two chunks. */
-  idle: number;
-  /** An answer that is no stream: all of it, since it comes at once. */
-  whole: number;
-  /** A stream: all of it. */
-  total: number;
-}
-
-/** The ways to treat a stream that breaks off after words of it went out. */
-export const breakPolicies = ["error", "continue", "whole"] as const;
-
-/**
- * `error`: an error frame. `continue`: the next target goes on from the words that went out.
- * `whole`: nothing goes out before the answer is complete, so that another target can start anew.
- */
-export type BreakPolicy = typeof breakPolicies[number];
-
-/** How a route came to its targets. */
-export interface RouteReason {
-  /** The route's name, where the client named one. */
-  readonly route?: string | undefined;
-  /** How its targets were put in order. */
-  readonly strategy: string;
-  /** Those that were left out: `provider/model`, and why. */
-  readonly excluded: readonly { readonly target: string; readonly reason: string }[];
 }
 
 /** One try to get an answer from one target. */
@@ -179,8 +129,8 @@ export interface Attempt {
   error?: RouterError;
   /**
    * What the provider used for it although its answer was of no use: it came too late, broke off,
-   * or could not be read. Absent where nothing was used, and of the try whose answer the exchange
-   * ends with: that is the outcome's.
+   * or could not be read. Absent where nothing was used. Where the exchange ends with such a try, the
+   * outcome has the same usage.
    */
   usage?: Usage;
   /** Nothing came within its time: what it may have used is the operator's to pay. */
@@ -212,6 +162,8 @@ export interface Outcome {
   readonly error?: { readonly code: ErrorCode; readonly message: string };
   /** Who answered, the last to be asked otherwise. */
   readonly target?: Target;
+  /** The try that it ended with. */
+  readonly attempt?: Attempt;
   /** The model's name in the provider's answer. */
   readonly servedModel?: string;
   /**

@@ -61,10 +61,8 @@ export async function readAhead(answer: BegunAnswer, flight: Flight): Promise<Be
     }
     if (!isComplete(upstream, tally)) throw brokenOff();
   } catch (thrown) {
-    // The silent end of an answer that is whole: what is left is to show it.
-    if (deadline.signal.aborted && isComplete(upstream, tally)) {
-      return whole({ ...answer, deadline: new Deadline(Infinity) }, groups);
-    }
+    // The silent end of an answer that is whole.
+    if (deadline.signal.aborted && isComplete(upstream, tally)) return whole(answer, groups);
     const error = toRouterError(thrown, "read ahead");
     deadline.stop();
     over(error);
@@ -76,7 +74,9 @@ export async function readAhead(answer: BegunAnswer, flight: Flight): Promise<Be
   return whole(answer, groups);
 }
 
+/** An answer that only has to be shown: it has no limits any more. */
 function whole(answer: BegunAnswer, groups: readonly Group[]): BegunAnswer {
+  answer.deadline.stop();
   answer.upstream.putBack(groups);
-  return answer;
+  return { ...answer, deadline: new Deadline(Infinity) };
 }

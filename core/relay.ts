@@ -200,11 +200,12 @@ export class Relay {
   async #goOn(error: RouterError): Promise<boolean> {
     if (this.#gone || this.#o.goOn === undefined) return false;
     const { deadline, upstream } = this.#part;
-    const next = await this.#o.goOn(error);
-    if (next === undefined) return false;
+    // At once: the next one may wait for its call.
     deadline.stop();
     upstream.blame(error);
     void upstream.cancel();
+    const next = await this.#o.goOn(error);
+    if (next === undefined) return false;
     this.#part = next;
     this.#usageSent = false;
     this.#watch();

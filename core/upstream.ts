@@ -4,7 +4,7 @@
  * @module
  */
 import { ByteReader } from "./byte_reader.ts";
-import { toEvents } from "./chat.ts";
+import { saysSomething, toEvents } from "./chat.ts";
 import { Chunk, parseReply } from "./chunk.ts";
 import { RouterError, withTexts } from "./errors.ts";
 import { readVendorMessage } from "./fault.ts";
@@ -135,7 +135,7 @@ export class Upstream {
 
   /** Whether the provider has said that the answer is complete. */
   get done(): boolean {
-    return this.#done;
+    return this.#done && this.#held.length === 0;
   }
 
   /**
@@ -159,7 +159,9 @@ export class Upstream {
         throw new RouterError("upstream_unavailable", reason);
       }
       if (this.#held.push(group) === 1) onByte?.();
-      if (group.chunks.some(saysSomething) || this.#done) return;
+      if (group.chunks.some((chunk) => chunk.whole || saysSomething(chunk.json)) || this.#done) {
+        return;
+      }
       for (const chunk of group.chunks) bytes += chunk.bytes.length;
       if (bytes > maxHeldBytes) return;
     }
@@ -255,21 +257,6 @@ export class Upstream {
     const same = length === read?.length && events[0]?.buffer === read.buffer;
     return { chunks, raw: same ? read : undefined };
   }
-}
-
-/** Whether a chunk is more than a role or an empty beginning. */
-function saysSomething(chunk: Chunk): boolean {
-  if (chunk.whole) return true;
-  const { json } = chunk;
-  if (json === undefined || json.usage) return true;
-  if (!Array.isArray(json.choices)) return true;
-  return json.choices.some((choice) =>
-    choice?.finish_reason ||
-    Object.entries(choice?.delta ?? {}).some(([field, value]) =>
-      field !== "role" && value != null && value !== "" &&
-      !(Array.isArray(value) && value.length === 0)
-    )
-  );
 }
 
 /** The event that a stream ends with when its empty line is missing; half an event is none. */

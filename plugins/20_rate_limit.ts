@@ -55,7 +55,7 @@ export default definePlugin({
       // Here, because the tokens are counted in `onRequest`, and an answer from there uses none.
       onRoute(x) {
         const limits = limitsOf(x.state.caller).tokens;
-        if (limits.length === 0) return;
+        if (limits.length === 0 || x.dryRun) return;
         const tokens = limits.map((limit) => ({ ...limit, cost: x.state.inputTokens ?? 0 }));
         admit("tokens", tokens, store.take(tokens), x.replyHeaders);
         taken.set(x, tokens);

@@ -82,6 +82,16 @@ Deno.test("explain says what a key can afford", async () => {
   );
 });
 
+Deno.test("explain uses none of the tokens that a key has a minute", async () => {
+  await using upstream = startUpstream(() => wholeAnswer());
+  await using router = await start(upstream);
+  const { database } = router.program;
+  await new AccountStore(database).setLimits(router.keyId, { tokensPerMinute: 30 });
+  for (let i = 0; i < 5; i++) assertEquals((await explain(router, ask("best", text))).status, 200);
+  const response = await router.chat(ask("best", text));
+  assertEquals(response.status, 200, await response.text());
+});
+
 Deno.test("explain refuses what the request itself would be refused for", async () => {
   await using upstream = startUpstream(() => wholeAnswer());
   await using router = await start(upstream);

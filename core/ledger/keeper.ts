@@ -134,8 +134,9 @@ export class Keeper {
     };
     held.running = running;
     held.last = undefined;
-    await this.#ledger.move(hold, shrink, over.map(({ entry }) => entry));
+    // Also where the move is refused.
     for (const { attempt } of over) held.written.add(attempt);
+    await this.#ledger.move(hold, shrink, over.map(({ entry }) => entry));
     held.running = [...running, plan];
     held.last = plan;
     if (plan.output === undefined) delete x.replyHeaders[cutHeader];
@@ -239,15 +240,20 @@ export class Keeper {
     const held = this.#held.get(x);
     this.#held.delete(x);
     const tag = held === undefined ? this.#tagOf(x) ?? null : held.tag;
+    const { attempt: last, usage: _usage, cost: _cost, ...end } = outcome;
+    // What the request ended with may have a row already: it was to be followed by others.
+    const isWritten = last !== undefined && held?.written.has(last) === true;
     const own = {
       ...askedOf(x, tag),
       attempts: x.attempts.length,
       price: priceIn(this.#currency, target),
-      cost: outcome.cost,
-      outcome,
+      cost: isWritten ? undefined : outcome.cost,
+      outcome: isWritten ? end : outcome,
       route: routeRecord(x),
     };
-    const tries = paidTries(x, tag, this.#currency, held?.written);
+    const written = new Set(held?.written);
+    if (last !== undefined) written.add(last);
+    const tries = x.attempts.length > 1 ? paidTries(x, tag, this.#currency, written) : [];
     this.#ledger.settle(own, tries.map(({ entry }) => entry));
     if (target === undefined || usage === undefined || usage.estimated) return;
     if (inputTokens !== undefined) this.#margins.learn(target, inputTokens, usage.input);

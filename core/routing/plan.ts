@@ -160,7 +160,7 @@ function plan(
     targets: options.map(toTarget),
     ...onBreak !== undefined && { onBreak },
     ...hedgeAfter !== undefined && {
-      hedgeAfter: hedgeAfter === true ? usualTime(options[0]!.target, catalog) : hedgeAfter,
+      hedgeAfter: hedgeAfter === true ? usualTime(options[0]!.target, needs, catalog) : hedgeAfter,
     },
     reason: {
       ...table !== undefined && { route: table.name },
@@ -245,7 +245,9 @@ function circumstancesOf(needs: Needs, { catalog, currency, random }: Planner): 
   };
 }
 
-function usualTime(target: Target, { traffic }: Catalog): number {
+/** Only streams have a first token: of other answers no usual time is known. */
+function usualTime(target: Target, { body }: Needs, { traffic }: Catalog): number | undefined {
+  if (body.stream !== true) return undefined;
   const { firstTokenMs } = traffic.of(target);
   if (firstTokenMs === undefined) return hedge.unknown;
   return Math.max(hedge.least, Math.round(firstTokenMs * hedge.times));

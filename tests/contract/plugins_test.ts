@@ -59,6 +59,7 @@ function unknownExchange(): Exchange {
     id: crypto.randomUUID(),
     startedAt: Date.now(),
     path: "/v1/chat/completions",
+    dryRun: false,
     route: undefined,
     headers: new Headers(),
     get body(): never {

@@ -1,5 +1,6 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
-import type { Attempt, BreakPolicy } from "../../core/plugin.ts";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { RouterError } from "../../core/errors.ts";
+import type { Attempt, BreakPolicy, Hooks } from "../../core/plugin.ts";
 import { defineProvider, type Provider } from "../../core/provider.ts";
 import { type KernelSetup, startKernel } from "../support/kernel.ts";
 import { ask } from "../support/router.ts";
@@ -169,7 +170,7 @@ Deno.test("another answer is not taken for the rest of the one that broke off", 
   assertStringIncludes(text, "began another answer");
   assertEquals(text.includes("[DONE]"), false);
   // Both were asked for something, and the answer ends with the second.
-  assertEquals(attempts.map(({ usage }) => usage !== undefined), [true, false]);
+  assertEquals(attempts.map(({ usage }) => usage !== undefined), [true, true]);
 });
 
 Deno.test("an answer that ends before the place where the other broke off is no rest of it", async () => {
@@ -239,4 +240,105 @@ Deno.test("whole answers that are no stream know nothing of breaking off", async
     body: { stream: false },
   });
   assertEquals([state, content], ["completed", ""]);
+});
+
+Deno.test("what a plugin refuses is asked of nobody else", async () => {
+  const refuse: Hooks = {
+    onChunk(_x, { text }) {
+      if (text === "two ") throw new RouterError("content_filter", "not this");
+    },
+  };
+  const { asked, text, state } = await tell("continue", whole, { plugins: [{ hooks: refuse }] });
+  assertEquals([asked.length, state], [1, "failed"]);
+  assertStringIncludes(text, "not this");
+});
+
+Deno.test("alternatives of which some have not begun are not gone on with", async () => {
+  const { asked, state } = await tell("continue", whole, { prefill: true, body: { n: 2 } });
+  assertEquals([asked.length, state], [1, "failed"]);
+});
+
+Deno.test("a target goes on with less of max_tokens each time", async () => {
+  const { asked } = await tell(
+    "continue",
+    ({ path }) => path.startsWith("/second") ? say("two", ["four "]) : whole(),
+    { prefill: true, body: { models: ["second/m", "third/m"], max_tokens: 100 } },
+  );
+  const [, second, third] = asked.map(({ body }) => body.max_tokens);
+  assert(second < 100 && third < second, `${second}, ${third}`);
+});
+
+Deno.test("an answer that goes on elsewhere gives its call back before it waits for another", async () => {
+  const { promise: never } = Promise.withResolvers<void>();
+  await using upstream = startUpstream(({ body }) => {
+    if (body.model === "n") return whole();
+    // It says that it failed, and leaves the connection open.
+    const events = [...words.slice(0, 2).map((word) => delta(word)), event({ error: "broken" })];
+    const stream = new ReadableStream<Uint8Array>({
+      async start(controller) {
+        controller.enqueue(new TextEncoder().encode(events.join("")));
+        await never;
+      },
+    });
+    return new Response(stream, { headers: { "content-type": "text/event-stream" } });
+  });
+  const provider = defineProvider({
+    name: "narrow",
+    baseUrl: upstream.url,
+    accounts: () => [{ name: "only", settings: {}, parallel: 1 }],
+  }) as Provider;
+  await using kernel = startKernel({
+    providers: [provider],
+    route: { onBreak: "continue", time: 5_000 },
+  });
+  const response = await kernel.chat(
+    ask("narrow/m", "hi", { stream: true, models: ["narrow/n"] }),
+  );
+  assertStringIncludes(await response.text(), "[DONE]");
+  const { durationMs } = await kernel.ended();
+  assert(durationMs < 4_000, `${durationMs}`);
+});
+
+Deno.test("a whole answer that its client reads slowly is not taken for sent when it is stopped", async () => {
+  const many = Array.from({ length: 3_000 }, (_, i) => `${"word".repeat(50)}${i} `);
+  await using upstream = startUpstream(() => say("one", many, stop, usage, done));
+  await using kernel = startKernel({
+    providers: [{ name: "only", baseUrl: upstream.url }],
+    route: { onBreak: "whole" },
+  });
+  const response = await kernel.chat(ask("only/m", "hi", { stream: true }));
+  const reader = response.body!.getReader();
+  await reader.read();
+  const stopped = kernel.kernel.drain(0);
+  let rest = "";
+  const decoder = new TextDecoder();
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) break;
+    rest += decoder.decode(value, { stream: true });
+  }
+  await stopped;
+  const { state } = await kernel.ended();
+  const isWhole = rest.includes(many.at(-1)!);
+  assertEquals([rest.includes("[DONE]"), state], isWhole ? [true, "completed"] : [false, "failed"]);
+});
+
+Deno.test("answers that end in silence are no failures of their provider", async () => {
+  const events = [delta("fine"), stop, usage].join("");
+  await using upstream = startUpstream(() => {
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(new TextEncoder().encode(events)),
+    });
+    return new Response(body, { headers: { "content-type": "text/event-stream" } });
+  });
+  await using kernel = startKernel({
+    providers: [{ name: "only", baseUrl: upstream.url }],
+    route: { timeouts: { idle: 30 } },
+  });
+  for (let i = 1; i <= 7; i++) {
+    const response = await kernel.chat(ask("only/m", "hi", { stream: true }));
+    assertEquals(response.status, 200);
+    await response.text();
+    assertEquals((await kernel.ended(i)).state, "completed");
+  }
 });

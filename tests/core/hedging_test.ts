@@ -90,6 +90,20 @@ Deno.test("a quick answer is not hedged", async () => {
   assertEquals(test.upstream.seen.length, 1);
 });
 
+Deno.test("quick answers leave hedges for the slow ones", async () => {
+  let slow = false;
+  await using test = hedged(async ({ closed }, provider) => {
+    if (slow && provider === "first") await closed;
+    return fine(provider);
+  });
+  for (let i = 0; i < 30; i++) await (await test.kernel.chat(ask("first/m", "hi", both))).text();
+  slow = true;
+  const response = await test.kernel.chat(ask("first/m", "hi", both));
+  assertEquals(response.headers.get("x-xrouter-provider"), "second");
+  await response.text();
+  await test.kernel.ended(31);
+});
+
 Deno.test("a hedge whose first target fails gets the second's answer", async () => {
   const asked = Promise.withResolvers<void>();
   await using test = hedged(async (_seen, provider) => {
@@ -135,5 +149,5 @@ Deno.test("a client that leaves ends both tries of a hedge", async () => {
   const { state, usage } = await test.kernel.ended();
   assertEquals([state, usage?.output], ["aborted", 0]);
   // Each was sent the input.
-  assertEquals(test.attempts.map(({ usage: used }) => used?.output), [0, undefined]);
+  assertEquals(test.attempts.map(({ usage: used }) => used?.output), [0, 0]);
 });

@@ -35,9 +35,14 @@ async function booked(
   await using router: TestRouter = await startRouter(
     { ...upstream.env, XROUTER_RETRIES: "0", ...env },
     {
-      models: { "openai/first": { price }, "openai/second": { price } },
+      models: {
+        "openai/first": { price },
+        "openai/second": { price },
+        "openai/dear": { price: { currency: "RUB", input: 1_000, output: 1_000_000 } },
+      },
       routes: {
         both: ["openai/first", "openai/second"],
+        dearer: ["openai/first", "openai/dear"],
         hedged: { targets: ["openai/first", "openai/second"], hedgeAfter: 30 },
       },
     },
@@ -141,3 +146,21 @@ Deno.test("an answer that was thrown away is charged beside the one that was sho
     true,
   ]]);
 });
+
+for (const onBreak of ["continue", "whole"]) {
+  for (const [what, model] of [["fails", "both"], ["cannot be paid", "dearer"]] as const) {
+    Deno.test(`a broken answer is charged once, on break ${onBreak}, where the next target ${what}`, async () => {
+      const { rows, balance } = await booked(
+        ({ body }) =>
+          body.model === "first"
+            ? streamed(...words.slice(0, 2).map((word) => delta(word)))
+            : Response.json({ error: { message: "no" } }, { status: 503 }),
+        { stream: true, model, max_tokens: 50 },
+        { "x-xrouter-on-break": onBreak },
+      );
+      const charged = rows.filter((row) => row.charged > 0);
+      assertEquals(charged.map(({ model }) => model), ["first"]);
+      assertEquals([rows[0]?.state, balance], ["failed", 1_000_000 - sum(charged)]);
+    });
+  }
+}

@@ -78,6 +78,7 @@ export function exchange(target?: Target, stream = false): Exchange {
     id: crypto.randomUUID(),
     startedAt: Date.now(),
     path: "/v1/chat/completions",
+    dryRun: false,
     route: undefined,
     headers: new Headers(),
     body,
