@@ -285,12 +285,14 @@ Deno.test("a route's limits take the place of the standard ones", () => {
     hedgeAfter: 450,
   });
   assertEquals(targets.map(({ timeouts }) => timeouts), [{ firstByte: 5 }, undefined]);
-  const usual = () => (plan({ model: "usual" }) as Route).hedgeAfter;
+  const usual = (stream = true) => (plan({ model: "usual", stream }) as Route).hedgeAfter;
   assertEquals(usual(), 1_000);
   catalog.traffic.note(targets[0]!, 350);
   assertEquals(usual(), 700);
   for (let i = 0; i < 50; i++) catalog.traffic.note(targets[0]!, 20);
   assertEquals(usual(), 200);
+  // Only streams have a first token.
+  assertEquals(usual(false), undefined);
 });
 
 Deno.test("x-xrouter-on-break says what becomes of a stream that breaks off", () => {
