@@ -208,7 +208,8 @@ export class Attempts {
   /** Ends an answer that another one was faster than. */
   async #discard({ upstream, tally, over, attempt }: BegunAnswer, reason: RouterError) {
     over(reason);
-    await upstream.cancel();
+    // A provider may be slow to heed it: nobody waits for that.
+    void upstream.cancel();
     attempt.usage = await tally.usage(() => this.#flight.inputOf(attempt));
   }
 

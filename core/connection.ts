@@ -168,7 +168,8 @@ export class Connection {
       return upstream;
     } catch (error) {
       if (reply !== undefined && upstream === undefined) onSpent?.(reply);
-      await (upstream ?? response.body)?.cancel().catch(() => {});
+      // Not waited for: a provider inside this process may never heed it.
+      (upstream ?? response.body)?.cancel().catch(() => {});
       throw error;
     }
   }

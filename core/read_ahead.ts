@@ -67,7 +67,8 @@ export async function readAhead(answer: BegunAnswer, flight: Flight): Promise<Be
     deadline.stop();
     over(error);
     upstream.blame(error);
-    await upstream.cancel();
+    // A provider may be slow to heed it: the next one is asked at once.
+    void upstream.cancel();
     attempt.usage = await tally.usage(() => flight.inputOf(attempt));
     throw error;
   }

@@ -2,7 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { RouterError } from "../../core/errors.ts";
 import type { Attempt, BreakPolicy, Hooks } from "../../core/plugin.ts";
 import { defineProvider, type Provider } from "../../core/provider.ts";
-import { type KernelSetup, startKernel } from "../support/kernel.ts";
+import { inProcess, type KernelSetup, startKernel } from "../support/kernel.ts";
 import { ask } from "../support/router.ts";
 import {
   delta,
@@ -342,3 +342,30 @@ Deno.test("answers that end in silence are no failures of their provider", async
     assertEquals((await kernel.ended(i)).state, "completed");
   }
 });
+
+for (const reads of [1, 2]) {
+  Deno.test(`a provider that never heeds the end of its call keeps nobody from the next, ${reads} reads`, async () => {
+    const parts = [delta("One "), `${delta("two ").slice(0, -8)}\n\n`];
+    const pieces = reads === 1 ? [parts.join("")] : parts;
+    const first = () => {
+      const body = new ReadableStream<Uint8Array>({
+        pull(controller) {
+          const piece = pieces.shift();
+          if (piece === undefined) return new Promise(() => {});
+          return controller.enqueue(new TextEncoder().encode(piece));
+        },
+        cancel: () => new Promise(() => {}),
+      }, { highWaterMark: 0 });
+      return new Response(body, { headers: { "content-type": "text/event-stream" } });
+    };
+    await using kernel = startKernel({
+      providers: [inProcess(first, { name: "first" }), inProcess(whole, { name: "second" })],
+      route: { onBreak: "whole", time: 60_000, timeouts: { firstByte: 60_000, idle: 60_000 } },
+    });
+    const response = await kernel.chat(
+      ask("first/m", "hi", { stream: true, models: ["second/m"] }),
+    );
+    assertStringIncludes(await response.text(), "five.");
+    assertEquals((await kernel.ended()).state, "completed");
+  });
+}
