@@ -97,7 +97,10 @@ export class Answer {
     const words = this.#earlier.reduce((sum, { output }) => sum + output, used.output);
     const rest = await this.#attempts.goOn(
       error,
-      ({ facts }) => facts.prefill ? [withPrefill(body, said.text, words), body] : [body],
+      ({ facts }) => {
+        const goesOn = { body: withPrefill(body, said.text, words), prefilled: words };
+        return facts.prefill ? [goesOn, { body }] : [{ body }];
+      },
     );
     if (rest === undefined) return undefined;
     const { begun } = rest;

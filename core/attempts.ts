@@ -18,6 +18,13 @@ export interface AttemptsOptions extends TryOptions {
   readonly budget: RetryBudget;
 }
 
+/** What is sent for the rest of an answer. */
+export interface RestRequest {
+  readonly body: Body;
+  /** Input tokens that it has beside the request's own. */
+  readonly prefilled?: number;
+}
+
 /** The tries of one exchange. */
 export class Attempts {
   readonly #flight: Flight;
@@ -78,29 +85,27 @@ export class Attempts {
    * Asks for the rest of an answer that broke off: the targets that are left, or the last one again.
    * What they fail with concerns nobody: the answer had begun well.
    *
-   * @param bodies What may be sent to a target, the first choice first; the next one where the
+   * @param requests What may be sent to a target, the first choice first; the next one where the
    * target refuses the request as such.
-   * @returns The rest, and which of the bodies it answers; `undefined` when there is none.
+   * @returns The rest, and what it answers; `undefined` when there is none.
    */
   async goOn(
     error: RouterError,
-    bodies: (target: RoutedTarget) => readonly Body[],
+    requests: (target: RoutedTarget) => readonly RestRequest[],
   ): Promise<{ begun: BegunAnswer; body: Body } | undefined> {
     this.#note(error);
     const { targets, attempts, retries } = this.#route;
     if (this.#place < targets.length - 1) this.#advance();
-    else if (this.#tries > retries || !this.#options.budget.take(performance.now())) {
-      return undefined;
-    }
+    else if (this.#tries > retries || !await this.#backOff(error, 0)) return undefined;
     for (; this.#place < targets.length; this.#advance()) {
       const target = targets[this.#place]!;
-      for (const body of bodies(target)) {
+      for (const { body, prefilled } of requests(target)) {
         if (this.#used >= attempts || this.#flight.unwanted || performance.now() >= this.#end) {
           return undefined;
         }
         this.#tries++;
         try {
-          return { begun: await this.#run(this.#start(target, body)), body };
+          return { begun: await this.#run(this.#start(target, body, prefilled)), body };
         } catch (thrown) {
           if ((thrown as RouterError).code !== "invalid_request") break;
         }
@@ -127,12 +132,17 @@ export class Attempts {
   }
 
   /** Waits before the same target is asked again. @returns Whether it should be. */
-  async #mayRetry({ retry, retryAfterMs }: RouterError): Promise<boolean> {
+  async #mayRetry(error: RouterError): Promise<boolean> {
     const { targets, retries, attempts } = this.#route;
     const others = targets.length - this.#place - 1;
     // Every target that is still to come keeps a try of the budget.
-    if (!retry || this.#tries > retries || attempts - this.#used <= others) return false;
+    if (!error.retry || this.#tries > retries || attempts - this.#used <= others) return false;
     if (this.#brokeOff && others > 0) return false;
+    return await this.#backOff(error, others);
+  }
+
+  /** Waits as retries have to. @returns Whether there may be one then. */
+  async #backOff({ retryAfterMs }: RouterError, others: number): Promise<boolean> {
     const wait = retryWait(this.#tries, retryAfterMs, others > 0);
     const now = performance.now();
     if (wait === undefined || now + wait >= this.#end) return false;
@@ -182,7 +192,14 @@ export class Attempts {
     if (!mayHedge) return await opening;
     this.#advance();
     this.#tries++;
-    return await this.#faster([first, this.#start(next, body)], opening);
+    let second: Try;
+    try {
+      second = this.#start(next, body);
+    } catch {
+      // It cannot be asked at all. If the first one fails, the next choice says so.
+      return await opening;
+    }
+    return await this.#faster([first, second], opening);
   }
 
   /** The one of two that answers first; the other is ended. @throws {RouterError} What both failed with. */
@@ -213,11 +230,12 @@ export class Attempts {
     attempt.usage = await tally.usage(() => this.#flight.inputOf(attempt));
   }
 
-  #start(target: RoutedTarget, body: Body): Try {
+  #start(target: RoutedTarget, body: Body, prefilled?: number): Try {
     const { timeouts, targets } = this.#route;
     return new Try(this.#flight, {
       target,
       body,
+      prefilled,
       number: this.#used + 1,
       end: this.#end,
       timeouts: { ...timeouts, ...target.timeouts },

@@ -174,6 +174,11 @@ export function saysSomething(reply: ChatReply | undefined): boolean {
   );
 }
 
+/** Whether an event says why the answer ends: then little is to come. */
+export function saysWhy({ choices }: ChatReply): boolean {
+  return Array.isArray(choices) && choices.some((choice) => choice?.finish_reason);
+}
+
 /** Whether a stream's event only reports usage: OpenAI sends it last, with no choices. */
 export function isUsageOnly(reply: ChatReply): boolean {
   return Array.isArray(reply.choices) && reply.choices.length === 0 &&

@@ -55,9 +55,10 @@ export class Flight {
     return this.x.body.stream === true;
   }
 
-  /** Tokens of the request, as a try's model counts them. */
-  inputOf(attempt?: Attempt): Promise<number> {
-    return inputTokens(this.x, attempt?.target.facts.encoding ?? defaultEncoding);
+  /** Tokens of the request, as a try's model counts them, and of what the try adds to it. */
+  async inputOf(attempt?: Attempt): Promise<number> {
+    const encoding = attempt?.target.facts.encoding ?? defaultEncoding;
+    return await inputTokens(this.x, encoding) + (attempt?.prefilled ?? 0);
   }
 
   /** Nobody waits for another call to a provider. */

@@ -115,6 +115,8 @@ export interface Attempt {
   readonly target: Target;
   /** What is sent: this try's own copy, one level deep. Its `stream` stays as the client set it. */
   body: Body;
+  /** Input tokens beside the request's own: the words of its answer from which this try goes on. */
+  readonly prefilled?: number;
   /** Headers for the provider beside those that authorize the call. */
   readonly headers: Record<string, string>;
   /** When the provider was called last, by `performance.now()`; time in a queue comes before. */

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type ChatReply, textOf } from "./chat.ts";
+import { type ChatReply, saysWhy, textOf } from "./chat.ts";
 import { type Chunk, parseReply } from "./chunk.ts";
 import type { Usage } from "./plugin.ts";
 import { readEvent } from "./sse.ts";
@@ -69,9 +69,7 @@ export class Tally {
 
   /** Whether the answer has said why it ended. */
   get finished(): boolean {
-    return this.#lastReplies().some((reply) =>
-      Array.isArray(reply.choices) && reply.choices.some((choice) => choice?.finish_reason)
-    );
+    return this.#lastReplies().some(saysWhy);
   }
 
   /** Whether the answer has said that it failed, as some vendors do in a last, regular event. */

@@ -145,6 +145,11 @@ export class Transport {
     return this.#slots.breakers.circuit(model);
   }
 
+  /** Why the model is not asked now, whatever the account; `undefined` where it may be. */
+  refusal(model: string): RouterError | undefined {
+    return this.#slots.breakers.refusal(this.#connections, model);
+  }
+
   /** Has a listener told when a circuit opens, is tried or closes. @returns Ends that. */
   onCircuitChange(listener: CircuitListener): () => void {
     return this.#slots.breakers.subscribe(listener);

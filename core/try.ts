@@ -51,6 +51,8 @@ export interface TryPlan {
   readonly target: RoutedTarget;
   /** What is sent, the vendor's model id aside. */
   readonly body: Body;
+  /** Input tokens that the body has beside the request's own. */
+  readonly prefilled?: number | undefined;
   /** 1 for the first of the exchange. */
   readonly number: number;
   /** When the whole exchange must be over, by `performance.now()`. */
@@ -86,7 +88,8 @@ export class Try {
     this.#transport = transport;
     this.#deadline = new Deadline(plan.end);
     const body = bodyFor(plan.body, target.model);
-    this.attempt = { number: plan.number, target, body, headers: {} };
+    const { number, prefilled } = plan;
+    this.attempt = { number, target, body, headers: {}, ...prefilled && { prefilled } };
   }
 
   /** The vendor was called. */

@@ -4,7 +4,7 @@
  * @module
  */
 import { ByteReader } from "./byte_reader.ts";
-import { saysSomething, toEvents } from "./chat.ts";
+import { saysSomething, saysWhy, toEvents } from "./chat.ts";
 import { Chunk, parseReply } from "./chunk.ts";
 import { RouterError, withTexts } from "./errors.ts";
 import { readVendorMessage } from "./fault.ts";
@@ -54,6 +54,8 @@ export class Upstream {
   #whole = false;
   #done = false;
   readonly #events = new JsonEvents();
+  /** A decoder's event has said why the answer ends. */
+  #finished = false;
   #fault: RouterError | undefined;
 
   private constructor(
@@ -130,7 +132,7 @@ export class Upstream {
 
   /** Whether the answer has said why it ends, as far as its events were read: little is to come. */
   get finished(): boolean {
-    return this.#events.finished;
+    return this.#finished || this.#events.finished;
   }
 
   /** Whether the provider has said that the answer is complete. */
@@ -246,6 +248,7 @@ export class Upstream {
       } else {
         for (const reply of decoder.event(fields!.data!, fields!.name)) {
           chunks.push(Chunk.fromJson(reply, false));
+          this.#finished ||= saysWhy(reply);
         }
         if (decoder.ended || decoder.done) {
           this.#done = true;

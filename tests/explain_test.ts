@@ -65,6 +65,18 @@ Deno.test("explain names the targets in order, what would be held, and who is no
   assertEquals(await router.usage(), []);
 });
 
+Deno.test("explain says of a target whose circuit is open that it would be refused", async () => {
+  await using upstream = startUpstream(() => Response.json({ error: {} }, { status: 500 }));
+  await using router = await start(upstream);
+  for (let i = 0; i < 5; i++) await (await router.chat(ask("openai/cheap", text))).body?.cancel();
+  const { targets } = await explain(router, ask("best", text));
+  assertEquals(
+    // deno-lint-ignore no-explicit-any
+    targets.map(({ target, circuit, refusal }: any) => [target, circuit, refusal?.code ?? null]),
+    [["openai/cheap", "open", "circuit_open"], ["openai/dear", "closed", null]],
+  );
+});
+
 Deno.test("explain says what a key can afford", async () => {
   await using upstream = startUpstream(() => wholeAnswer());
   await using router = await start(upstream);

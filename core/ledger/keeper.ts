@@ -152,7 +152,7 @@ export class Keeper {
   #plan(x: Exchange, attempt: Attempt, price: Price | undefined, others: number): Plan {
     const bounds = this.#boundsOf(x, attempt);
     const { caller, inputTokens = 0, exactInput = inputTokens } = x.state;
-    const plan = { attempt, price, inputTokens: exactInput };
+    const plan = { attempt, price, inputTokens: exactInput + (attempt.prefilled ?? 0) };
     if (price === undefined) return { ...plan, need: 0 };
     const need = amountOf(bounds, price);
     const cap = capOf(caller);
@@ -177,11 +177,11 @@ export class Keeper {
     return plan.need = amountOf({ ...bounds, output: output * bounds.choices }, price!);
   }
 
-  #boundsOf(x: Exchange, { body, target }: Attempt): Bounds {
+  #boundsOf(x: Exchange, { body, target, prefilled = 0 }: Attempt): Bounds {
     const { exactInput, inputTokens = 0 } = x.state;
     return exactInput === undefined
-      ? boundsOf(body, target, inputTokens, this.#margins.of(target))
-      : boundsOf(body, target, exactInput, 1);
+      ? boundsOf(body, target, inputTokens + prefilled, this.#margins.of(target))
+      : boundsOf(body, target, exactInput + prefilled, 1);
   }
 
   #holdOf(
@@ -256,13 +256,15 @@ export class Keeper {
     const tries = x.attempts.length > 1 ? paidTries(x, tag, this.#currency, written) : [];
     this.#ledger.settle(own, tries.map(({ entry }) => entry));
     if (target === undefined || usage === undefined || usage.estimated) return;
-    if (inputTokens !== undefined) this.#margins.learn(target, inputTokens, usage.input);
+    if (inputTokens === undefined) return;
+    this.#margins.learn(target, inputTokens + (last?.prefilled ?? 0), usage.input);
   }
 }
 
-/** Whether a try asks the target that was asked before. */
-function isSame({ attempt: { target } }: Plan, { target: { provider, model } }: Attempt): boolean {
-  return target.provider === provider && target.model === model;
+/** Whether a try asks the target that was asked before, and as much of it. */
+function isSame({ attempt: before }: Plan, { target, prefilled }: Attempt): boolean {
+  return before.target.provider === target.provider && before.target.model === target.model &&
+    before.prefilled === prefilled;
 }
 
 /** Tells the client to how many tokens its answer was cut. */

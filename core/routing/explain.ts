@@ -48,7 +48,9 @@ export async function explainRoute(
       body: { ...body, model },
       headers: {},
     });
-    const circuit = catalog.providers.get(provider)?.circuit(model);
+    const transport = catalog.providers.get(provider);
+    const circuit = transport?.circuit(model);
+    const refusal = transport?.refusal(model) ?? estimate?.refusal;
     const { running, firstTokenMs } = catalog.traffic.of(target);
     return {
       target: `${provider}/${model}`,
@@ -59,7 +61,7 @@ export async function explainRoute(
       timeouts_ms: { ...route.timeouts, ...target.timeouts },
       held: estimate?.held == null ? null : toUnits(estimate.held),
       max_tokens: estimate?.maxTokens ?? null,
-      refusal: estimate?.refusal?.body().error ?? null,
+      refusal: refusal?.body().error ?? null,
     };
   };
   return {

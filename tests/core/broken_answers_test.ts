@@ -180,7 +180,7 @@ Deno.test("an answer that ends before the place where the other broke off is no 
 
 Deno.test("a target that declares it goes on from the last words", async () => {
   const rest = () => say("two", ["four ", "five."], stop, usage, done);
-  const { content, state, asked } = await tell("continue", rest, {
+  const { content, state, asked, attempts } = await tell("continue", rest, {
     prefill: true,
     body: { max_tokens: 100 },
   });
@@ -188,6 +188,16 @@ Deno.test("a target that declares it goes on from the last words", async () => {
   const { messages, max_tokens } = asked[1]!.body;
   assertEquals(messages.at(-1), { role: "assistant", content: "One two three " });
   assertEquals(max_tokens < 100 && max_tokens > 80, true, `${max_tokens}`);
+  // What it was sent beside the request is input, too: a hold and an estimate count it.
+  assertEquals(attempts.map(({ prefilled }) => prefilled), [undefined, 100 - max_tokens]);
+});
+
+Deno.test("the words that a target goes on from are counted as its input", async () => {
+  const rest = () => say("two", ["four ", "five."], stop, done);
+  const { attempts, usage: used } = await tell("continue", rest, { prefill: true });
+  const [first, second] = attempts;
+  const { input } = used as { input: number };
+  assertEquals(input, first!.usage!.input + second!.prefilled!);
 });
 
 Deno.test("a refusal to go on from the last words is followed by a try afresh", async () => {

@@ -1,5 +1,6 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { Attempt } from "../../core/plugin.ts";
+import { defineProvider, type Provider } from "../../core/provider.ts";
 import { startKernel, type TestKernel } from "../support/kernel.ts";
 import { ask } from "../support/router.ts";
 import {
@@ -131,6 +132,65 @@ Deno.test("a hedge whose targets both fail tells one of their errors", async () 
   await response.body?.cancel();
   const { state, usage } = await test.kernel.ended();
   assertEquals([state, usage], ["failed", undefined]);
+});
+
+for (const firstFails of [false, true]) {
+  const what = firstFails ? "fails with the first target" : "is the first target's answer";
+  Deno.test(`a hedge whose second target does not exist ${what}`, async () => {
+    await using upstream = startUpstream(async () => {
+      await new Promise((resolve) => setTimeout(resolve, 60));
+      return firstFails ? Response.json({ error: {} }, { status: 500 }) : fine("first");
+    });
+    await using kernel = startKernel({
+      providers: [{ name: "first", baseUrl: upstream.url }],
+      route: { hedgeAfter: 10 },
+    });
+    const response = await kernel.chat(
+      ask("first/m", "hi", { stream: true, models: ["nobody/m"] }),
+    );
+    const text = await response.text();
+    const { state } = await kernel.ended();
+    assertEquals([text.includes('"content":"first"'), state], [
+      !firstFails,
+      firstFails ? "failed" : "completed",
+    ]);
+  });
+}
+
+Deno.test("a hedge's answer that comes together with a quicker one is ended, and counted", async () => {
+  const asked = Promise.withResolvers<void>();
+  const ended = Promise.withResolvers<string>();
+  const providers = ["first", "second"].map((name) =>
+    defineProvider({
+      name,
+      baseUrl: `http://${name}.invalid`,
+      fetch: async () => {
+        if (name === "second") asked.resolve();
+        await asked.promise;
+        const body = new ReadableStream<Uint8Array>({
+          start: (controller) => controller.enqueue(new TextEncoder().encode(delta(name))),
+          cancel: () => ended.resolve(name),
+        });
+        return new Response(body, { headers: { "content-type": "text/event-stream" } });
+      },
+    }) as Provider
+  );
+  let attempts: readonly Attempt[] = [];
+  await using kernel = startKernel({
+    providers,
+    // The quicker one falls silent, so that the exchange ends.
+    route: { hedgeAfter: 10, timeouts: { idle: 100 } },
+    plugins: [{ hooks: { onFinish: (x) => void (attempts = x.attempts) } }],
+  });
+  const response = await kernel.chat(ask("first/m", "hi", both));
+  const quicker = response.headers.get("x-xrouter-provider");
+  const slower = await ended.promise;
+  assertEquals([quicker, slower].sort(), ["first", "second"]);
+  assertStringIncludes(await response.text(), `"content":"${quicker}"`);
+  await kernel.ended();
+  const loser = attempts.find(({ target }) => target.provider === slower)!;
+  assertEquals([loser.error?.code, loser.usage?.output], ["aborted", 0]);
+  assertEquals((loser.usage?.input ?? 0) > 0, true);
 });
 
 Deno.test("a client that leaves ends both tries of a hedge", async () => {

@@ -7,7 +7,7 @@ import { concat } from "../../core/sse.ts";
 import { Upstream } from "../../core/upstream.ts";
 import { inParts } from "../support/kernel.ts";
 import { seededRandom } from "../support/random.ts";
-import { delta, event } from "../support/upstream.ts";
+import { delta, ending, event } from "../support/upstream.ts";
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
@@ -122,6 +122,17 @@ Deno.test("Upstream takes a last event without its empty line, if it is a whole 
   const cut = delta("b").slice(0, 40);
   const broken = stream(delta("a"), cut);
   assertEquals([await relayed(broken), broken.done], [delta("a"), false]);
+});
+
+Deno.test("Upstream knows that an answer has said why it ends, with a decoder and without", async () => {
+  const said = [delta("one"), ending()[0]!];
+  const same = { event: (data: string) => [JSON.parse(data)], whole: translate.whole };
+  for (const decoder of [undefined, same]) {
+    const upstream = Upstream.stream(inParts(said), { decoder, signal: never, redact });
+    const finished = [];
+    while (await upstream.read() !== undefined) finished.push(upstream.finished);
+    assertEquals(finished, [false, true]);
+  }
 });
 
 Deno.test("Upstream has each event translated by the provider's decoder", async () => {

@@ -45,10 +45,16 @@ class Trial {
   }
 
   /** Begins a try; rejects as the ledger does. */
-  async begin(model: string, input?: number): Promise<Attempt> {
+  async begin(model: string, input?: number, prefilled?: number): Promise<Attempt> {
     const number = this.#attempts.length + 1;
     const body = { ...this.x.body };
-    const attempt: Attempt = { number, target: target(model, input), body, headers: {} };
+    const attempt: Attempt = {
+      number,
+      target: target(model, input),
+      body,
+      headers: {},
+      ...prefilled !== undefined && { prefilled },
+    };
     await this.#keeper.hold(this.x, attempt);
     this.#attempts.push(attempt);
     return attempt;
@@ -132,6 +138,15 @@ Deno.test("Keeper charges a try that was of no use before the next, and holds fo
       ["1", "one", "failed", "timeout", 3, 40, 40],
     ]);
     assertEquals([await held(), await balance()], [[], 860]);
+  }));
+
+Deno.test("Keeper holds for the words, too, that a try goes on from", () =>
+  withKeeper(1_000, async ({ keeper, keyId, held }) => {
+    const trial = new Trial(keeper, keyId);
+    trial.fail(await trial.begin("one"));
+    await trial.begin("one", 1, 7);
+    assertEquals(await held(), [67]);
+    trial.finish();
   }));
 
 Deno.test("Keeper frees what a try needed that has cost nothing", () =>
