@@ -3,7 +3,9 @@
  *
  * @module
  */
+import { isChat } from "./body.ts";
 import type { Connection, Sent } from "./connection.ts";
+import { conversationOf } from "./conversation.ts";
 import type { RouterError } from "./errors.ts";
 import type { Slot, Slots, Waiting } from "./slots.ts";
 import { unlessAborted } from "./unless_aborted.ts";
@@ -55,7 +57,11 @@ export async function askAccounts(
 ): Promise<Upstream> {
   const { signal, keyId, body: { model } } = sent;
   const refused = new Set(only && connections.filter((each) => each !== only));
-  const take = () => slots.take({ model, parallel, keyId, signal, refused, onWait });
+  // With one account there is no choice, and nothing to remember.
+  const conversation = connections.length > 1 && isChat(sent.body)
+    ? conversationOf(sent.body, sent)
+    : undefined;
+  const take = () => slots.take({ model, parallel, keyId, signal, conversation, refused, onWait });
   let failure: RouterError | undefined;
   for (;;) {
     let slot: Slot;
@@ -80,7 +86,9 @@ export async function askAccounts(
     let answered = false;
     const asked = { ...sent, onAnswer: () => answered = true };
     try {
-      return upstream = await askOne(slot, asked, slots, refused, onRefusal);
+      upstream = await askOne(slot, asked, slots, refused, onRefusal);
+      if (conversation !== undefined) slots.remember(conversation, connection);
+      return upstream;
     } catch (thrown) {
       const error = thrown as RouterError;
       const ms = avoidedFor(error, answered);
@@ -131,7 +139,7 @@ async function askOne(
       const wait = error.retryAfterMs ?? busyWait * 2 ** tries;
       const mayWait = error.code === "upstream_busy" && Number.isFinite(connection.parallel) &&
         tries < busyTries && wait <= busyPatience;
-      if (!mayWait || slots.hasFree(sent.body.model, refused)) throw error;
+      if (!mayWait || slots.hasFree({ model: sent.body.model, refused })) throw error;
       onRefusal?.(connection.name, error);
       await pause(wait, sent.signal);
     }

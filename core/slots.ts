@@ -1,17 +1,15 @@
 /**
  * Slots: the calls that a vendor's accounts, and each of its models, let run at a time, shared fairly
- * among keys, and the choice among the accounts.
+ * among keys.
  *
  * @module
  */
+import { AccountChoice, type AccountRequest } from "./account_choice.ts";
 import { Breakers } from "./breakers.ts";
 import type { Connection } from "./connection.ts";
 import { RouterError } from "./errors.ts";
 import { SlotQueue } from "./slot_queue.ts";
 import type { WatchedCall } from "./watched_call.ts";
-
-/** Models of an account that may be remembered as avoided when they no longer are. */
-const rememberedModels = 256;
 
 /** How long the queue may be, and how long anyone may stand in it. */
 export interface QueueLimits {
@@ -28,17 +26,13 @@ export interface Waiting {
 }
 
 /** A slot that is asked for. */
-export interface SlotRequest {
-  /** The model that will be asked. */
-  readonly model: string;
+export interface SlotRequest extends AccountRequest {
   /** Calls of that model that may run at a time, over all accounts; by default any number. */
   readonly parallel?: number | undefined;
   /** Who asks; each gets a turn, however many requests it has. */
   readonly keyId: string | undefined;
   /** Ends the wait. */
   readonly signal: AbortSignal;
-  /** Accounts that have refused this request already. */
-  readonly refused: ReadonlySet<Connection>;
   /** Told once, when there is a queue to stand in. */
   readonly onWait?: ((waiting: Waiting) => void) | undefined;
 }
@@ -70,10 +64,8 @@ export class Slots {
   readonly #running = new Map<Connection, number>();
   /** Calls under way by model, over all accounts. */
   readonly #runningOf = new Map<string, number>();
-  /** Until when an account is asked for a model only if no other can be, by `performance.now()`. */
-  readonly #avoided = new Map<Connection, Map<string, number>>();
   readonly #queue = new SlotQueue<Waiter>();
-  #turn = 0;
+  readonly #choice: AccountChoice;
   /** Who is not asked for which model. */
   readonly breakers: Breakers;
 
@@ -87,6 +79,11 @@ export class Slots {
     this.#connections = connections;
     this.#limits = limits;
     this.breakers = new Breakers(provider, connections, (model) => this.#circuitChanged(model));
+    this.#choice = new AccountChoice(
+      connections,
+      this.breakers,
+      (each) => this.#running.get(each) ?? 0,
+    );
   }
 
   /**
@@ -105,76 +102,25 @@ export class Slots {
   }
 
   /** Whether an account that has not refused a request could run it now, and is not avoided. */
-  hasFree(model: string, refused: ReadonlySet<Connection>): boolean {
-    const now = performance.now();
-    return this.#connections.some((each) =>
-      !refused.has(each) && this.#isFree(each) && this.#avoidedUntil(each, model) <= now &&
-      this.breakers.mayCall(each, model, now)
-    );
+  hasFree(request: AccountRequest): boolean {
+    return this.#choice.hasFree(request);
   }
 
   /** Has an account asked for a model only if no other can be, for some time. */
   avoid(connection: Connection, model: string, ms: number): void {
     if (this.#connections.length === 1) return;
-    const now = performance.now();
-    const models = this.#avoided.get(connection) ?? new Map<string, number>();
-    this.#avoided.set(connection, models.set(model, now + ms));
-    // Clients name as many models as they like.
-    if (models.size > rememberedModels) {
-      for (const [each, until] of models) if (until <= now) models.delete(each);
-    }
+    this.#choice.avoid(connection, model, ms);
     for (const { watch } of this.#queue.list()) watch();
   }
 
-  /** A free account, the least busy of those that are not avoided; in turn where they are equal. */
-  #choose({ model, parallel, refused }: SlotRequest): Connection | undefined {
-    if (this.#isTaken(model, parallel)) return undefined;
-    const now = performance.now();
-    const count = this.#connections.length;
-    if (count === 1) {
-      const only = this.#connections[0]!;
-      return this.#isFree(only) && this.breakers.mayCall(only, model, now) ? only : undefined;
-    }
-    let best: Connection | undefined;
-    let least = Infinity;
-    for (let step = 0; step < count; step++) {
-      const connection = this.#connections[(this.#turn + step) % count]!;
-      if (refused.has(connection) || !this.#isFree(connection)) continue;
-      if (!this.breakers.mayCall(connection, model, now)) continue;
-      const until = this.#avoidedUntil(connection, model);
-      const running = this.#running.get(connection) ?? 0;
-      // An avoided one comes last, and the one that is avoided longest comes very last.
-      const rank = until > now
-        ? until
-        : (Number.isFinite(connection.parallel) ? running / connection.parallel : running / 1e6) -
-          1;
-      if (rank >= least) continue;
-      least = rank;
-      best = connection;
-    }
-    // One that has refused is not asked as long as another one only has to become free.
-    if (least > 0 && this.#isHealthy(model, refused, now)) return undefined;
-    if (best !== undefined) this.#turn = (this.#connections.indexOf(best) + 1) % count;
-    return best;
+  /** Has a conversation ask the account again that answers it now, where that can be. */
+  remember(conversation: string, connection: Connection): void {
+    this.#choice.remember(conversation, connection);
   }
 
-  /** Whether an account may be asked, is not avoided and has not refused, be it free or not. */
-  #isHealthy(model: string, refused: ReadonlySet<Connection>, now: number): boolean {
-    return this.#connections.some((each) =>
-      !refused.has(each) && this.#avoidedUntil(each, model) <= now &&
-      this.breakers.mayCall(each, model, now)
-    );
-  }
-
-  /** Milliseconds until time alone lets another account be chosen; `Infinity` when it does not. */
-  #changesIn(model: string): number {
-    const now = performance.now();
-    return Math.min(
-      ...this.#connections.flatMap((each) => [
-        this.#avoidedUntil(each, model) - now,
-        this.breakers.waitMs(each, model, now),
-      ]).filter((ms) => ms > 0),
-    );
+  #choose(request: SlotRequest): Connection | undefined {
+    const { model, parallel } = request;
+    return this.#isTaken(model, parallel) ? undefined : this.#choice.choose(request);
   }
 
   /** Why no account that is left may be asked, however long one waits. */
@@ -185,14 +131,6 @@ export class Slots {
   /** Whether as many calls of a model run as may. */
   #isTaken(model: string, parallel = Infinity): boolean {
     return (this.#runningOf.get(model) ?? 0) >= parallel;
-  }
-
-  #avoidedUntil(connection: Connection, model: string): number {
-    return this.#avoided.get(connection)?.get(model) ?? 0;
-  }
-
-  #isFree(connection: Connection): boolean {
-    return (this.#running.get(connection) ?? 0) < connection.parallel;
   }
 
   #slot(connection: Connection, model: string): Slot {
@@ -231,7 +169,7 @@ export class Slots {
         request,
         watch: () => {
           clearTimeout(look);
-          const ms = this.#changesIn(model);
+          const ms = this.#choice.changesIn(model);
           if (ms < Infinity) look = setTimeout(() => this.#serve(), ms + 1);
         },
         take: (connection) => {

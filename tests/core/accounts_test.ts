@@ -294,6 +294,47 @@ Deno.test("a stream that has to wait gets its head and its place soon, long befo
   assertEquals(vendor.seen.length, 1);
 });
 
+Deno.test("a conversation stays with the account that answered it, and leaves it when it must", async () => {
+  let busy = "";
+  await using vendor = startUpstream(({ headers }) =>
+    headers.get("authorization") === busy
+      ? Response.json({ error: {} }, { status: 429, headers: { "retry-after": "60" } })
+      : wholeAnswer()
+  );
+  await using router = startKernel({ providers: [vendorAt(vendor.url, ["a", "b", "c"])] });
+  const accountOf = async (...contents: string[]) => {
+    const messages = contents.map((content, at) => (
+      { role: at % 2 === 0 ? "user" : "assistant", content }
+    ));
+    await (await router.chat({ ...question, messages })).body!.cancel();
+    return vendor.seen.at(-1)!.headers.get("authorization")!;
+  };
+  const first = await accountOf("one");
+  const second = await accountOf("two");
+  const third = await accountOf("three");
+  assertEquals(new Set([first, second, third]).size, 3);
+  for (let turn = 0; turn < 3; turn++) {
+    assertEquals(await accountOf("two", "answer", "more"), second);
+    assertEquals(await accountOf("one", "answer", "more"), first);
+  }
+  busy = first;
+  const next = await accountOf("one", "answer", "more", "answer", "again");
+  assertEquals(next === first, false);
+  busy = "";
+  assertEquals(await accountOf("one", "answer", "more"), next);
+  // Nothing ties embeddings together.
+  const embed = async () => {
+    const response = await fetch(`http://127.0.0.1:${router.port}/v1/embeddings`, {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ model: "acme/m", input: "same" }),
+    });
+    await response.body!.cancel();
+    return vendor.seen.at(-1)!.headers.get("authorization");
+  };
+  assertEquals(new Set([await embed(), await embed(), await embed()]).size > 1, true);
+});
+
 Deno.test("an answer that is of no use is not asked of the other accounts, and nobody is avoided", async () => {
   await using vendor = startUpstream(() => new Response("no JSON"));
   await using router = startKernel({ providers: [vendorAt(vendor.url, ["a", "b"])] });
