@@ -1,6 +1,5 @@
 import { type Client, createClient, LibsqlError } from "@libsql/client";
 import { dirname, resolve } from "node:path";
-import { leaveCheckpoints, WalCheckpoints } from "./wal_checkpoints.ts";
 import { FileClient, isBusy } from "./file_client.ts";
 import { PreparedWrites } from "./prepared_writes.ts";
 
@@ -86,13 +85,11 @@ async function openFile(url: string): Promise<Client> {
 
   let client: Client | undefined;
   try {
-    const pragmas = `PRAGMA synchronous = NORMAL; ${leaveCheckpoints}`;
-    const isFile = path !== ":memory:";
+    const pragmas = "PRAGMA synchronous = NORMAL";
     const file = new FileClient(
       createClient({ url: absolute(url, path), concurrency: 1, timeout: busyTimeoutMs }),
       pragmas,
-      isFile ? new PreparedWrites(resolve(path), busyTimeoutMs, pragmas) : undefined,
-      isFile ? new WalCheckpoints(resolve(path)) : undefined,
+      path === ":memory:" ? undefined : new PreparedWrites(resolve(path), busyTimeoutMs, pragmas),
     );
     client = file;
     await retryWhileBusy(() => file.execute("PRAGMA journal_mode = WAL"));

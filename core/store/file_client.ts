@@ -8,7 +8,6 @@ import {
   type Transaction,
   type TransactionMode,
 } from "@libsql/client";
-import type { WalCheckpoints } from "./wal_checkpoints.ts";
 import { type Plain, PreparedWrites } from "./prepared_writes.ts";
 
 /** Whether an error says that another connection holds the lock, so that a retry can succeed. */
@@ -31,7 +30,6 @@ export class FileClient implements Client {
   readonly #client: Client;
   readonly #pragmas: string;
   readonly #writes: PreparedWrites | undefined;
-  readonly #checkpoints: WalCheckpoints | undefined;
   #transaction: Transaction | undefined;
   /** The connection that met SQLITE_BUSY is closed already. */
   #isReplaced = false;
@@ -41,18 +39,11 @@ export class FileClient implements Client {
    * @param client one of a `file:` URL with an absolute path, `concurrency: 1`, nothing run on it
    * @param pragmas SQL that makes a new connection ready; the caller runs it on the first one
    * @param writes where single writes go, over a connection of their own; without it, over this one
-   * @param checkpoints told of writes; without it, the connections make checkpoints themselves
    */
-  constructor(
-    client: Client,
-    pragmas: string,
-    writes?: PreparedWrites,
-    checkpoints?: WalCheckpoints,
-  ) {
+  constructor(client: Client, pragmas: string, writes?: PreparedWrites) {
     this.#client = client;
     this.#pragmas = pragmas;
     this.#writes = writes;
-    this.#checkpoints = checkpoints;
   }
 
   get closed(): boolean {
@@ -78,7 +69,6 @@ export class FileClient implements Client {
   }
 
   #write(writes: PreparedWrites, sql: string, values: readonly Plain[]): ResultSet {
-    this.#checkpoints?.noteWrite();
     try {
       return writes.run(sql, values);
     } catch (error) {
@@ -92,7 +82,6 @@ export class FileClient implements Client {
     statements: Array<InStatement | [string, InArgs?]>,
     mode?: TransactionMode,
   ): Promise<ResultSet[]> {
-    if (mode !== "read") this.#checkpoints?.noteWrite();
     return this.#inTurn(() => this.#client.batch(statements, mode));
   }
 
@@ -124,7 +113,6 @@ export class FileClient implements Client {
   }
 
   close(): void {
-    this.#checkpoints?.close();
     this.#writes?.close();
     this.#client.close();
   }
