@@ -22,7 +22,7 @@ export class Answer {
   /** What parts used that broke off, and were gone on from. */
   readonly #earlier: Usage[] = [];
   #begun: BegunAnswer;
-  /** What went out, where another target may go on from it. */
+  /** What was said, where another target may go on from it. */
   readonly said: SaidSoFar | undefined;
 
   /**
@@ -108,6 +108,10 @@ export class Answer {
     this.#begun = begun;
     this.#flight.x.answering = begun.attempt;
     const continuation = new Continuation(said, rest.body === body);
-    return { ...begun, keep: (chunk) => continuation.keep(chunk) };
+    return {
+      ...begun,
+      keep: (chunk) => continuation.keep(chunk),
+      mayEnd: () => continuation.mayEnd(),
+    };
   }
 }

@@ -30,7 +30,7 @@ const busyWait = 100;
 const busyPatience = 2_000;
 
 /** What one attempt sends, and who is told of its way. */
-export interface AskOptions extends Omit<Sent, "onAnswer"> {
+export interface AskOptions extends Sent {
   /** Calls of the model that may run at a time, over all accounts; by default any number. */
   readonly parallel?: number | undefined;
   /** Told when every call that the vendor lets run at a time is taken. */
@@ -84,9 +84,12 @@ export async function askAccounts(
     onCall?.();
     refused.add(connection);
     let answered = false;
-    const asked = { ...sent, onAnswer: () => answered = true };
+    const onAnswer = () => {
+      answered = true;
+      sent.onAnswer?.();
+    };
     try {
-      upstream = await askOne(slot, asked, slots, refused, onRefusal);
+      upstream = await askOne(slot, { ...sent, onAnswer }, slots, refused, onRefusal);
       if (conversation !== undefined) slots.remember(conversation, connection);
       return upstream;
     } catch (thrown) {

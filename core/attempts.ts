@@ -165,9 +165,7 @@ export class Attempts {
 
   #note(error: RouterError): void {
     this.#last = error;
-    // A target that could not be asked is passed over: why the others failed says more.
-    const asked = error.code !== "insufficient_credits" && error.code !== "circuit_open";
-    if (asked || this.#failure === undefined) this.#failure = error;
+    if (weightOf(error) >= weightOf(this.#failure)) this.#failure = error;
   }
 
   /** Tries that were made or are under way. */
@@ -184,9 +182,11 @@ export class Attempts {
     const first = this.#start(target, body);
     const next = targets[this.#place + 1];
     if (hedgeAfter === undefined || next === undefined) return await this.#run(first);
-    const opening = this.#run(first);
-    const early = await orAfter(opening, hedgeAfter);
-    if (early !== undefined) return early;
+    const begun = Promise.withResolvers<void>();
+    const opening = this.#run(first, begun.resolve);
+    if (!await takesLonger(Promise.race([begun.promise, opening]), hedgeAfter)) {
+      return await opening;
+    }
     const mayHedge = this.#used < attempts && !this.#flight.unwanted &&
       this.#options.budget.take(performance.now());
     if (!mayHedge) return await opening;
@@ -205,17 +205,27 @@ export class Attempts {
   /** The one of two that answers first; the other is ended. @throws {RouterError} What both failed with. */
   async #faster(both: readonly [Try, Try], first: Promise<BegunAnswer>): Promise<BegunAnswer> {
     const openings = [first, this.#run(both[1])];
+    // What nobody else is asked for after decides, too.
+    const decisive = openings.map((opening) =>
+      opening.catch((error: RouterError) => {
+        if (error.fallback) throw error;
+        return error;
+      })
+    );
     try {
-      const answer = await Promise.any(openings);
+      const end = await Promise.any(decisive);
+      const winner = end instanceof RouterError ? undefined : end.attempt;
       const reason = new RouterError("aborted", "Another target answered first");
       for (const [place, loser] of both.entries()) {
-        if (loser.attempt === answer.attempt) continue;
+        if (loser.attempt === winner) continue;
         loser.stop(reason);
         const ended = openings[place]!.then((late) => this.#discard(late, reason), () => {});
         this.#flight.unsettled.push(ended);
       }
-      return answer;
+      if (end instanceof RouterError) throw end;
+      return end;
     } catch (thrown) {
+      if (thrown instanceof RouterError) throw thrown;
       const [failed, last] = (thrown as AggregateError).errors as RouterError[];
       this.#note(failed!);
       throw last;
@@ -243,11 +253,15 @@ export class Attempts {
     }, this.#options);
   }
 
-  /** @throws {RouterError} Why there is no answer. */
-  async #run(one: Try): Promise<BegunAnswer> {
+  /**
+   * @param onBegun Told when the answer says something, though it may have to be whole.
+   * @throws {RouterError} Why there is no answer.
+   */
+  async #run(one: Try, onBegun?: () => void): Promise<BegunAnswer> {
     this.#running.add(one);
     try {
       const answer = await one.open();
+      onBegun?.();
       if (this.#route.onBreak !== "whole" || !this.#flight.streamed) return answer;
       this.#brokeOff = true;
       return await readAhead(answer, this.#flight);
@@ -257,9 +271,17 @@ export class Attempts {
   }
 }
 
-/** What `promise` gives, or `undefined` after some time. */
-async function orAfter<T>(promise: Promise<T>, ms: number): Promise<T | undefined> {
-  const { promise: late, resolve } = Promise.withResolvers<undefined>();
-  const timer = setTimeout(() => resolve(undefined), ms);
-  return await Promise.race([promise, late]).finally(() => clearTimeout(timer));
+/** What says more: why a target failed, why it may not be asked, or that it is not asked now. */
+function weightOf(error: RouterError | undefined): number {
+  if (error === undefined) return 0;
+  if (error.code === "circuit_open") return 1;
+  return error.code === "insufficient_credits" ? 2 : 3;
+}
+
+/** Whether a promise takes longer than some time; how it ends does not matter. */
+async function takesLonger(promise: Promise<unknown>, ms: number): Promise<boolean> {
+  const { promise: late, resolve } = Promise.withResolvers<boolean>();
+  const timer = setTimeout(() => resolve(true), ms);
+  const ended = promise.then(() => false, () => false);
+  return await Promise.race([ended, late]).finally(() => clearTimeout(timer));
 }

@@ -174,9 +174,16 @@ export function saysSomething(reply: ChatReply | undefined): boolean {
   );
 }
 
-/** Whether an event says why the answer ends: then little is to come. */
-export function saysWhy({ choices }: ChatReply): boolean {
-  return Array.isArray(choices) && choices.some((choice) => choice?.finish_reason);
+/** The alternatives of which a reply says why they end, by their numbers. */
+export function endedIn({ choices }: ChatReply): number[] {
+  if (!Array.isArray(choices)) return [];
+  return choices.flatMap((choice, place) => choice?.finish_reason ? [choice.index ?? place] : []);
+}
+
+/** Whether a reply says that the answer failed, as some vendors do in one of the regular shape. */
+export function saysFailed({ error, object, choices }: ChatReply): boolean {
+  return Boolean(error) || object === "error" || Array.isArray(choices) &&
+      choices.some((choice) => choice?.finish_reason === "error" || Boolean(choice?.error));
 }
 
 /** Whether a stream's event only reports usage: OpenAI sends it last, with no choices. */
@@ -185,17 +192,17 @@ export function isUsageOnly(reply: ChatReply): boolean {
     typeof reply.usage === "object" && reply.usage !== null;
 }
 
-const closeBracket = 93;
-const choicesOpen = new TextEncoder().encode('"choices":[');
+const openBrace = 123;
+const usageField = new TextEncoder().encode('"usage":');
 
-/** Whether a chunk's bytes hold `"choices":[]`, white space allowed between the signs. */
-export function hasNoChoices(bytes: Uint8Array): boolean {
-  for (let at = bytes.indexOf(closeBracket); at !== -1; at = bytes.indexOf(closeBracket, at + 1)) {
+/** Whether a chunk's bytes hold `"usage":{`, white space allowed between the signs. */
+export function mayReportUsage(bytes: Uint8Array): boolean {
+  for (let at = bytes.indexOf(openBrace); at !== -1; at = bytes.indexOf(openBrace, at + 1)) {
     let before = at - 1;
-    let sign = choicesOpen.length - 1;
+    let sign = usageField.length - 1;
     for (; sign >= 0; before--) {
       const byte = bytes[before];
-      if (byte === choicesOpen[sign]) sign--;
+      if (byte === usageField[sign]) sign--;
       else if (byte !== 32 && byte !== 10) break;
     }
     if (sign < 0) return true;

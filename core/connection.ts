@@ -5,7 +5,7 @@
  */
 import { askEmbeddings } from "./ask_embeddings.ts";
 import { type Body, isChat } from "./body.ts";
-import type { ChatBody, ChatReply } from "./chat.ts";
+import { type ChatBody, type ChatReply, saysFailed } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
 import type { EmbeddingsBody } from "./embeddings.ts";
 import type { Account, Balance, Call, Decoder, ListedModel, Provider, Wire } from "./provider.ts";
@@ -152,6 +152,7 @@ export class Connection {
       const isStream = /^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "");
       if (body.stream && isStream) {
         upstream = Upstream.stream(response, {
+          choices: body.n ?? 1,
           decoder,
           signal,
           redact: this.#faults.redact,
@@ -283,8 +284,14 @@ export class Connection {
   /** A chat's answer that is one JSON body. */
   #toChunk(bytes: Uint8Array, json: ChatReply, decoder: Decoder | undefined): Chunk {
     const reply = decoder === undefined ? json : decoder.whole(json);
-    if (!Array.isArray(reply?.choices) || reply.choices.some((each) => Object(each) !== each)) {
+    if (
+      !Array.isArray(reply?.choices) || reply.choices.length === 0 ||
+      reply.choices.some((each) => Object(each) !== each)
+    ) {
       throw this.#faults.unexpected("a chat completion");
+    }
+    if (saysFailed(reply)) {
+      throw this.#faults.unexpected("a whole answer", JSON.stringify(reply).slice(0, 500));
     }
     return decoder === undefined
       ? Chunk.fromBytes(bytes, true, reply)

@@ -8,7 +8,7 @@ import type { ChatBody, ChatReply } from "./chat.ts";
 import type { Chunk } from "./chunk.ts";
 import { RouterError } from "./errors.ts";
 
-/** What went out of an answer. */
+/** What was said of an answer, as its providers said it. */
 export class SaidSoFar {
   #text = "";
   #id: string | undefined;
@@ -29,13 +29,13 @@ export class SaidSoFar {
     return this.#onlyText && this.#text !== "";
   }
 
-  /** Takes a chunk as it went out. */
+  /** Takes a chunk. */
   add({ json }: Chunk): void {
     if (json === undefined || !Array.isArray(json.choices)) return;
     if (typeof json.id === "string") this.#id ??= json.id;
     for (const { index, delta, finish_reason } of json.choices) {
       if (typeof delta?.content === "string") this.#text += delta.content;
-      if (index > 0 || delta?.tool_calls?.length || finish_reason) this.#onlyText = false;
+      if (index > 0 || finish_reason || callsTools(delta)) this.#onlyText = false;
     }
   }
 }
@@ -65,17 +65,22 @@ export class Continuation {
   /** What the answer has to repeat, without white space, and how much of it has come. */
   readonly #repeated: string;
   #at = 0;
-  /** White space went out last: more of it at the beginning would be too much. */
-  #trims: boolean;
+  /** Signs of white space that went out last, and are still to be dropped. */
+  #blanks: number;
 
   /**
-   * @param said What went out.
+   * @param said What was said.
    * @param afresh The target begins anew: what it repeats is dropped.
    */
   constructor({ id, text }: SaidSoFar, afresh: boolean) {
     this.#id = id;
     this.#repeated = afresh ? text.replace(/\s+/g, "") : "";
-    this.#trims = /\s$/.test(text);
+    this.#blanks = afresh ? text.length - text.trimEnd().length : 0;
+  }
+
+  /** @throws {RouterError} `upstream_unavailable` while the answer has not come to its own words. */
+  mayEnd(): void {
+    if (this.#at < this.#repeated.length) throw differs();
   }
 
   /**
@@ -105,9 +110,7 @@ export class Continuation {
       choice.delta ?? {};
     const isRepeating = this.#at < this.#repeated.length;
     const rest = typeof content === "string" ? this.#new(content) : "";
-    if (
-      this.#at < this.#repeated.length && (choice.finish_reason || delta.tool_calls?.length)
-    ) throw differs();
+    if (choice.finish_reason || callsTools(delta)) this.mayEnd();
     return {
       ...choice,
       delta: isRepeating && rest === "" ? {} : { ...delta, ...(rest !== "" && { content: rest }) },
@@ -122,12 +125,17 @@ export class Continuation {
       if (sign !== this.#repeated[this.#at]) throw differs();
       this.#at++;
     }
-    const rest = content.slice(from);
-    if (!this.#trims || rest === "" || this.#at < this.#repeated.length) return rest;
-    const trimmed = rest.trimStart();
-    this.#trims = trimmed === "";
-    return trimmed;
+    if (this.#at < this.#repeated.length) return "";
+    while (this.#blanks > 0 && from < content.length) {
+      this.#blanks = /\s/.test(content[from]!) ? this.#blanks - 1 : 0;
+      if (/\s/.test(content[from]!)) from++;
+    }
+    return content.slice(from);
   }
+}
+
+function callsTools(delta: ChatReply["choices"][number]["delta"]): boolean {
+  return Boolean(delta?.tool_calls?.length || delta?.function_call);
 }
 
 function differs(): RouterError {

@@ -20,6 +20,7 @@ export class Deadline implements Ticking {
   readonly #controller = new AbortController();
   /** Called once the signal has fired: for the one who holds the deadline, at less than an event. */
   onAbort?: () => void;
+  readonly #exchangeEnd: number;
   #end: number;
   #due: number;
   #waiting: string;
@@ -29,7 +30,7 @@ export class Deadline implements Ticking {
    * @param end When the whole exchange must be over, by `performance.now()`.
    */
   constructor(end: number) {
-    this.#end = end;
+    this.#exchangeEnd = this.#end = end;
     this.#due = end;
     this.#waiting = wholeAnswer;
   }
@@ -76,11 +77,10 @@ export class Deadline implements Ticking {
   /** Ends the attempt if its limit has passed. */
   tick(now: number): void {
     if (now < this.#due) return;
-    this.abort(
-      new RouterError("timeout", `The provider was too slow: no sign of ${this.#waiting}`, {
-        detail: this.#waiting,
-      }),
-    );
+    const reason = now < this.#exchangeEnd
+      ? `The provider was too slow: no sign of ${this.#waiting}`
+      : "The request took longer than its route allows for all its tries together";
+    this.abort(new RouterError("timeout", reason, { detail: this.#waiting }));
   }
 
   /**

@@ -5,12 +5,18 @@
  */
 import { type ErrorCode, RouterError, type RouterErrorOptions } from "./errors.ts";
 
-/** Milliseconds that a `retry-after` header asks to wait: seconds or a date (RFC 9110 §10.2.3). */
+/** The longest wait that a vendor is believed to want, in milliseconds: a day. */
+const longestRetryAfter = 86_400_000;
+
+/**
+ * Milliseconds that a `retry-after` header asks to wait: seconds or a date (RFC 9110 §10.2.3); a day
+ * at most.
+ */
 export function readRetryAfter(headers: Headers, now: number = Date.now()): number | undefined {
   const value = headers.get("retry-after")?.trim();
   if (value === undefined || value === "") return undefined;
   const ms = /^\d+(\.\d+)?$/.test(value) ? Number(value) * 1000 : Date.parse(value) - now;
-  return Number.isFinite(ms) ? Math.max(0, ms) : undefined;
+  return Number.isFinite(ms) ? Math.min(longestRetryAfter, Math.max(0, ms)) : undefined;
 }
 
 /** A vendor's own words in an error body of any of the usual shapes, cut to 500 characters. */

@@ -87,7 +87,7 @@ export function handOver(
       usage: () => answer.report(),
       priced: (report) => answer.priced(report),
       goOn: said && ((error) => answer.goOn(error)),
-      onSent: said && ((chunk) => said.add(chunk)),
+      onSaid: said && ((chunk) => said.add(chunk)),
     },
     options,
     (end) => {
@@ -101,7 +101,7 @@ export function handOver(
 
 async function send(
   flight: Flight,
-  answer: Pick<RelayOptions, "part" | "usage" | "priced" | "goOn" | "onSent">,
+  answer: Pick<RelayOptions, "part" | "usage" | "priced" | "goOn" | "onSaid">,
   { drainMs, keepAliveMs }: HandOverOptions,
   settle: (end: Ending) => void,
 ): Promise<Response> {

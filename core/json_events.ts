@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { ChatReply } from "./chat.ts";
 import { Chunk, isReply } from "./chunk.ts";
 import { RouterError } from "./errors.ts";
 import { readEvent } from "./sse.ts";
@@ -26,11 +27,16 @@ function isAlike(event: Uint8Array, known: Uint8Array): boolean {
 export class JsonEvents {
   /** The last one that was parsed. */
   #known: Uint8Array | undefined;
-  #finished = false;
+  readonly #each: boolean;
+  readonly #note: (reply: ChatReply) => void;
 
-  /** Whether one has said why the answer ends. */
-  get finished(): boolean {
-    return this.#finished;
+  /**
+   * @param each Whether every event has to be parsed.
+   * @param note Told of those that were parsed: the first, and those that end an alternative.
+   */
+  constructor(each: boolean, note: (reply: ChatReply) => void) {
+    this.#each = each;
+    this.#note = note;
   }
 
   /**
@@ -40,29 +46,25 @@ export class JsonEvents {
    * @throws {RouterError} `upstream_unavailable` for one that words were lost with.
    */
   read(event: Uint8Array): Chunk | undefined {
-    if (this.#known !== undefined && isAlike(event, this.#known)) {
-      // Where no reason is, "null" or a bracket stands before the end; where one is, a quote.
-      if (event.at(-sameEnd - 1) !== this.#known.at(-sameEnd - 1)) {
-        this.#finished ||= saysWhy(readEvent(event).data ?? "");
-      }
-      return Chunk.fromBytes(event, false);
-    }
+    const known = this.#each ? undefined : this.#known;
+    // Where no reason for an end is, "null" or a bracket stands before the end; where one is, a quote.
+    if (
+      known !== undefined && isAlike(event, known) &&
+      event.at(-sameEnd - 1) === known.at(-sameEnd - 1)
+    ) return Chunk.fromBytes(event, false);
     const { data = "" } = readEvent(event);
-    this.#finished ||= saysWhy(data);
     const json = parse(data);
     if (json !== undefined) {
       this.#known = event.slice();
-      return Chunk.fromBytes(event, false, isReply(json) ? json : undefined);
+      if (!isReply(json)) return Chunk.fromBytes(event, false);
+      this.#note(json);
+      return Chunk.fromBytes(event, false, json);
     }
     if (!/"(delta|content)"/.test(data)) return undefined;
     throw new RouterError("upstream_unavailable", "The provider sent an event that is no JSON", {
       detail: data.slice(0, 500),
     });
   }
-}
-
-function saysWhy(data: string): boolean {
-  return /"finish_reason":\s*"/.test(data);
 }
 
 /** `undefined` for what is no JSON. */

@@ -135,7 +135,7 @@ export interface Attempt {
    * outcome has the same usage.
    */
   usage?: Usage;
-  /** Nothing came within its time: what it may have used is the operator's to pay. */
+  /** Nothing of use came, or not within its time: what it may have used is the operator's to pay. */
   unanswered?: true;
 }
 

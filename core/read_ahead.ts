@@ -28,8 +28,8 @@ export function brokenOff(): RouterError {
 }
 
 /** Whether an answer whose stream has ended is complete. */
-export function isComplete({ done }: Upstream, tally: Tally): boolean {
-  return !tally.failed && (done || tally.finished);
+export function isComplete({ done, finished, choices }: Upstream, tally: Tally): boolean {
+  return !tally.failed && (done || finished || choices === 1 && tally.finished);
 }
 
 /**
@@ -61,8 +61,8 @@ export async function readAhead(answer: BegunAnswer, flight: Flight): Promise<Be
     }
     if (!isComplete(upstream, tally)) throw brokenOff();
   } catch (thrown) {
-    // The silent end of an answer that is whole.
-    if (deadline.signal.aborted && isComplete(upstream, tally)) return whole(answer, groups);
+    // However its call ended.
+    if (isComplete(upstream, tally)) return whole(answer, groups);
     const error = toRouterError(thrown, "read ahead");
     deadline.stop();
     over(error);

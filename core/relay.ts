@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { hasNoChoices, isUsageOnly } from "./chat.ts";
+import { type ChatReply, isUsageOnly, mayReportUsage } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
 import type { Deadline } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
@@ -36,6 +36,8 @@ export interface Part {
   readonly onAbort: "drain" | "cancel";
   /** Leaves of a chunk what belongs to the answer. @returns Whether anything does. */
   readonly keep?: (chunk: Chunk) => boolean;
+  /** @throws {RouterError} where it may not end yet, although its provider has said so. */
+  readonly mayEnd?: () => void;
 }
 
 /** What the relay needs to know of its exchange. */
@@ -44,15 +46,15 @@ export interface RelayOptions {
   part: Part;
   /** Asks somebody else for the rest of an answer that broke off. Never rejects. */
   goOn?: ((error: RouterError) => Promise<Part | undefined>) | undefined;
-  /** Told of each chunk that goes out. */
-  onSent?: ((chunk: Chunk) => void) | undefined;
+  /** Told of each chunk, before the plugins see it. */
+  onSaid?: ((chunk: Chunk) => void) | undefined;
   /** Shows a chunk to the plugins; `false` withholds it. */
   onChunk?: ((chunk: Chunk) => boolean) | undefined;
   /** The client asked for the usage event. */
   usageWanted: boolean;
-  /** The usage, with its cost, where the provider sent none of its own. */
+  /** The usage, with its cost: the provider's own report, where that is one. */
   usage: () => WireUsage | Promise<WireUsage>;
-  /** The provider's usage with its cost. */
+  /** A whole answer's own report with its cost. */
   priced: (reported: WireUsage) => WireUsage;
   /** Milliseconds for which an abandoned answer is read on. */
   drainMs: number;
@@ -68,7 +70,8 @@ export class Relay {
   #part: Part;
   #settled = false;
   #gone = false;
-  #usageSent = false;
+  /** What the provider reported its usage in. */
+  #report: ChatReply | undefined;
   #pumping = false;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #keepAlive: ReturnType<typeof setInterval> | undefined;
@@ -207,7 +210,6 @@ export class Relay {
     const next = await this.#o.goOn(error);
     if (next === undefined) return false;
     this.#part = next;
-    this.#usageSent = false;
     this.#watch();
     if (this.#gone) this.#leave();
     return true;
@@ -217,39 +219,48 @@ export class Relay {
   #process(group: Group): Uint8Array | undefined {
     const kept = this.#keep(group);
     if (kept.length === 0) return undefined;
-    if (this.#o.onSent !== undefined) kept.forEach(this.#o.onSent);
     const untouched = kept.length === group.chunks.length && !kept.some(({ changed }) => changed);
     return untouched && group.raw ? group.raw : concat(kept.map((chunk) => chunk.bytes));
   }
 
-  /** Shows a group to tally and plugins. @returns The chunks that are left for the client. */
+  /**
+   * Shows a group to tally and plugins. Reports of usage are taken out: what the answer cost is known
+   * at its end, and what the vendor takes for it is the operator's business.
+   *
+   * @returns The chunks that are left for the client.
+   */
   #keep(group: Group): Chunk[] {
-    const { onChunk, usageWanted, priced } = this.#o;
+    const { onChunk, onSaid } = this.#o;
     const { tally, keep } = this.#part;
     return group.chunks.filter((chunk) => {
       tally.add(chunk);
       if (keep !== undefined && !keep(chunk)) return false;
+      onSaid?.(chunk);
       if (onChunk !== undefined && !onChunk(chunk)) return false;
       // Looking at the bytes spares the parsing of every other chunk.
-      if (chunk.whole || !hasNoChoices(chunk.bytes)) return true;
+      if (chunk.whole || !mayReportUsage(chunk.bytes)) return true;
       const { json } = chunk;
-      if (json === undefined || !isUsageOnly(json)) return true;
-      tally.note(json.usage!);
-      if (usageWanted) {
-        this.#usageSent = true;
-        chunk.replace({ ...json, usage: priced(json.usage!) });
+      if (json?.usage == null) return true;
+      this.#report = json;
+      if (isUsageOnly(json)) {
+        tally.note(json.usage);
+        return false;
       }
-      return usageWanted;
+      const { usage: _usage, ...rest } = json;
+      chunk.replace(rest);
+      return true;
     });
   }
 
   async #finish(): Promise<void> {
     const { usageWanted } = this.#o;
-    const { upstream, tally } = this.#part;
+    const { upstream, tally, mayEnd } = this.#part;
     if (!isComplete(upstream, tally)) throw brokenOff();
-    if (usageWanted && !this.#usageSent && !this.#gone) {
-      const event = { object: "chat.completion.chunk", choices: [], usage: await this.#o.usage() };
-      this.#send(Chunk.fromJson(event, false).bytes);
+    mayEnd?.();
+    if (usageWanted && !this.#gone) {
+      const usage = await this.#o.usage();
+      const event = this.#report ?? { object: "chat.completion.chunk" };
+      this.#send(Chunk.fromJson({ ...event, choices: [], usage }, false).bytes);
     }
     this.#send(doneFrame);
     this.#close();

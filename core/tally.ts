@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { type ChatReply, saysWhy, textOf } from "./chat.ts";
+import { type ChatReply, endedIn, saysFailed, textOf } from "./chat.ts";
 import { type Chunk, parseReply } from "./chunk.ts";
 import type { Usage } from "./plugin.ts";
 import { readEvent } from "./sse.ts";
@@ -67,14 +67,14 @@ export class Tally {
     if (end > foldBytes) this.#fold(this.#ends.length - reportDepth);
   }
 
-  /** Whether the answer has said why it ended. */
+  /** Whether the answer has said why it ended; of several alternatives, why one did. */
   get finished(): boolean {
-    return this.#lastReplies().some(saysWhy);
+    return this.#lastReplies().some((reply) => endedIn(reply).length > 0);
   }
 
-  /** Whether the answer has said that it failed, as some vendors do in a last, regular event. */
+  /** Whether the answer has said that it failed. */
   get failed(): boolean {
-    return this.#lastReplies().some((reply) => Boolean(reply.error) || reply.object === "error");
+    return this.#lastReplies().some(saysFailed);
   }
 
   /** The model's name in the answer. */

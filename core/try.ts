@@ -71,6 +71,8 @@ export class Try {
   readonly #transport: Transport;
   readonly #deadline: Deadline;
   #sent = false;
+  #answered = false;
+  #isOver = false;
   #spent: ChatReply | undefined;
   #leaveTraffic: (() => void) | undefined;
 
@@ -104,7 +106,8 @@ export class Try {
 
   /** The client has gone: ends it, or waits for what it used, as the provider wants it. */
   leave(): void {
-    if (this.#transport.onAbort === "cancel") this.stop(clientClosed());
+    // Nobody calls a vendor for one who has gone.
+    if (!this.#sent || this.#transport.onAbort === "cancel") this.stop(clientClosed());
     else this.#deadline.limit(this.#options.drainMs);
   }
 
@@ -187,6 +190,7 @@ export class Try {
         this.#expectBeginning();
       },
       onSend: () => this.#sent = true,
+      onAnswer: () => this.#answered = true,
       onByte: () => this.#expectToken(),
       onSpent: (reply) => this.#spent = reply,
       onRefusal: (account, error) => {
@@ -210,8 +214,11 @@ export class Try {
     }
   }
 
+  /** Notes how it ended; what it is told first counts. */
   #over(error?: RouterError): void {
     const { attempt } = this;
+    if (this.#isOver) return;
+    this.#isOver = true;
     this.#leaveTraffic?.();
     attempt.durationMs = sinceCall(attempt);
     if (error === undefined) return;
@@ -257,6 +264,10 @@ export class Try {
       attempt.usage = { input: await input(), output: 0, cached: 0, estimated: true };
       // Whoever leaves pays for what it asked for. Whoever waits in vain does not.
       if (error.code === "timeout" && !this.#flight.gone) attempt.unanswered = true;
+    } else if (this.#answered) {
+      // The vendor may want to be paid for an answer that nobody could read.
+      attempt.usage = { input: await input(), output: 0, cached: 0, estimated: true };
+      attempt.unanswered = true;
     }
   }
 }

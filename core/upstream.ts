@@ -4,7 +4,7 @@
  * @module
  */
 import { ByteReader } from "./byte_reader.ts";
-import { saysSomething, saysWhy, toEvents } from "./chat.ts";
+import { type ChatReply, endedIn, saysFailed, saysSomething, toEvents } from "./chat.ts";
 import { Chunk, parseReply } from "./chunk.ts";
 import { RouterError, withTexts } from "./errors.ts";
 import { readVendorMessage } from "./fault.ts";
@@ -26,6 +26,8 @@ export interface Group {
 
 /** How an answer's stream is to be read. */
 export interface StreamOptions {
+  /** Alternatives that were asked for; one where absent. */
+  choices?: number | undefined;
   /** Turns each event into OpenAI's; without it the bytes pass as they are. */
   decoder?: Decoder | undefined;
   /** Ends the answer; reading then rejects with the signal's reason. */
@@ -53,19 +55,23 @@ export class Upstream {
   /** Nothing more will come. */
   #whole = false;
   #done = false;
-  readonly #events = new JsonEvents();
-  /** A decoder's event has said why the answer ends. */
-  #finished = false;
+  readonly #events: JsonEvents;
+  /** Alternatives of the answer, and those that have said why they end. */
+  readonly choices: number;
+  readonly #ended = new Set<number>();
   #fault: RouterError | undefined;
 
   private constructor(
     next: () => Promise<Group | undefined>,
     finish: () => Promise<void> = () => Promise.resolve(),
     cancel: () => Promise<void> = () => Promise.resolve(),
+    choices = 1,
   ) {
     this.#next = next;
     this.#finish = finish;
     this.#cancel = cancel;
+    this.choices = choices;
+    this.#events = new JsonEvents(choices > 1, (reply) => this.#note(reply));
   }
 
   /** An answer that is one chunk; for a client that asked for a stream it becomes events. */
@@ -126,13 +132,14 @@ export class Upstream {
         onEnd();
       },
       cancel,
+      options.choices,
     );
     return upstream;
   }
 
   /** Whether the answer has said why it ends, as far as its events were read: little is to come. */
   get finished(): boolean {
-    return this.#finished || this.#events.finished;
+    return this.#ended.size >= this.choices;
   }
 
   /** Whether the provider has said that the answer is complete. */
@@ -161,9 +168,11 @@ export class Upstream {
         throw new RouterError("upstream_unavailable", reason);
       }
       if (this.#held.push(group) === 1) onByte?.();
-      if (group.chunks.some((chunk) => chunk.whole || saysSomething(chunk.json)) || this.#done) {
-        return;
+      for (const { whole, json } of group.chunks) {
+        if (!whole && json !== undefined && saysFailed(json)) throw faultIn(JSON.stringify(json));
+        if (whole || saysSomething(json)) return;
       }
+      if (this.#done) return;
       for (const chunk of group.chunks) bytes += chunk.bytes.length;
       if (bytes > maxHeldBytes) return;
     }
@@ -213,6 +222,10 @@ export class Upstream {
     this.#call?.dropped();
   }
 
+  #note(reply: ChatReply): void {
+    for (const choice of endedIn(reply)) this.#ended.add(choice);
+  }
+
   /** What is among some events. The terminator, or an error, is noted; what follows is dropped. */
   #group(
     events: Uint8Array[],
@@ -248,7 +261,7 @@ export class Upstream {
       } else {
         for (const reply of decoder.event(fields!.data!, fields!.name)) {
           chunks.push(Chunk.fromJson(reply, false));
-          this.#finished ||= saysWhy(reply);
+          this.#note(reply);
         }
         if (decoder.ended || decoder.done) {
           this.#done = true;

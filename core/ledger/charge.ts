@@ -36,10 +36,11 @@ export function costOfTries(attempts: readonly Attempt[], currency: string): num
 
 /**
  * Usage as the client reads it, with `cost` in units of the currency (OpenRouter's field): `null`
- * where no price is known, never 0 instead.
+ * where no price is known, never 0 instead. What a vendor says of its own cost is left out.
  */
 export function withCost(usage: WireUsage, price: Price | undefined): WireUsage {
   const used = readUsage(usage);
   const known = used !== undefined && price !== undefined;
-  return { ...usage, cost: known ? costOf(used, price) / 1_000_000 : null };
+  const { cost_details: _details, ...tokens } = usage;
+  return { ...tokens as WireUsage, cost: known ? costOf(used, price) / 1_000_000 : null };
 }

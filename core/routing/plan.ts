@@ -153,14 +153,15 @@ function plan(
   if (options.length === 0) throw refusal(names, found, excluded);
 
   const table = found.find((each) => "targets" in each);
-  const { hedgeAfter } = table ?? {};
+  // Only streams have a first token: a whole answer takes as long as it is.
+  const hedgeAfter = needs.body.stream === true ? table?.hedgeAfter : undefined;
   const onBreak = onBreakOf(needs.headers);
   return {
     ...limitsOf(table, planner.limits),
     targets: options.map(toTarget),
     ...onBreak !== undefined && { onBreak },
     ...hedgeAfter !== undefined && {
-      hedgeAfter: hedgeAfter === true ? usualTime(options[0]!.target, needs, catalog) : hedgeAfter,
+      hedgeAfter: hedgeAfter === true ? usualTime(options[0]!.target, catalog) : hedgeAfter,
     },
     reason: {
       ...table !== undefined && { route: table.name },
@@ -245,9 +246,7 @@ function circumstancesOf(needs: Needs, { catalog, currency, random }: Planner): 
   };
 }
 
-/** Only streams have a first token: of other answers no usual time is known. */
-function usualTime(target: Target, { body }: Needs, { traffic }: Catalog): number | undefined {
-  if (body.stream !== true) return undefined;
+function usualTime(target: Target, { traffic }: Catalog): number {
   const { firstTokenMs } = traffic.of(target);
   if (firstTokenMs === undefined) return hedge.unknown;
   return Math.max(hedge.least, Math.round(firstTokenMs * hedge.times));

@@ -294,6 +294,30 @@ Deno.test("a stream that has to wait gets its head and its place soon, long befo
   assertEquals(vendor.seen.length, 1);
 });
 
+Deno.test("a client that leaves the queue has no vendor called, and pays nothing", async () => {
+  const { response, end } = openStream();
+  await using vendor = startUpstream(() => response);
+  const provider = defineProvider({
+    name: "acme",
+    baseUrl: vendor.url,
+    // What has begun is read to its end, for its usage.
+    onAbort: "drain",
+    accounts: () => [{ name: "one", settings: {}, parallel: 1 }],
+  }) as Provider;
+  await using router = startKernel({ providers: [provider], keepAliveMs: 20 });
+  const first = await router.chat(streamed);
+  const leaving = new AbortController();
+  const second = await router.chat(streamed, { signal: leaving.signal });
+  leaving.abort();
+  await second.text().catch(() => {});
+  const { state, usage, attempt } = await router.ended();
+  assertEquals([state, usage, attempt], ["aborted", undefined, undefined]);
+  end();
+  await first.text();
+  await router.ended(2);
+  assertEquals(vendor.seen.length, 1);
+});
+
 Deno.test("a conversation stays with the account that answered it, and leaves it when it must", async () => {
   let busy = "";
   await using vendor = startUpstream(({ headers }) =>

@@ -163,6 +163,133 @@ Deno.test("white space may differ where the next target repeats the beginning", 
   assertEquals([content, state], ["One two three four five.", "completed"]);
 });
 
+Deno.test("white space that did not go out is kept", async () => {
+  for (const prefill of [true, false]) {
+    const said = ["def f():", "\n"];
+    const rest = ["    return", " 1"];
+    const { content, state } = await tell(
+      "continue",
+      () => say("two", prefill ? rest : [...said, ...rest], stop, usage, done),
+      { first: () => say("one", said), prefill },
+    );
+    assertEquals([content, state], ["def f():\n    return 1", "completed"], `${prefill}`);
+  }
+});
+
+Deno.test("another answer that ends while it still repeats is no rest, whatever its vendor says", async () => {
+  const short = () => say("two", words.slice(0, 1), done);
+  const { text, state } = await tell("continue", short);
+  assertEquals([text.includes("[DONE]"), state], [false, "failed"]);
+});
+
+Deno.test("an answer is gone on with as its provider said it, not as a plugin shows it", async () => {
+  const loud: Hooks = {
+    onChunk(_x, chunk) {
+      const { json, text } = chunk;
+      if (text === "") return;
+      const [choice] = json!.choices;
+      chunk.replace({
+        ...json!,
+        choices: [{ ...choice!, delta: { content: text.toUpperCase() } }],
+      });
+    },
+  };
+  const { content, state } = await tell("continue", whole, { plugins: [{ hooks: loud }] });
+  assertEquals([content, state], [words.join("").toUpperCase(), "completed"]);
+});
+
+Deno.test("a function that is called in the old way is not gone on with", async () => {
+  const call = event({ choices: [{ index: 0, delta: { function_call: { name: "f" } } }] });
+  const { asked } = await tell("continue", whole, { first: () => streamed(delta("One "), call) });
+  assertEquals(asked.length, 1);
+});
+
+/** One event of a choice, with its words or why it ends. */
+const choiceEvent = (index: number, content: string | null) =>
+  event({
+    object: "chat.completion.chunk",
+    choices: [
+      content === null
+        ? { index, delta: {}, finish_reason: "stop" }
+        : { index, delta: { content }, finish_reason: null },
+    ],
+  });
+
+for (const onBreak of ["error", "whole"] as const) {
+  Deno.test(`of several alternatives each has to end, on break ${onBreak}`, async () => {
+    const first = () =>
+      streamed(choiceEvent(0, "a"), choiceEvent(1, "b"), choiceEvent(0, null), choiceEvent(1, "c"));
+    const second = () =>
+      streamed(
+        choiceEvent(1, "x"),
+        choiceEvent(0, "y"),
+        choiceEvent(1, null),
+        choiceEvent(0, null),
+      );
+    const { text, state, asked } = await tell(onBreak, second, { first, body: { n: 2 } });
+    assertEquals(
+      [asked.length, state, text.includes("[DONE]")],
+      onBreak === "whole" ? [2, "completed", true] : [1, "failed", false],
+    );
+  });
+}
+
+Deno.test("an answer that is whole is shown, however its connection ended", async () => {
+  const first = () => {
+    const frames = [delta("One."), stop, usage].join("");
+    let sent = false;
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        if (sent) return controller.error(new Error("reset"));
+        sent = true;
+        controller.enqueue(new TextEncoder().encode(frames));
+      },
+    });
+    return new Response(body, { headers: { "content-type": "text/event-stream" } });
+  };
+  const { asked, content, state } = await tell("whole", whole, { first });
+  assertEquals([asked.length, content, state], [1, "One.", "completed"]);
+});
+
+for (
+  const [what, failed] of [
+    ["a reason that is an error", { choices: [{ index: 0, delta: {}, finish_reason: "error" }] }],
+    ["an alternative with an error", { choices: [{ index: 0, delta: {}, error: { code: 1 } }] }],
+  ] as const
+) {
+  Deno.test(`a stream that begins with ${what} is followed by the next target`, async () => {
+    const { content, state } = await tell("error", whole, {
+      first: () => streamed(event({ object: "chat.completion.chunk", ...failed }), done),
+    });
+    assertEquals([content, state], [words.join(""), "completed"]);
+  });
+
+  Deno.test(`a stream that ends with ${what} is no success`, async () => {
+    const failure = event({ object: "chat.completion.chunk", ...failed });
+    const { text, state } = await tell("error", whole, {
+      first: () => streamed(delta("One "), failure, done),
+    });
+    assertEquals([text.includes("[DONE]"), state], [false, "failed"]);
+  });
+}
+
+for (
+  const [what, choices] of [
+    ["without alternatives", []],
+    ["of an error", [{ index: 0, message: { content: "" }, finish_reason: "error" }]],
+    ["with an error", [{ index: 0, message: { content: "" }, error: { message: "no" } }]],
+  ] as const
+) {
+  Deno.test(`an answer that is no stream, ${what}, is followed by the next target`, async () => {
+    const { attempts, state } = await tell("error", () => wholeAnswer(), {
+      first: () => Response.json({ object: "chat.completion", choices }),
+      body: { stream: false },
+    });
+    assertEquals([attempts.length, state], [2, "completed"]);
+    assertEquals(attempts[0]!.error?.code, "upstream_unavailable");
+  });
+}
+
 Deno.test("another answer is not taken for the rest of the one that broke off", async () => {
   const other = () => say("two", ["One ", "two ", "eight"], stop, usage, done);
   const { content, state, text, attempts } = await tell("continue", other);

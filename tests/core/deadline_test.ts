@@ -50,7 +50,7 @@ Deno.test("Deadline never outlasts the whole exchange", async () => {
   }
   assertEquals(
     reasonOf(deadline),
-    "timeout: The provider was too slow: no sign of the whole answer",
+    "timeout: The request took longer than its route allows for all its tries together",
   );
 });
 

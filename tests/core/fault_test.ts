@@ -11,6 +11,8 @@ Deno.test("readRetryAfter reads seconds and dates", () => {
   assertEquals(read("0"), 0);
   assertEquals(read("Wed, 01 Jan 2025 00:00:30 GMT"), 30_000);
   assertEquals(read("Tue, 31 Dec 2024 23:00:00 GMT"), 0);
+  // Nobody means so long.
+  assertEquals(read("99999999999999999999"), 86_400_000);
   for (const nonsense of ["", "soon", "-1 day", "1e999"]) assertEquals(read(nonsense), undefined);
   assertEquals(readRetryAfter(new Headers()), undefined);
 });

@@ -120,6 +120,48 @@ Deno.test("a hedge whose first target fails gets the second's answer", async () 
   assertEquals((await test.kernel.ended()).state, "completed");
 });
 
+Deno.test("a hedge ends with a refusal that nobody else is asked after", async () => {
+  const asked = Promise.withResolvers<void>();
+  await using test = hedged(async ({ closed }, provider) => {
+    if (provider === "second") {
+      asked.resolve();
+      await closed;
+      return fine(provider);
+    }
+    await asked.promise;
+    const error = { code: "content_policy_violation", message: "not this" };
+    return Response.json({ error }, { status: 400 });
+  });
+  const response = await test.kernel.chat(ask("first/m", "hi", both));
+  assertEquals([response.status, (await response.json()).error.code], [400, "content_filter"]);
+  await test.upstream.seen[1]!.closed;
+  await test.kernel.ended();
+});
+
+Deno.test("an answer that has begun is not hedged while it is read to its end", async () => {
+  await using upstream = startUpstream(async () => {
+    await Promise.resolve();
+    const stream = new ReadableStream<Uint8Array>({
+      async start(controller) {
+        const send = (text: string) => controller.enqueue(new TextEncoder().encode(text));
+        send(delta("one "));
+        await new Promise((resolve) => setTimeout(resolve, 120));
+        for (const text of [delta("two"), ...ending()]) send(text);
+        controller.close();
+      },
+    });
+    return new Response(stream, { headers: { "content-type": "text/event-stream" } });
+  });
+  await using kernel = startKernel({
+    providers: ["first", "second"].map((name) => ({ name, baseUrl: upstream.url })),
+    route: { hedgeAfter: 60, onBreak: "whole" },
+  });
+  const response = await kernel.chat(ask("first/m", "hi", both));
+  assertStringIncludes(await response.text(), '"content":"two"');
+  await kernel.ended();
+  assertEquals(upstream.seen.length, 1);
+});
+
 Deno.test("a hedge whose targets both fail tells one of their errors", async () => {
   const asked = Promise.withResolvers<void>();
   await using test = hedged(async (_seen, provider) => {

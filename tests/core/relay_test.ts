@@ -132,17 +132,52 @@ Deno.test("Relay makes a usage event where the vendor has none", async () => {
   assertEquals(text, delta("one two three") + stop + made + done);
 });
 
-Deno.test("Relay repeats a report that came with the last words as an event of its own", async () => {
-  const report = { prompt_tokens: 7, completion_tokens: 2, total_tokens: 9, cost: 0.1 };
-  const last = delta("a", {
-    choices: [{ index: 0, delta: {}, finish_reason: "stop" }],
-    usage: report,
-  });
-  const { text } = await relayed([last, done], withUsage);
-  // Not the vendor's own cost, which may be in another currency.
-  const told = { ...report, cost: null };
-  const made = event({ object: "chat.completion.chunk", choices: [], usage: told });
-  assertEquals(text, last + made + done);
+Deno.test("Relay makes an event of its own of a report that came with the last words", async () => {
+  const tokens = { prompt_tokens: 7, completion_tokens: 2, total_tokens: 9 };
+  const choices = [{ index: 0, delta: {}, finish_reason: "stop" }];
+  // What the vendor takes for it is the operator's business, and may be in another currency.
+  const cost = { cost: 0.1, cost_details: { upstream_inference_cost: 0.1 } };
+  const last = delta("a", { choices, usage: { ...tokens, ...cost } });
+  const without = delta("a", { choices });
+  const made = delta("a", { choices: [], usage: { ...tokens, cost: null } });
+  assertEquals((await relayed([last, done], withUsage)).text, without + made + done);
+  assertEquals((await relayed([last, done])).text, without + done);
+});
+
+Deno.test("Relay tells in a stream what is charged, whatever the vendor reports", async () => {
+  const price = { currency: "RUB", input: 1_000, output: 10_000 };
+  const reports = [
+    { prompt_tokens: 0, completion_tokens: 0, total_tokens: 0 },
+    { prompt_tokens: 20, completion_tokens: 0, total_tokens: 20 },
+    { prompt_tokens: -1, completion_tokens: 2.5, total_tokens: "9" },
+    { prompt_tokens: 1e15, completion_tokens: 1, total_tokens: 1e15 },
+    {},
+    { prompt_tokens: 20, completion_tokens: 3, total_tokens: 23 },
+  ];
+  for (const report of reports) {
+    const usage = delta("", { choices: [], usage: report });
+    for (const late of [[], [delta("more words")]]) {
+      await using upstream = startUpstream(() =>
+        streamed(delta("one two three"), stop, usage, ...late, done)
+      );
+      await using kernel = startKernel({
+        providers: [{ name: "vendor", baseUrl: upstream.url, models: { m: { price } } }],
+      });
+      const text = await (await kernel.chat(ask("vendor/m", "hi", withUsage))).text();
+      const told = text.split("\n\n").filter((frame) => frame.includes('"usage"'))
+        .map((frame) => JSON.parse(frame.slice(6)).usage);
+      const { cost, usage: used } = await kernel.ended();
+      assertEquals(
+        told.map(({ cost, prompt_tokens, completion_tokens }) => [
+          cost,
+          prompt_tokens,
+          completion_tokens,
+        ]),
+        [[cost! / 1e6, used!.input, used!.output]],
+        JSON.stringify(report),
+      );
+    }
+  }
 });
 
 Deno.test("Relay ends an answer that is complete without a terminator", async () => {

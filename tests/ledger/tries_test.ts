@@ -13,6 +13,7 @@ import {
 } from "../support/upstream.ts";
 
 const price = { currency: "RUB", input: 1, output: 10 };
+const json = { "content-type": "application/json" };
 const words = ["One ", "two ", "three ", "four."];
 
 interface Row {
@@ -101,6 +102,33 @@ Deno.test("a request whose only provider did not answer in time is charged nothi
   assertEquals([own?.state, own?.charged, own!.cost > 0], ["failed", 0, true]);
   assertEquals([rows.length, balance], [1, 1_000_000]);
 });
+
+for (
+  const [what, broken] of [
+    ["half of whose JSON came", () => new Response('{"half":1,', { headers: json })],
+    [
+      "that is something else",
+      () => new Response("<html>", { headers: { "content-type": "text/html" } }),
+    ],
+    ["whose stream said nothing", () => streamed(delta("", { choices: [] }))],
+  ] as const
+) {
+  for (const stream of [true, false]) {
+    Deno.test(`an answer ${what} is booked, and charged to nobody, ${stream ? "" : "not "}as a stream`, async () => {
+      const { rows, balance } = await booked(
+        ({ body }) => {
+          if (body.model === "first") return broken();
+          return stream ? streamed(delta("fine"), ...ending()) : wholeAnswer();
+        },
+        { stream },
+      );
+      const [own, useless] = rows;
+      assertEquals([own?.model, own?.state, rows.length], ["second", "completed", 2]);
+      assertEquals([useless?.model, useless?.state, useless?.charged], ["first", "failed", 0]);
+      assertEquals([useless!.cost > 0, balance], [true, 1_000_000 - own!.charged]);
+    });
+  }
+}
 
 Deno.test("both parts of an answer that was gone on with are charged to their models", async () => {
   const { rows, balance, text } = await booked(

@@ -275,7 +275,7 @@ Deno.test("a route's limits take the place of the standard ones", () => {
     },
     usual: { targets: ["beta/a", "beta/b"], hedgeAfter: true },
   });
-  const { targets, reason: _reason, ...rest } = plan({ model: "own" }) as Route;
+  const { targets, reason: _reason, ...rest } = plan({ model: "own", stream: true }) as Route;
   assertEquals(rest, {
     attempts: 9,
     retries: 0,
@@ -293,6 +293,7 @@ Deno.test("a route's limits take the place of the standard ones", () => {
   assertEquals(usual(), 200);
   // Only streams have a first token.
   assertEquals(usual(false), undefined);
+  assertEquals((plan({ model: "own" }) as Route).hedgeAfter, undefined);
 });
 
 Deno.test("x-xrouter-on-break says what becomes of a stream that breaks off", () => {
