@@ -6,6 +6,7 @@
  */
 import { join } from "node:path";
 import { Catalog } from "./catalog.ts";
+import { type CodeLimits, codeLimits } from "./code_limits.ts";
 import { type Config, ConfigError, tryConfig } from "./config.ts";
 import { type ConnectedProvider, connectProviders } from "./connect.ts";
 import { loadModules } from "./load.ts";
@@ -33,16 +34,18 @@ export interface Assembly {
  *
  * @param env The environment.
  * @param before What was declared before: providers of which nothing has changed stay connected.
+ * @param limits How long files may take to be imported.
  * @throws {ConfigError} with every problem of every file and setting.
  */
 export async function assemble(
   env: Readonly<Record<string, string | undefined>>,
   before?: Assembly,
+  limits: CodeLimits = codeLimits,
 ): Promise<Assembly> {
   const { config, problems: settingProblems } = await tryConfig(env);
   const folders = foldersOf(config);
-  const pluginFiles = await loadModules(folders.plugins);
-  const providerFiles = await loadModules(folders.providers);
+  const pluginFiles = await loadModules(folders.plugins, limits.load);
+  const providerFiles = await loadModules(folders.providers, limits.load);
   const { plugins, problems } = checkPlugins(pluginFiles.modules, env, config.file.plugins);
   const { queueLength, queueSeconds } = config.settings;
   const queue = { length: queueLength, waitMs: queueSeconds * 1000 };

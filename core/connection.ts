@@ -7,6 +7,7 @@ import { askEmbeddings } from "./ask_embeddings.ts";
 import { type Body, isChat } from "./body.ts";
 import { type ChatBody, type ChatReply, saysFailed } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
+import { codeLimits, inTime } from "./code_limits.ts";
 import type { EmbeddingsBody } from "./embeddings.ts";
 import type { Account, Balance, Call, Decoder, ListedModel, Provider, Wire } from "./provider.ts";
 import { unlessAborted } from "./unless_aborted.ts";
@@ -259,11 +260,11 @@ export class Connection {
     return fetch(url, this.#client === undefined ? full : { ...full, client: this.#client });
   }
 
-  /** Lets the provider tidy the account up, and closes the HTTP client. */
+  /** Lets the provider tidy the account up, for so long, and closes the HTTP client. */
   async close(): Promise<void> {
     try {
       const tidied = this.#provider.close?.(this.wire);
-      if (tidied !== undefined) await tidied;
+      if (tidied !== undefined) await inTime(tidied, codeLimits.dispose);
     } finally {
       this.#client?.close();
     }

@@ -4,6 +4,7 @@
  * @module
  */
 import { join, resolve } from "node:path";
+import { codeLimits } from "./code_limits.ts";
 import { findChanges, importCurrent } from "./module_versions.ts";
 import type { Problem } from "./settings.ts";
 
@@ -25,10 +26,12 @@ const testFile = /_test\.(ts|js|mjs)$/;
  * folder with a `mod` file. What begins with `_` or `.`, or ends in `_test` or `.d`, is left alone.
  *
  * @param folders The folders in turn; one that does not exist is a problem.
+ * @param limitMs Milliseconds that each may take.
  * @returns The modules by file name, numbers first, and every problem at once.
  */
 export async function loadModules(
   folders: readonly string[],
+  limitMs: number = codeLimits.load,
 ): Promise<{ modules: LoadedModule[]; problems: Problem[] }> {
   const problems: Problem[] = [];
   const modules: LoadedModule[] = [];
@@ -47,7 +50,7 @@ export async function loadModules(
     for (const file of files) {
       const path = join(resolve(folder), file);
       try {
-        const module = await importCurrent(path);
+        const module = await importCurrent(path, limitMs);
         if (module.default === undefined) {
           problems.push({
             at: path,

@@ -13,6 +13,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import nodeModule from "node:module";
 import { pathToFileURL } from "node:url";
+import { inTime } from "./code_limits.ts";
 
 /** A file below one of the folders. */
 interface KnownFile {
@@ -68,12 +69,16 @@ export function findChanges(folder: string): void {
  * Imports a file as it was when {@linkcode findChanges} looked at its folder last.
  *
  * @param path The file, below such a folder.
+ * @param limitMs Milliseconds that it may take.
  * @throws What is wrong with the file, or with one that it imports.
  */
-export async function importCurrent(path: string): Promise<{ readonly default?: unknown }> {
+export async function importCurrent(
+  path: string,
+  limitMs: number,
+): Promise<{ readonly default?: unknown }> {
   const { href } = pathToFileURL(path);
   try {
-    const module = await import(versioned(href));
+    const module = await inTime(import(versioned(href)), limitMs, endlessImport);
     note(href, true);
     return module;
   } catch (error) {
@@ -108,6 +113,9 @@ function hashOf(url: string): string {
     return "";
   }
 }
+
+const endlessImport =
+  "Let no top-level await of it, or of what it imports, wait for what may not come";
 
 /** Has the runtime's loader ask where each import leads. */
 function hookLoader(): void {

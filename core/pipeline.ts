@@ -5,6 +5,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
+import { type CodeLimits, codeLimits, inTime } from "./code_limits.ts";
 import { ConfigError } from "./config.ts";
 import type { InstalledPlugin } from "./hooks.ts";
 import { issuesOf } from "./issues.ts";
@@ -133,10 +134,12 @@ export function isSamePlugin(one: CheckedPlugin, other: CheckedPlugin): boolean 
 }
 
 /**
- * Sets the plugins up, in order. When some fail, the others are closed again.
+ * Sets the plugins up, in order. When some fail, the others are closed again, and one that is late as
+ * soon as it is set up.
  *
  * @param hostFor Makes the host that a plugin sees.
  * @param before Plugins that are set up: one of which nothing has changed stays so.
+ * @param limits How long each may take to be set up, and to be closed again.
  * @returns As many as there are plugins.
  * @throws {ConfigError} naming every plugin that failed, its file and what went wrong.
  */
@@ -144,6 +147,7 @@ export async function installPlugins(
   plugins: readonly CheckedPlugin[],
   hostFor: (plugin: string) => Host,
   before: ReadonlyMap<CheckedPlugin, InstalledPlugin> = new Map(),
+  limits: CodeLimits = codeLimits,
 ): Promise<InstalledPlugin[]> {
   const installed: InstalledPlugin[] = [];
   const opened: InstalledPlugin[] = [];
@@ -155,8 +159,10 @@ export async function installPlugins(
       installed.push(same[1]);
       continue;
     }
+    let setup: ReturnType<typeof plugin.setup> | undefined;
     try {
-      const hooks = await plugin.setup(config, hostFor(plugin.name)) as Hooks;
+      setup = plugin.setup(config, hostFor(plugin.name));
+      const hooks = await inTime(setup, limits.setup, endlessSetup) as Hooks;
       const shape = hooksShape.safeParse(hooks);
       const made = { name: plugin.name, file, onError: plugin.onError ?? "reject", hooks };
       if (hooks) opened.push(made);
@@ -170,37 +176,32 @@ export async function installPlugins(
       const reason = error instanceof Error ? error.message : String(error);
       const message = `plugin "${plugin.name}" cannot be set up: ${reason}`;
       problems.push({ at: file, message });
+      void Promise.resolve(setup).then((late) => late?.dispose?.()).catch(() => {});
     }
   }
   if (problems.length === 0) return installed;
-  await disposePlugins(opened, () => {});
+  await disposePlugins(opened, () => {}, limits);
   throw new ConfigError(problems);
 }
 
-/** Milliseconds that a plugin gets to close what it opened. */
-const disposeMs = 10_000;
+const endlessSetup = "Let its setup() return, and what may take long go on behind it";
 
 /**
  * Closes plugins in reverse order; one that fails, or hangs, does not keep the others open.
  *
  * @param failed Told which plugin failed and why.
+ * @param limits How long each may take.
  */
 export async function disposePlugins(
   plugins: readonly InstalledPlugin[],
   failed: (plugin: InstalledPlugin, error: unknown) => void,
+  limits: CodeLimits = codeLimits,
 ): Promise<void> {
   for (const plugin of plugins.toReversed()) {
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(
-      () => reject(new Error(`its dispose() took longer than ${disposeMs} ms`)),
-      disposeMs,
-    );
     try {
-      await Promise.race([plugin.hooks.dispose?.(), late]);
+      await inTime(plugin.hooks.dispose?.(), limits.dispose);
     } catch (error) {
       failed(plugin, error);
-    } finally {
-      clearTimeout(timer);
     }
   }
 }

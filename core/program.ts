@@ -8,6 +8,7 @@ import type { Client } from "@libsql/client";
 import { join } from "node:path";
 import { assemble, type Assembly, closeProviders, foldersOf, root } from "./assembly.ts";
 import type { Catalog } from "./catalog.ts";
+import { type CodeLimits, codeLimits } from "./code_limits.ts";
 import type { Config } from "./config.ts";
 import type { InstalledPlugin } from "./hooks.ts";
 import { Kernel } from "./kernel.ts";
@@ -40,6 +41,7 @@ export class Program {
   readonly #server: Server;
   readonly #reloader: Reloader;
   readonly #retirement: Retirement;
+  readonly #limits: CodeLimits;
   #assembly: Assembly;
   #plugins: readonly InstalledPlugin[];
   #watcher: FileWatcher | undefined;
@@ -49,6 +51,7 @@ export class Program {
     database: Client,
     plugins: readonly InstalledPlugin[],
     log: Log,
+    limits: CodeLimits,
   ) {
     const { settings } = assembly.config;
     this.#assembly = assembly;
@@ -56,8 +59,9 @@ export class Program {
     this.database = database;
     this.#plugins = plugins;
     this.#log = log;
+    this.#limits = limits;
     this.#reloader = new Reloader(() => this.#reload(), log);
-    this.#retirement = new Retirement(log);
+    this.#retirement = new Retirement(log, limits);
     this.#kernel = new Kernel({
       plugins,
       catalog: this.catalog,
@@ -75,6 +79,7 @@ export class Program {
       corsOrigins: settings.corsOrigins,
       bodyLimit: settings.bodyLimit,
       databaseAlive: () => databaseAlive(database),
+      readyMs: limits.ready,
     });
     this.fetch = this.#server.fetch;
   }
@@ -84,13 +89,15 @@ export class Program {
    *
    * @param env The environment.
    * @param log Takes every line.
+   * @param limits How long the code of plugins and providers may take.
    * @throws {ConfigError} with every problem of the configuration, and what the database says.
    */
   static async open(
     env: Readonly<Record<string, string | undefined>>,
     log: Log,
+    limits: CodeLimits = codeLimits,
   ): Promise<Program> {
-    const assembly = await assemble(env);
+    const assembly = await assemble(env, undefined, limits);
     const { settings } = assembly.config;
     let database: Client | undefined;
     let plugins: readonly InstalledPlugin[] = [];
@@ -104,10 +111,12 @@ export class Program {
       plugins = await installPlugins(
         assembly.plugins,
         hostsOf(assembly.catalog, database, settings.currency, log),
+        undefined,
+        limits,
       );
-      return new Program(assembly, database, plugins, log);
+      return new Program(assembly, database, plugins, log, limits);
     } catch (error) {
-      await disposePlugins(plugins, () => {});
+      await disposePlugins(plugins, () => {}, limits);
       database?.close();
       await closeProviders(assembly.catalog);
       throw error;
@@ -148,7 +157,7 @@ export class Program {
 
   async #reload(): Promise<readonly string[]> {
     const before = this.#assembly;
-    const next = await assemble(before.config.env, before);
+    const next = await assemble(before.config.env, before, this.#limits);
     const changes = changesBetween(before, next);
     if (changes.length === 0) return changes;
     const inForce = new Map(before.plugins.map((each, i) => [each, this.#plugins[i]!]));
@@ -157,9 +166,10 @@ export class Program {
     try {
       const { currency } = before.config.settings;
       const hosts = hostsOf(this.catalog, this.database, currency, this.#log);
-      plugins = await installPlugins(next.plugins, hosts, inForce);
+      plugins = await installPlugins(next.plugins, hosts, inForce, this.#limits);
       enter = this.#server.prepare(plugins);
       await new PriceStore(this.database).recordDeclared(next.catalog.prices.declared);
+      if (this.#reloader.stopped) throw new Error("XRouter stops");
     } catch (error) {
       await this.#retirement.close(replaced(next, before, plugins, this.#plugins));
       throw error;
@@ -181,7 +191,7 @@ export class Program {
   /** Closes everything; what is still to be written is written first. */
   async close(): Promise<void> {
     this.#watcher?.close();
-    await this.#reloader.stop();
+    await this.#reloader.stop(this.#limits.stop);
     await this.#retirement.closeAll();
     await this.#retirement.close({ plugins: this.#plugins, transports: [] });
     await this.catalog.prices.close();

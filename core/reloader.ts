@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { inTime } from "./code_limits.ts";
 import { ConfigError } from "./config.ts";
 import type { Log } from "./log.ts";
 
@@ -36,11 +37,20 @@ export class Reloader {
     await (this.#running ??= this.#run());
   }
 
-  /** Begins no reload any more, and waits for the one that runs. */
-  async stop(): Promise<void> {
+  /** Whether it was stopped: nothing may come into force any more. */
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /**
+   * Begins no reload any more, and waits for the one that runs.
+   *
+   * @param limitMs Milliseconds after which it is left to itself, and no more is said of it.
+   */
+  async stop(limitMs: number): Promise<void> {
     this.#stopped = true;
     this.#wanted = false;
-    await this.#running;
+    await inTime(this.#running, limitMs).catch(() => {});
   }
 
   async #run(): Promise<void> {
@@ -50,6 +60,7 @@ export class Reloader {
         const changes = await this.#apply();
         if (changes.length > 0) this.#log.info("reloaded", { changes });
       } catch (error) {
+        if (this.#stopped) break;
         const problems = error instanceof ConfigError
           ? error.problems.map(({ at, message }) => `${at}: ${message}`)
           : [String(error)];

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { CodeLimits } from "./code_limits.ts";
 import type { InstalledPlugin } from "./hooks.ts";
 import type { Log } from "./log.ts";
 import { disposePlugins } from "./pipeline.ts";
@@ -17,12 +18,17 @@ export interface Retired {
 /** Closes plugins and providers, each once. */
 export class Retirement {
   readonly #log: Log;
+  readonly #limits: CodeLimits;
   /** Closes what is still in use now. */
   readonly #waiting = new Set<() => Promise<void>>();
 
-  /** @param log Told of a plugin that cannot be closed. */
-  constructor(log: Log) {
+  /**
+   * @param log Told of a plugin that cannot be closed.
+   * @param limits How long a plugin may take.
+   */
+  constructor(log: Log, limits: CodeLimits) {
     this.#log = log;
+    this.#limits = limits;
   }
 
   /** Closes it as soon as nobody uses it any more. @param left When that is so. */
@@ -37,7 +43,7 @@ export class Retirement {
   async close({ plugins, transports }: Retired): Promise<void> {
     await disposePlugins(plugins, (plugin, error) => {
       this.#log.error(`plugin "${plugin.name}" could not be closed`, { error: String(error) });
-    });
+    }, this.#limits);
     await Promise.all(transports.map((transport) => transport.close()));
   }
 

@@ -8,6 +8,7 @@ import { cors } from "hono/cors";
 import { getPath } from "hono/utils/url";
 import { isPath, parsers, type Path } from "./body.ts";
 import type { Catalog } from "./catalog.ts";
+import { inTime } from "./code_limits.ts";
 import { ConfigError } from "./config.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import type { InstalledPlugin } from "./hooks.ts";
@@ -33,6 +34,8 @@ export interface ServerOptions {
   bodyLimit: number;
   /** Rejects when the database does not answer. */
   databaseAlive: () => Promise<void>;
+  /** Milliseconds that the database and each plugin may take to say whether they can work. */
+  readyMs: number;
 }
 
 const chatPath = "/v1/chat/completions";
@@ -223,14 +226,14 @@ function refuseOtherMethods(app: Hono): void {
 
 /** The names of what cannot work. Why is in the log: anybody may ask, and addresses are no answer. */
 async function notReady(
-  { databaseAlive, log }: ServerOptions,
+  { databaseAlive, readyMs, log }: ServerOptions,
   plugins: readonly InstalledPlugin[],
 ): Promise<string[]> {
   const checks = [
     { name: "database", check: databaseAlive },
     ...plugins.map(({ name, hooks }) => ({ name, check: async () => await hooks.ready?.() })),
   ];
-  const results = await Promise.allSettled(checks.map(({ check }) => check()));
+  const results = await Promise.allSettled(checks.map(({ check }) => inTime(check(), readyMs)));
   return results.flatMap((result, i) => {
     if (result.status === "fulfilled") return [];
     const { name } = checks[i]!;

@@ -7,6 +7,7 @@ import { readEnvironment } from "../config.ts";
 import { createLog, StderrLines } from "../log.ts";
 import { Program } from "../program.ts";
 import { KeyStore } from "../store/keys.ts";
+import { logUncaught } from "./uncaught.ts";
 
 /** Milliseconds after the signal in which connections are still taken. */
 const arrivalMs = 100;
@@ -55,6 +56,7 @@ export async function start(): Promise<number> {
       stopped.resolve(signal);
     });
   }
+  logUncaught(log);
   // A terminal that is closed ends what runs in it; anybody else asks for a reload.
   if (Deno.build.os !== "windows" && !Deno.stdin.isTerminal()) {
     Deno.addSignalListener("SIGHUP", () => void program.reload());

@@ -41,7 +41,10 @@ export const conditionsSchema = z.strictObject(
       "Told by letters alone: ru where at least half of those of the last user message are Cyrillic, en where fewer are; a message without letters has none",
     ).optional(),
   } satisfies Record<keyof Conditions, z.ZodType>,
-).describe("Which requests it takes: those to which all that is given applies");
+).refine(({ minTokens = 0, maxTokens = Infinity }) => minTokens <= maxTokens, {
+  path: ["minTokens"],
+  error: 'must not be above "maxTokens": no request has that many tokens and that few',
+}).describe("Which requests it takes: those to which all that is given applies");
 
 /** Why a request does not fit, in words that follow a target's name; `undefined` where it does. */
 export function misfit(when: Conditions, needs: Needs): string | undefined {

@@ -8,9 +8,17 @@ import type { Route } from "../plugin.ts";
 import { setting } from "../settings.ts";
 import type { RouteTable } from "./routes.ts";
 
+/** Milliseconds that any limit may have: a day. A timer takes no more than 24 of them. */
+export const mostMs = 86_400_000;
+
+/** What is said of a limit above {@linkcode mostMs}. */
+export const aboveMostMs = `must be at most ${mostMs} milliseconds, a day`;
+
 const whole = (least: number) =>
   z.coerce.number({ error: "must be a number" }).int({ error: "must be a whole number" })
     .min(least, { error: `must be at least ${least}` });
+
+const milliseconds = whole(1).max(mostMs, { error: aboveMostMs });
 
 /** The settings of requests that no route limits otherwise. */
 export const routeSettings = z.strictObject({
@@ -26,37 +34,37 @@ export const routeSettings = z.strictObject({
   ),
   firstByteMs: setting(
     "XROUTER_FIRST_BYTE_MS",
-    whole(1).default(10_000),
+    milliseconds.default(10_000),
     "Milliseconds until the first byte of a stream, connecting included",
   ),
   firstTokenMs: setting(
     "XROUTER_FIRST_TOKEN_MS",
-    whole(1).default(10_000),
+    milliseconds.default(10_000),
     "Milliseconds until the first token of a stream",
   ),
   lastMs: setting(
     "XROUTER_LAST_MS",
-    whole(1).default(60_000),
+    milliseconds.default(60_000),
     "The same two for the last target that is left: nobody else could be asked instead",
   ),
   idleMs: setting(
     "XROUTER_IDLE_MS",
-    whole(1).default(20_000),
+    milliseconds.default(20_000),
     "Milliseconds of silence between two chunks of a stream",
   ),
   wholeMs: setting(
     "XROUTER_WHOLE_MS",
-    whole(1).default(120_000),
+    milliseconds.default(120_000),
     "Milliseconds until an answer that is no stream: it comes all at once",
   ),
   streamMs: setting(
     "XROUTER_STREAM_MS",
-    whole(1).default(600_000),
+    milliseconds.default(600_000),
     "Milliseconds of one stream, from its call to its end",
   ),
   totalMs: setting(
     "XROUTER_TOTAL_MS",
-    whole(1).default(600_000),
+    milliseconds.default(600_000),
     "Milliseconds of a whole exchange, all tries together",
   ),
 });

@@ -4,11 +4,13 @@
  *
  * @module
  */
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { issuesOf } from "../issues.ts";
 import { breakPolicies, type BreakPolicy, type Timeouts } from "../plugin.ts";
 import type { Problem } from "../settings.ts";
 import { type Conditions, conditionsSchema } from "./conditions.ts";
+import { aboveMostMs, mostMs } from "./limits.ts";
 import { type StrategyName, strategyNames } from "./strategies.ts";
 
 /** A target as a route declares it: `provider/model`, or that with more. */
@@ -80,20 +82,22 @@ export interface RouteTable extends Omit<RouteOptions, "targets"> {
 }
 
 const positive = z.int().positive();
+const milliseconds = positive.max(mostMs, { error: aboveMostMs });
 const idPattern = /^[^/]+\/.+$/;
 const modelId = z.string().regex(idPattern, 'must be "provider/model"');
 
 const timeoutsSchema = z.strictObject(
   {
-    firstByte: positive.describe("A stream: until its first byte, connecting included").optional(),
-    firstToken: positive.describe("A stream: until its first token").optional(),
-    last: positive.describe(
+    firstByte: milliseconds.describe("A stream: until its first byte, connecting included")
+      .optional(),
+    firstToken: milliseconds.describe("A stream: until its first token").optional(),
+    last: milliseconds.describe(
       "The same two for the last target that is left: nobody else could be asked instead",
     ).optional(),
-    idle: positive.describe("A stream: silence between two chunks").optional(),
-    whole: positive.describe("An answer that is no stream: all of it, since it comes at once")
+    idle: milliseconds.describe("A stream: silence between two chunks").optional(),
+    whole: milliseconds.describe("An answer that is no stream: all of it, since it comes at once")
       .optional(),
-    total: positive.describe("A stream: all of it").optional(),
+    total: milliseconds.describe("A stream: all of it").optional(),
   } satisfies Record<keyof Timeouts, z.ZodType>,
 ).describe("Limits of each try, in milliseconds; what is absent is as the settings say");
 
@@ -122,25 +126,51 @@ const optionsSchema = z.strictObject(
     attempts: positive.describe("Tries over all targets together").optional(),
     retries: z.int().min(0).describe("Further tries of one target, where the error allows it")
       .optional(),
-    time: positive.describe("Milliseconds of a whole exchange, all tries together").optional(),
+    time: milliseconds.describe("Milliseconds of a whole exchange, all tries together").optional(),
     timeouts: timeoutsSchema.optional(),
     onBreak: z.enum(breakPolicies).describe(
       "A stream breaks off after words of it went out: end with an error (error), let the next target go on from them (continue), or send nothing before an answer is complete (whole)",
     ).optional(),
-    hedgeAfter: z.union([z.literal(true), positive], {
+    hedgeAfter: z.union([z.literal(true), milliseconds], {
       error: "must be true or milliseconds",
     }).describe(
       "Milliseconds without a token after which a second target is asked too, and the slower one ended; true: twice the usual time of the first one. Both are paid for",
     ).optional(),
   } satisfies Record<keyof RouteOptions, z.ZodType>,
-);
+).superRefine(({ targets, hedgeAfter }, context) => {
+  refuseTwins(targets, ["targets"], context);
+  if (hedgeAfter === undefined || targets.length > 1) return;
+  const message = "needs a second target, to be asked when the first is slow. Add one";
+  context.addIssue({ code: "custom", path: ["hedgeAfter"], message });
+});
+
+/** A target that stands twice would be asked twice. With another `when` it is another target. */
+function refuseTwins(
+  targets: readonly (string | Pick<DeclaredTarget, "model" | "when">)[],
+  at: readonly string[],
+  context: z.RefinementCtx,
+): void {
+  const all = targets.map((each): Pick<DeclaredTarget, "model" | "when"> =>
+    typeof each === "string" ? { model: each } : each
+  );
+  for (const [i, { model, when }] of all.entries()) {
+    const first = all.findIndex((each) =>
+      each.model === model && isDeepStrictEqual(each.when ?? {}, when ?? {})
+    );
+    if (first === i) continue;
+    const message = `names "${model}" again. Name it once, or give each a "when" of its own`;
+    context.addIssue({ code: "custom", path: [...at, i], message });
+  }
+}
 
 /** The schema of routes by name. */
 export const routesSchema = z.record(
   z.string().min(1, "must not be empty").max(256, "must have at most 256 characters"),
   z.union([
     modelId.describe("One model"),
-    z.array(modelId).min(1, "must name a model").describe("Models, tried in order"),
+    z.array(modelId).min(1, "must name a model")
+      .superRefine((models, context) => refuseTwins(models, [], context))
+      .describe("Models, tried in order"),
     optionsSchema,
   ], { error: "must be a model, a list of models, or an object with targets" }),
 ).describe("Names that clients ask for, and the models that they lead to");

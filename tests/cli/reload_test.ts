@@ -71,6 +71,37 @@ const plugin = (setup: string) =>
 export default definePlugin({ name: "late", setup() { ${setup} } });
 `;
 
+const careless = plugin(`
+  setTimeout(() => void Promise.reject(new Error("left alone")), 10);
+  setTimeout(() => { throw new Error("in a timer"); }, 30);
+  return new Promise((resolve) => setTimeout(() => resolve({}), 60));
+`);
+
+Deno.test("start goes on after errors that nobody waits for, and logs them", () =>
+  inFolder(async (folder) => {
+    await Deno.mkdir(`${folder}/mine`);
+    const server = serve(folder, { XROUTER_PLUGINS_DIR: "mine" });
+    await server.logged("started");
+    await Deno.writeTextFile(`${folder}/mine/90_late.ts`, careless);
+    const promise = await server.logged("a promise failed that nobody waits for");
+    assertEquals(promise.level, "error");
+    assertMatch(promise.error, /^Error: left alone\n.*90_late\.ts:\d/s);
+    assertMatch(promise.hint, /plugin or a provider/);
+    const timer = await server.logged("an error was thrown that nobody catches");
+    assertMatch(timer.error, /^Error: in a timer\n.*90_late\.ts:\d/s);
+    assertEquals((await server.logged("reloaded")).changes, ['plugin "late" added']);
+    assertEquals(await server.stop(), 0);
+  }));
+
+Deno.test("check ends with an error that nobody waits for", () =>
+  inFolder(async (folder) => {
+    await Deno.mkdir(`${folder}/mine`);
+    await Deno.writeTextFile(`${folder}/mine/90_late.ts`, careless);
+    const { code, stderr } = await xrouter(folder, ["check"], { XROUTER_PLUGINS_DIR: "mine" });
+    assertEquals(code, 1);
+    assertMatch(stderr, /left alone/);
+  }));
+
 Deno.test("check says beforehand what a start or a reload refuses", () =>
   inFolder(async (folder) => {
     await Deno.mkdir(`${folder}/mine`);

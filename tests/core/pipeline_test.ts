@@ -1,5 +1,6 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { z } from "zod";
+import { codeLimits } from "../../core/code_limits.ts";
 import { Catalog } from "../../core/catalog.ts";
 import { assemble } from "../../core/assembly.ts";
 import { ConfigError } from "../../core/config.ts";
@@ -178,6 +179,39 @@ Deno.test("installPlugins closes what is set up when a later setup fails", async
   assertEquals(calls, ["setup a", "setup b", "dispose b", "dispose a"]);
 });
 
+Deno.test("installPlugins refuses a setup that does not end, and closes it once it has", async () => {
+  const calls: string[] = [];
+  const late = Promise.withResolvers<object>();
+  const closed = Promise.withResolvers<void>();
+  const { plugins } = checkPlugins(
+    modules({ "90_late.ts": { name: "late", setup: () => late.promise } }),
+    {},
+    {},
+  );
+  const limits = { ...codeLimits, setup: 20 };
+  const run = () =>
+    installPlugins([...noting(calls, ["a"]), ...plugins], host(), new Map(), limits);
+  assertEquals((await assertRejects(run, ConfigError)).problems, [{
+    at: "p/90_late.ts",
+    message: 'plugin "late" cannot be set up: It took longer than 0.02 s. ' +
+      "Let its setup() return, and what may take long go on behind it",
+  }]);
+  assertEquals(calls, ["setup a", "dispose a"]);
+  late.resolve({ dispose: () => closed.resolve() });
+  await closed.promise;
+});
+
+Deno.test("disposePlugins leaves a plugin that does not end, and closes the others", async () => {
+  const calls: string[] = [];
+  const endless = { dispose: () => new Promise(() => {}) };
+  const installed = await installPlugins(noting(calls, ["a", "b"], { b: endless }), host());
+  const failed: string[] = [];
+  const fail = ({ name }: { name: string }, error: unknown) => failed.push(`${name}: ${error}`);
+  await disposePlugins(installed, fail, { ...codeLimits, dispose: 20 });
+  assertEquals(calls, ["setup a", "setup b", "dispose a"]);
+  assertEquals(failed, ["b: Error: It took longer than 0.02 s"]);
+});
+
 Deno.test("installPlugins refuses hooks that do not exist, and names them", async () => {
   for (
     const [hooks, said] of [
@@ -213,6 +247,7 @@ Deno.test("assemble tells every problem of every folder and setting at once", as
         XROUTER_PLUGINS_DIR: plugins.path,
         XROUTER_PROVIDERS_DIR: providers.path,
         API_RATE_LIMIT: "0",
+        XROUTER_TOTAL_MS: `${2 ** 31}`,
         OPENAI_BASE_URL: "nowhere",
       }),
     ConfigError,
@@ -228,6 +263,7 @@ Deno.test("assemble tells every problem of every folder and setting at once", as
       `${providers.path}/odd.js: "baseUrl": must be a URL`,
       'Unrecognized key: "colour"',
       "API_RATE_LIMIT: must be above 0",
+      "XROUTER_TOTAL_MS: must be at most 86400000 milliseconds, a day",
       "OPENAI_BASE_URL: must be a URL",
     ]
   ) assertStringIncludes(error.message, said);

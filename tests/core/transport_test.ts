@@ -1,5 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { z } from "zod";
+import { codeLimits } from "../../core/code_limits.ts";
 import { defineProvider, type Provider } from "../../core/provider.ts";
 import { Transport } from "../../core/transport.ts";
 import { startUpstream, wholeAnswer } from "../support/upstream.ts";
@@ -51,6 +52,21 @@ Deno.test("Transport lists models as the provider names them", async () => {
   const { transport } = Transport.connect(provider, { env, file: undefined });
   assertEquals(await transport!.listModels(AbortSignal.timeout(10_000)), ["a-x"]);
   transport!.close();
+});
+
+Deno.test("Transport closes although its provider's close never ends", async () => {
+  const endless = () => new Promise<void>(() => {});
+  const provider = defineProvider({ name: "own", close: endless }) as Provider;
+  const { transport } = Transport.connect(provider, { env: {}, file: undefined });
+  const real = globalThis.setTimeout;
+  globalThis.setTimeout =
+    ((run: () => void, ms?: number) =>
+      real(run, ms === codeLimits.dispose ? 5 : ms)) as typeof setTimeout;
+  try {
+    await transport!.close();
+  } finally {
+    globalThis.setTimeout = real;
+  }
 });
 
 Deno.test("Transport drops the slash at an address's end", () => {

@@ -27,9 +27,21 @@ Deno.test("Reloader never reloads twice at once, and once more after a change me
   // Nothing has changed, and then it stops.
   steps[2]!.resolve([]);
   const last = reloader.request();
-  await reloader.stop();
+  await reloader.stop(10_000);
   assertEquals(ended, 3);
   await last;
   await reloader.request();
   assertEquals([begun, lines.length], [3, 2]);
+});
+
+Deno.test("Reloader stops although a reload never ends, and says no more of it", async () => {
+  const endless = Promise.withResolvers<string[]>();
+  const lines: string[] = [];
+  const reloader = new Reloader(() => endless.promise, createLog((line) => lines.push(line)));
+  const running = reloader.request();
+  await reloader.stop(5);
+  assertEquals(reloader.stopped, true);
+  endless.reject(new Error("late"));
+  await running;
+  assertEquals(lines, []);
 });

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { type CodeLimits, codeLimits } from "../../core/code_limits.ts";
 import { dropIn } from "../support/drop_in.ts";
 import { startRouter, type TestRouter } from "../support/router.ts";
 
@@ -35,6 +36,7 @@ export interface Reloading extends AsyncDisposable {
 export async function startReloading(
   files: Readonly<Record<string, string>> = {},
   env: Record<string, string> = {},
+  limits: CodeLimits = codeLimits,
 ): Promise<Reloading> {
   const folder = await dropIn({
     "plugins/README.md": "",
@@ -42,12 +44,16 @@ export async function startReloading(
     "xrouter.json": "{}",
     ...files,
   });
-  const router = await startRouter({
-    XROUTER_PLUGINS_DIR: `${folder.path}/plugins`,
-    XROUTER_PROVIDERS_DIR: `${folder.path}/providers`,
-    XROUTER_CONFIG: `${folder.path}/xrouter.json`,
-    ...env,
-  });
+  const router = await startRouter(
+    {
+      XROUTER_PLUGINS_DIR: `${folder.path}/plugins`,
+      XROUTER_PROVIDERS_DIR: `${folder.path}/providers`,
+      XROUTER_CONFIG: `${folder.path}/xrouter.json`,
+      ...env,
+    },
+    {},
+    limits,
+  );
   if (!router.program.watch()) throw new Error("Nothing is watched");
   const place = `happenings of ${folder.path}`;
   const events = happenings[place] ??= [];

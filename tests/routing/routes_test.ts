@@ -59,7 +59,17 @@ Deno.test("readRoutes refuses what is wrong, each with its place and cure", () =
     [{ x: { targets: ["a/x"], strategy: "best" } }, /"x\.strategy": .*"least-busy"/],
     [{ x: { targets: ["a/x"], region: "RU" } }, /"x\.region": must be a country/],
     [{ x: { targets: ["a/x"], hedgeAfter: "auto" } }, /hedgeAfter": must be true or milliseconds$/],
-    [{ x: { targets: ["a/x"], hedgeAfter: 0 } }, /hedgeAfter": /],
+    [{ x: { targets: ["a/x", "b/y"], hedgeAfter: 0 } }, /hedgeAfter": /],
+    [{ x: { targets: ["a/x"], hedgeAfter: 30 } }, /"x\.hedgeAfter": needs a second target/],
+    [{ x: { targets: ["a/x", "b/y"], hedgeAfter: 86_400_001 } }, /hedgeAfter": .*, a day$/],
+    [{ x: { targets: ["a/x"], time: 2 ** 31 } }, /"x\.time": must be at most 86400000 .*, a day$/],
+    [{ x: { targets: ["a/x"], timeouts: { idle: 2 ** 31 } } }, /timeouts\.idle": .*, a day$/],
+    [{ x: ["a/x", "b/y", "a/x"] }, /"x\.2": names "a\/x" again\. Name it once/],
+    [{ x: { targets: ["a/x", { model: "a/x", weight: 2, when: {} }] } }, /"x\.targets\.1": names/],
+    [
+      { x: { targets: [{ model: "a/x", when: { minTokens: 5, maxTokens: 4 } }] } },
+      /"x\.targets\.0\.when\.minTokens": must not be above "maxTokens"/,
+    ],
     [{ x: { targets: ["a/x"], timeouts: { begin: 5 } } }, /"x\.timeouts": .*"begin"$/],
     [{ x: { targets: [{ model: "a/x", weight: 0 }] } }, /"x\.targets\.0\.weight": .*>0/],
     [{ x: { targets: [{ model: "a/x", when: { tool: true } }] } }, /0\.when": .*"tool"$/],
@@ -75,6 +85,12 @@ Deno.test("readRoutes refuses what is wrong, each with its place and cure", () =
     assertEquals(problems.length, 1, JSON.stringify([routes, problems]));
     assertMatch(problems[0]!, said);
   }
+});
+
+Deno.test("readRoutes takes a model twice where each is for other requests", () => {
+  const when = { minTokens: 100, maxTokens: 100 };
+  const targets = ["a/x", { model: "b/y", when }, { model: "b/y", when: { tools: true } }];
+  assertEquals(problemsOf({ x: { targets, time: 86_400_000 } }), []);
 });
 
 Deno.test("readRoutes refuses one name in two files, and sees routes of later files", () => {

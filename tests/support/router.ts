@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { type CodeLimits, codeLimits } from "../../core/code_limits.ts";
 import { createLog } from "../../core/log.ts";
 import { Program } from "../../core/program.ts";
 import { openDatabase } from "../../core/store/database.ts";
@@ -33,10 +34,15 @@ export interface TestRouter extends AsyncDisposable {
   usage(): Promise<Record<string, unknown>[]>;
 }
 
-/** Starts XRouter with an own database, the given environment and the given configuration file. */
+/**
+ * Starts XRouter with an own database, the given environment and the given configuration file.
+ *
+ * @param limits How long the code of plugins and providers may take; a test may shorten it later.
+ */
 export async function startRouter(
   env: Record<string, string> = {},
   file: object = {},
+  limits: CodeLimits = codeLimits,
 ): Promise<TestRouter> {
   const folder = await Deno.makeTempDir({ prefix: "xrouter-test-" });
   const url = env.DATABASE_URL ?? `file:${folder}/xrouter.db`;
@@ -51,6 +57,7 @@ export async function startRouter(
   const program = await Program.open(
     { DATABASE_URL: url, XROUTER_CONFIG: `${folder}/xrouter.json`, ...env },
     createLog((line) => note(JSON.parse(line))),
+    limits,
   );
   const { key, secret } = await new KeyStore(program.database).create({ name: "test" });
   const server = Deno.serve(
