@@ -16,6 +16,7 @@ import {
   waitsFor,
   within,
 } from "./checks.ts";
+import { inEachMode } from "./each_mode.ts";
 import { extraCases } from "./extra_cases.ts";
 import type { Demands } from "./judge.ts";
 
@@ -61,10 +62,6 @@ export interface Repeat {
 /** A case's name: its number, and how the request wants a broken stream treated. */
 export function nameOf({ number, onBreak }: FaultCase): string {
   return onBreak === undefined ? `${number}` : `${number} ${onBreak}`;
-}
-
-function inEachMode(one: FaultCase): FaultCase[] {
-  return (["error", "continue", "whole"] as const).map((onBreak) => ({ ...one, onBreak }));
 }
 
 const sixteen: readonly FaultCase[] = [

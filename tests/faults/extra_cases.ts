@@ -14,6 +14,7 @@ import {
   soundTimes,
   within,
 } from "./checks.ts";
+import { inEachMode } from "./each_mode.ts";
 import { largeText, mangledText } from "./extra_scripts.ts";
 
 const hour = 3_600_000;
@@ -33,12 +34,12 @@ export const extraCases: readonly FaultCase[] = [
     required: [askedExactly(1)],
     advisory: [within(15_000), answeredByFallback],
   },
-  {
+  ...inEachMode({
     number: 18,
     fault: "20 words, then a byte a second",
     model: "trickle-later",
     required: [within(45_000)],
-  },
+  }),
   {
     number: 19,
     fault: "role and empty text at once, first token after 17 s",
@@ -94,11 +95,12 @@ export const extraCases: readonly FaultCase[] = [
     model: "invalid-utf8",
     text: (text) => mangledText.test(text) || text === wholeText,
   },
-  {
+  ...inEachMode({
     number: 34,
     fault: "reset after the finish, before `[DONE]`",
     model: "reset-after-finish",
-  },
+    required: [askedExactly(1)],
+  }),
   {
     number: 35,
     fault: "complete without `[DONE]`, and stays open",
@@ -106,7 +108,11 @@ export const extraCases: readonly FaultCase[] = [
     // The limit of silence, 20 s, would end it too.
     advisory: [within(8_000, 18_000)],
   },
-  { number: 36, fault: "the stream ends well after 40 words", model: "ends-early" },
+  ...inEachMode({
+    number: 36,
+    fault: "the stream ends well after 40 words",
+    model: "ends-early",
+  }),
   {
     number: 37,
     fault: "half of what content-length says, not streamed",
