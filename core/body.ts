@@ -6,7 +6,7 @@
 import { type ChatBody, parseChatBody } from "./chat.ts";
 import { countEmbeddingsInput, type EmbeddingsBody, parseEmbeddingsBody } from "./embeddings.ts";
 import { parseReply } from "./chunk.ts";
-import { countInput, type Tokenizer } from "./tokens.ts";
+import { countInput, hasOnlyText, type Tokenizer } from "./tokens.ts";
 
 const decoder = new TextDecoder();
 
@@ -43,4 +43,9 @@ export function isChat(body: Body): body is ChatBody {
 /** Input tokens of a request. */
 export function countBody(body: Body, tokenizer: Tokenizer): number {
   return isChat(body) ? countInput(body, tokenizer) : countEmbeddingsInput(body, tokenizer);
+}
+
+/** Whether the whole input is text, so that its tokens are counted and not estimated. */
+export function isText(body: Body): boolean {
+  return !isChat(body) || hasOnlyText(body.messages);
 }

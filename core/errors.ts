@@ -59,7 +59,7 @@ export type ErrorCode = keyof typeof errorTable;
 
 /**
  * The numbers behind a refusal, as far as they apply. With `currency` they are amounts in its units,
- * otherwise they count requests.
+ * otherwise they count requests or tokens.
  */
 export interface ErrorMetadata {
   /** Who refuses: the key itself, or what the keys of its owner share. */
@@ -76,7 +76,7 @@ export interface ErrorMetadata {
   readonly needed?: number;
   /** ISO 4217 code. */
   readonly currency?: string;
-  /** When the limit renews: `2026-12-01T00:00:00.000Z`. */
+  /** When the limit renews, one of a sliding minute as far as needed: `2026-12-01T00:00:00.000Z`. */
   readonly renews_at?: string;
 }
 

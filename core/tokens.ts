@@ -2,6 +2,7 @@ import {
   CL100K_TOKEN_SPLIT_REGEX,
   O200K_TOKEN_SPLIT_REGEX,
 } from "gpt-tokenizer/encodingParams/constants";
+import { tokensOfAttached } from "./attached_tokens.ts";
 
 /** The byte-pair encodings whose tokens can be counted, by their OpenAI names. */
 export const encodings = ["o200k_base", "cl100k_base"] as const;
@@ -165,17 +166,15 @@ const perMessage = 3;
 const perName = 1;
 const perReply = 3;
 
-/** OpenAI's price in tokens of a 1024 × 1024 image in high detail: 85, and 170 for each of 4 tiles. */
-const perImage = 765;
-
 /**
  * Input tokens of an OpenAI chat-completions body: its messages with their names and tool calls, and
  * the priming of the reply, by the rules of OpenAI's cookbook.
  *
  * The rest is an estimate. Tool and function definitions and a JSON schema count as the keys and
  * values of their JSON, one a line: up to 40% more than the declarations OpenAI turns them into.
- * An image counts 765 tokens, the price of 1024 × 1024 pixels; audio and files count nothing. A field
- * that should hold text and holds other JSON counts as that JSON. No shape of body raises an error.
+ * An image counts 765 tokens, the price of 1024 × 1024 pixels; audio and files count by their bytes,
+ * where they are in the body ({@linkcode hasOnlyText} tells). A field that should hold text and holds
+ * other JSON counts as that JSON. No shape of body raises an error.
  */
 export function countInput(
   body: {
@@ -214,8 +213,19 @@ function countMessage(message: Fields, count: Count): number {
 
 function countPart(part: unknown, count: Count): number {
   if (typeof part === "string") return count(part);
-  const { type, text, refusal } = fields(part);
-  return type === "image_url" ? perImage : count(text) + count(refusal);
+  const { text, refusal } = fields(part);
+  return tokensOfAttached(fields(part)) ?? count(text) + count(refusal);
+}
+
+/** Whether messages hold nothing but text: tokens of other parts are a guess of {@linkcode countInput}. */
+export function hasOnlyText(messages: readonly unknown[]): boolean {
+  return items(messages).every((message) => {
+    const { content, attachments, audio } = fields(message);
+    return items(attachments).length === 0 && (audio ?? null) === null &&
+      items(content).every((part) =>
+        typeof part === "string" || ["text", "refusal"].includes(fields(part).type as string)
+      );
+  });
 }
 
 function countCall(call: Fields, count: Count): number {

@@ -25,10 +25,10 @@ export interface WireUsage {
   [field: string]: unknown;
 }
 
-/** More tokens than any exchange has. */
-const maxTokens = 1_000_000_000;
+/** More tokens than any exchange has: ten times the largest context that a vendor sells. */
+const maxTokens = 100_000_000;
 
-/** Whether a record can hold it as tokens: a vendor's slip must not make a row unwritable. */
+/** Whether it can be a number of tokens: a vendor's slip must not become a charge. */
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && value as number >= 0 && value as number <= maxTokens;
 }

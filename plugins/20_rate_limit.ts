@@ -12,6 +12,7 @@ import { MemoryRateStore, type RateState, type RateWindow } from "../core/store/
 
 /** A window, and whom it limits. */
 interface Limit extends RateWindow {
+  readonly scope: "key" | "owner";
   /** In the words of a refusal: `key "name"`. */
   readonly holder: string;
 }
@@ -84,8 +85,18 @@ function readLimits(key: ApiKey, perMinute: number): KeyLimits {
   const { id, name, owner, limits, ownerLimits } = key;
   const read = (kind: Kind, own: number | null, shared: number | null, cost: number): Limit[] => {
     const window = { cost, windowMs: 60_000 };
-    const ofKey = { ...window, key: `${kind}:${id}`, holder: `key "${name}"` };
-    const ofOwner = { ...window, key: `${kind}:owner:${owner}`, holder: `owner "${owner}"` };
+    const ofKey = {
+      ...window,
+      key: `${kind}:${id}`,
+      scope: "key" as const,
+      holder: `key "${name}"`,
+    };
+    const ofOwner = {
+      ...window,
+      key: `${kind}:owner:${owner}`,
+      scope: "owner" as const,
+      holder: `owner "${owner}"`,
+    };
     return [
       ...own === null ? [] : [{ ...ofKey, limit: own }],
       ...shared === null ? [] : [{ ...ofOwner, limit: shared }],
@@ -115,17 +126,21 @@ function admit(
     if (isTighter(states[i]!, states[tightest]!)) tightest = i;
   }
   const { fits, remaining, resetMs, retryAfterMs } = states[tightest]!;
-  const { limit, cost, holder } = limits[tightest]!;
+  const { limit, cost, scope, holder } = limits[tightest]!;
   headers[`x-ratelimit-limit-${kind}`] = String(limit);
   headers[`x-ratelimit-remaining-${kind}`] = String(remaining);
   headers[`x-ratelimit-reset-${kind}`] = toDuration(resetMs);
   if (fits) return;
   const wanted = kind === "tokens" ? ` and this request has ${cost}` : "";
-  const told = `The limit of ${holder} is ${limit} ${kind} a minute; ` +
-    `${limit - remaining} are used${wanted}`;
-  if (cost > limit) throw new RouterError("rate_limited", `${told}. Send less`);
+  const used = limit - remaining;
+  const told = `The limit of ${holder} is ${limit} ${kind} a minute; ${used} are used${wanted}`;
+  const numbers = { scope, limit, used, left: remaining, needed: cost };
+  if (cost > limit) {
+    throw new RouterError("rate_limited", `${told}. Send less`, { metadata: numbers });
+  }
   throw new RouterError("rate_limited", `${told}. Try again in ${toDuration(retryAfterMs)}`, {
     retryAfterMs,
+    metadata: { ...numbers, renews_at: new Date(Date.now() + retryAfterMs).toISOString() },
   });
 }
 

@@ -9,6 +9,7 @@ import {
   cutRuns,
   type Encoding,
   encodings,
+  hasOnlyText,
   loadTokenizer,
   type Tokenizer,
   wholeRun,
@@ -182,7 +183,7 @@ Deno.test("countInput counts as OpenAI bills the shortest request", async () => 
   }
 });
 
-Deno.test("countInput counts the text parts of a message and 765 for each image", () => {
+Deno.test("countInput counts the text parts of a message, 765 for each image, and others by bytes", () => {
   const content = [
     { type: "text", text: "12345" },
     "678",
@@ -193,8 +194,39 @@ Deno.test("countInput counts the text parts of a message and 765 for each image"
   ];
   assertEquals(
     countInput({ messages: [{ role: "u", content }] }, letters),
-    3 + 3 + 1 + (5 + 3 + 765 + 2 + 2),
+    3 + 3 + 1 + (5 + 3 + 765 + 1 + 2 + 2),
   );
+});
+
+Deno.test("countInput estimates what is no text by its bytes, where the request has them", () => {
+  const tokensOf = (part: object) => countInput({ messages: [{ content: [part] }] }, letters) - 6;
+  const audio = (format: string) => ({
+    type: "input_audio",
+    input_audio: { data: "A".repeat(64_000), format },
+  });
+  // 3 s of speech at 16,000 bytes a second, ten tokens a second.
+  assertEquals(tokensOf(audio("wav")), 30);
+  assertEquals(tokensOf(audio("mp3")), 120);
+  const file = (type: string, length: number) => ({
+    type: "file",
+    file: { file_data: `data:${type};base64,`.padEnd(length, "A") },
+  });
+  assertEquals(tokensOf(file("application/pdf", 64_000)), 3_000);
+  assertEquals(tokensOf(file("application/pdf", 6_400_000)), 50_000);
+  assertEquals(tokensOf(file("text/plain", 6_400)), 1_200);
+  assertEquals(tokensOf(file("image/png", 64_000)), 765);
+  assertEquals(tokensOf({ type: "file", file: { file_id: "file-1" } }), 0);
+});
+
+Deno.test("hasOnlyText tells messages of which every token is counted", () => {
+  const text = { type: "text", text: "hi" };
+  const refusal = { type: "refusal", refusal: "no" };
+  assert(hasOnlyText([{ content: "hi" }, { content: [text, "hi", refusal] }, { attachments: [] }]));
+  for (const type of ["image_url", "input_audio", "file", "something_new"]) {
+    assertEquals(hasOnlyText([{ content: [text, { type }] }]), false);
+  }
+  assertEquals(hasOnlyText([{ content: "hi", attachments: ["id"] }]), false);
+  assertEquals(hasOnlyText([{ role: "assistant", audio: { id: "audio_1" } }]), false);
 });
 
 Deno.test("countInput counts tool calls by name and arguments", () => {

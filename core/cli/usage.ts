@@ -16,7 +16,7 @@ import {
 } from "../report/usage_totals.ts";
 import { daySchema } from "../prices/tariff.ts";
 import { type UsagePeriod, usagePeriod } from "../report/usage_period.ts";
-import { listTotals, sumOf, totalColumns } from "../report/usage_table.ts";
+import { knownCost, listTotals, sumOf, totalColumns } from "../report/usage_table.ts";
 import { defineCommand, jsonSwitch, UsageError } from "./arguments.ts";
 import { refuseSecret } from "./key_account.ts";
 import { formatTable } from "./terminal.ts";
@@ -109,6 +109,11 @@ function keyOf({ group, keyName }: UsageTotal): string {
   return keyName === null ? group.key ?? "" : `${keyName} (${group.key})`;
 }
 
+function costOf(sums: UsageSums): string {
+  const cost = knownCost(sums);
+  return cost === null ? "-" : formatAmount(cost);
+}
+
 /** Columns of sums; those that are rarely needed only where they say something. */
 function columnsFor(sum: UsageSums, currency: string) {
   const loss = ({ cost, charged }: UsageSums) => cost - charged;
@@ -121,7 +126,7 @@ function columnsFor(sum: UsageSums, currency: string) {
     { name: "input", show: (sums: UsageSums) => String(sums.input_tokens) },
     { name: "cached", show: (sums: UsageSums) => String(sums.cached_tokens) },
     { name: "output", show: (sums: UsageSums) => String(sums.output_tokens) },
-    { name: `cost (${currency})`, show: (sums: UsageSums) => formatAmount(sums.cost) },
+    { name: `cost (${currency})`, show: costOf },
     ...loss(sum) > 0 ? [{ name: "loss", show: (sums: UsageSums) => formatAmount(loss(sums)) }] : [],
   ];
 }

@@ -22,6 +22,8 @@ export interface Entry {
   readonly stream: boolean;
   /** Input tokens as counted before the call. */
   readonly countedTokens: number | undefined;
+  /** Not all of them could be counted: some of the input is no text. */
+  readonly uncounted?: boolean;
   /** Calls to providers. */
   readonly attempts: number;
   /** The price, in the accounting currency. */
@@ -63,6 +65,7 @@ const columns = [
   "first_token_ms",
   "try_of",
   "route",
+  "unanswered",
 ] as const;
 
 /** The day is the database's, as those of the limits are. */
@@ -104,7 +107,7 @@ function toRow(entry: Entry): (string | number | null)[] {
     usage?.input ?? entry.countedTokens ?? null,
     usage?.output ?? null,
     usage?.cached ?? null,
-    entry.countedTokens ?? null,
+    entry.uncounted ? null : entry.countedTokens ?? null,
     usage?.estimated === false ? 0 : 1,
     entry.cost ?? null,
     outcome.unanswered ? 0 : entry.cost ?? 0,
@@ -117,6 +120,7 @@ function toRow(entry: Entry): (string | number | null)[] {
     outcome.firstChunkMs === undefined ? null : Math.round(outcome.firstChunkMs),
     entry.tryOf ?? null,
     entry.route === undefined ? null : JSON.stringify(entry.route),
+    outcome.unanswered ? 1 : 0,
   ];
 }
 

@@ -5,20 +5,17 @@
  */
 import { type Body, isChat } from "../body.ts";
 import type { Target } from "../model.ts";
-import type { Price } from "../prices/price.ts";
+import { mostCost, type Price } from "../prices/price.ts";
 
 /** Output tokens that are held for where neither the client nor the model says how many there may be. */
 const unknownOutput = 4_096;
-
-/** More is never held for one request, in millionths: a sum of holds has to stay a number. */
-const mostHeld = 10_000_000_000_000;
 
 /** Fewer output tokens than these are no answer: rather refuse than cut it so short. */
 const leastOutput = 16;
 
 /** What a request may use at most. */
 export interface Bounds {
-  /** Input tokens, counted, with the margin for encodings that are not known. */
+  /** Input tokens, as the vendor is expected to report them. */
   readonly input: number;
   /** Output tokens of all alternatives together. */
   readonly output: number;
@@ -34,15 +31,14 @@ export interface Bounds {
  * What a request may use at most.
  *
  * @param counted Input tokens as counted.
- * @param margin What the vendor reports for each counted token.
+ * @param input Those that the vendor is expected to report.
  */
 export function boundsOf(
   body: Body,
   { facts }: Target,
   counted: number,
-  margin: number,
+  input: number,
 ): Bounds {
-  const input = Math.ceil(counted * margin);
   if (!isChat(body)) return { input, output: 0, choices: 1, asked: true, assumed: false };
   // Which of the two counts is the vendor's choice.
   const limits = [body.max_completion_tokens, body.max_tokens].filter((limit) => limit != null);
@@ -58,7 +54,7 @@ export function boundsOf(
 /** The amount to hold, in millionths of the currency; never rounded down. */
 export function amountOf({ input, output }: Bounds, price: Price): number {
   const full = Math.ceil(input * Math.max(price.input, price.cached ?? 0) + output * price.output);
-  return Math.min(full, mostHeld);
+  return Math.min(full, mostCost);
 }
 
 /**

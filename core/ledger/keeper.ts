@@ -178,10 +178,10 @@ export class Keeper {
   }
 
   #boundsOf(x: Exchange, { body, target, prefilled = 0 }: Attempt): Bounds {
-    const { exactInput, inputTokens = 0 } = x.state;
-    return exactInput === undefined
-      ? boundsOf(body, target, inputTokens + prefilled, this.#margins.of(target))
-      : boundsOf(body, target, exactInput + prefilled, 1);
+    const { inputTokens = 0, exactInput } = x.state;
+    const counted = (exactInput ?? inputTokens) + prefilled;
+    const input = exactInput === undefined ? this.#margins.expect(target, counted) : counted;
+    return boundsOf(body, target, counted, input);
   }
 
   #holdOf(
@@ -256,7 +256,7 @@ export class Keeper {
     const tries = x.attempts.length > 1 ? paidTries(x, tag, this.#currency, written) : [];
     this.#ledger.settle(own, tries.map(({ entry }) => entry));
     if (target === undefined || usage === undefined || usage.estimated) return;
-    if (inputTokens === undefined) return;
+    if (inputTokens === undefined || own.uncounted) return;
     this.#margins.learn(target, inputTokens + (last?.prefilled ?? 0), usage.input);
   }
 }

@@ -49,6 +49,7 @@ const accountsSql = `
   SELECT
     coalesce(expected.id, accounts.id, account_id) AS id,
     coalesce(prepaid, 0) AS prepaid,
+    prepaid = 0 AND accounts.id IN (SELECT account_id FROM credits) AS unbound,
     coalesce(expected.balance, 0) AS balance, accounts.balance AS found_balance,
     coalesce(expected.held, 0) AS held, accounts.held AS found_held,
     coalesce(expected.open, 0) AS open, accounts.open AS found_open,
@@ -86,12 +87,25 @@ const dailySql = `
   WHERE (${list((name) => `expected.${name}`)}) IS NOT (${list((name) => `found.${name}`)})
   ORDER BY day, key_id, provider, model, tag`;
 
-/** Cost follows from tokens and price wherever a row has both. */
+/**
+ * Cost follows from tokens and price wherever a row has both, in the accounts' currency; and less than
+ * it is charged only where nobody answered or where a prepaid balance may have ended.
+ */
 const costsSql = `
-  SELECT request_id, cost, charged, computed,
-    charged NOT BETWEEN 0 AND coalesce(cost, 0) AS overcharged
-  FROM (SELECT *, ${costSql("coalesce(cached_tokens, 0)")} AS computed FROM usage)
-  WHERE overcharged OR (computed IS NOT NULL AND cost IS NOT computed) ORDER BY request_id`;
+  SELECT request_id, cost, charged, computed, currency, kept,
+    charged NOT BETWEEN 0 AND coalesce(cost, 0) AS overcharged,
+    charged < cost AND unanswered = 0 AND NOT EXISTS (
+      SELECT 1 FROM accounts WHERE prepaid = 1 AND id IN (key_id, 'owner:' || owner)
+    ) AS undercharged,
+    charged > 0 AND currency <> kept AS is_foreign
+  FROM (
+    SELECT *, ${costSql("coalesce(cached_tokens, 0)")} AS computed,
+      (SELECT currency FROM ledger) AS kept
+    FROM usage
+  )
+  WHERE overcharged OR undercharged OR is_foreign
+    OR (computed IS NOT NULL AND cost IS NOT computed)
+  ORDER BY request_id`;
 
 const statesSql = `SELECT state, count(*) AS requests FROM usage WHERE state NOT IN
   ('completed', 'refused', 'failed', 'aborted', 'interrupted') GROUP BY state ORDER BY state`;
@@ -205,7 +219,11 @@ function checkAccount(row: Row): Mismatch[] {
   const subject = `account ${row.id}`;
   const found = compare(row, subject, ["balance", "held", "open", "spending"]);
   // What the rows say may itself break the rule that the checks of the table keep.
-  const { prepaid, balance, held } = row as unknown as Record<string, number>;
+  const { prepaid, unbound, balance, held } = row as unknown as Record<string, number>;
+  if (unbound === 1) {
+    const what = "prepaid, as it has credit";
+    found.push({ subject, what, expected: 1, found: 0, isAmount: false });
+  }
   if (prepaid === 1 && balance! < held!) {
     found.push({
       subject,
@@ -220,7 +238,9 @@ function checkAccount(row: Row): Mismatch[] {
 
 function checkCost(row: Row): Mismatch[] {
   const subject = `request ${row.request_id}`;
-  const { cost, charged, computed, overcharged } = row as unknown as Record<string, number | null>;
+  const { currency, kept, ...numbers } = row;
+  const { cost, charged, computed, overcharged, undercharged, is_foreign: isForeign } =
+    numbers as unknown as Record<string, number | null>;
   const found: Mismatch[] = [];
   if (computed !== null && cost !== computed) {
     const what = "cost, by its tokens and price";
@@ -229,6 +249,14 @@ function checkCost(row: Row): Mismatch[] {
   if (overcharged === 1) {
     const what = "charged, from 0 to its cost";
     found.push({ subject, what, expected: cost ?? 0, found: charged!, isAmount: true });
+  }
+  if (undercharged === 1) {
+    const what = "charged, its cost: it was answered, and no account is prepaid";
+    found.push({ subject, what, expected: cost!, found: charged!, isAmount: true });
+  }
+  if (isForeign === 1) {
+    const what = `charged in ${currency}, as the accounts are in ${kept}`;
+    found.push({ subject, what, expected: 0, found: charged!, isAmount: true });
   }
   return found;
 }

@@ -1,5 +1,5 @@
 /**
- * How many tokens a vendor reports for each that was counted before the call.
+ * How many input tokens a vendor will report for those that were counted before the call.
  *
  * @module
  */
@@ -10,9 +10,17 @@ import type { Target } from "../model.ts";
 const known = 1;
 const unknown = 1.2;
 
-/** Whatever a vendor reports, a hold is never less than half and never more than four times. */
-const least = 0.5;
+/** Whatever a vendor reports, what is counted is held for at the least, and four times of it at most. */
 const most = 4;
+
+/**
+ * Shorter prompts tell how much a vendor adds to each, such as words of its own; longer ones, how it
+ * counts their tokens. Were they one, a greeting with 12 tokens added would double every hold.
+ */
+const long = 1_000;
+
+/** Never more tokens than these are expected to be added to a prompt. */
+const mostAdded = 1_000;
 
 /** Quick to follow a higher report and slow to follow a lower one, so that most holds suffice. */
 const rise = 0.5;
@@ -21,9 +29,17 @@ const fall = 0.02;
 /** How many of the last records are read at start. */
 const remembered = 2_000;
 
+/** What is known of a model. */
+interface Margin {
+  /** Tokens for each that is counted; `undefined` until a long prompt has told. */
+  readonly ratio: number | undefined;
+  /** Tokens for each prompt. */
+  readonly added: number;
+}
+
 /** Learns the margin of each model from what its vendor reports. */
 export class Margins {
-  readonly #margins = new Map<string, number>();
+  readonly #margins = new Map<string, Margin>();
 
   /** Learns from the last records. Rejects when the database does. */
   async load(database: Client): Promise<void> {
@@ -39,19 +55,37 @@ export class Margins {
     }
   }
 
-  /** What to expect for each counted token. */
-  of(target: Target): number {
-    return this.#margins.get(idOf(target)) ?? startOf(target);
+  /** What a vendor is expected to report for so many counted tokens, never less. */
+  expect(target: Target, counted: number): number {
+    const { ratio, added } = this.#of(target);
+    return Math.ceil(counted * ratio + added);
   }
 
-  /** Takes a vendor's report. */
+  /** Takes a vendor's report on a prompt of which every token was counted. */
   learn(target: Target, counted: number, reported: number): void {
     if (counted <= 0 || reported <= 0) return;
-    const ratio = Math.min(most, Math.max(least, reported / counted));
-    const margin = this.of(target);
-    const next = margin + (ratio - margin) * (ratio > margin ? rise : fall);
-    this.#margins.set(idOf(target), next);
+    const id = idOf(target);
+    const { ratio, added } = this.#of(target);
+    this.#margins.set(
+      id,
+      counted < long
+        ? {
+          ratio: this.#margins.get(id)?.ratio,
+          added: follow(added, reported - counted * ratio, 0, mostAdded),
+        }
+        : { ratio: follow(ratio, (reported - added) / counted, 1, most), added },
+    );
   }
+
+  #of(target: Target) {
+    const { ratio = startOf(target), added = 0 } = this.#margins.get(idOf(target)) ?? {};
+    return { ratio, added };
+  }
+}
+
+function follow(value: number, report: number, least: number, most: number): number {
+  const next = Math.min(most, Math.max(least, report));
+  return value + (next - value) * (next > value ? rise : fall);
 }
 
 function idOf({ provider, model }: Target): string {

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { isText } from "../body.ts";
 import type { Attempt, Exchange } from "../plugin.ts";
 import { priceIn } from "./charge.ts";
 import { type Asked, type Entry, entryOfTry } from "./entry.ts";
@@ -48,5 +49,6 @@ export function askedOf(x: Exchange, tag: string | null): Asked {
     modelAsked: x.parsedBody?.model,
     stream: x.parsedBody?.stream === true,
     countedTokens: inputTokens,
+    uncounted: x.parsedBody !== undefined && !isText(x.parsedBody),
   };
 }

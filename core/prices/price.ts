@@ -12,6 +12,12 @@ import { z } from "zod";
 /** Below a thousand million, millionths are exact. */
 const amount = z.number().nonnegative().max(1_000_000_000);
 
+/**
+ * The most that one request costs or is held for, in millionths, ten million units: nine hundred such
+ * requests still add up to a number that is exact (2^53), as all sums of the ledger have to be.
+ */
+export const mostCost = 10_000_000_000_000;
+
 /** The schema of a {@linkcode Price}. */
 export const priceSchema = z.strictObject({
   currency: z.string().regex(/^[A-Z]{3}$/, 'must be an ISO 4217 code such as "RUB"'),
@@ -33,7 +39,8 @@ export interface Price {
 }
 
 /**
- * The cost of an exchange in millionths of the price's currency, rounded once.
+ * The cost of an exchange in millionths of the price's currency, rounded once; never more than
+ * {@linkcode mostCost}.
  *
  * @param usage Tokens; `cached` is a part of `input`.
  *
@@ -63,7 +70,7 @@ export function costOf(
     units += tokens * Math.floor(millionths / 1_000_000);
     rest += tokens * (millionths % 1_000_000);
   }
-  return units + Math.floor((rest + 500_000) / 1_000_000);
+  return Math.min(mostCost, units + Math.floor((rest + 500_000) / 1_000_000));
 }
 
 /**
@@ -80,7 +87,7 @@ export function costSql(cached: string): string {
       `${cachedTokens} * (price_cached ${part})`,
       `output_tokens * (price_output ${part})`,
     ].join(" + ");
-  return `(${sum("/ 1000000")} + (${sum("% 1000000")} + 500000) / 1000000)`;
+  return `min(${mostCost}, ${sum("/ 1000000")} + (${sum("% 1000000")} + 500000) / 1000000)`;
 }
 
 /** A price as whole millionths of its currency per million tokens, as records keep it. */

@@ -9,6 +9,11 @@ import type { UsageGroup, UsageSums, UsageTotal } from "./usage_totals.ts";
 import type { UsageRow } from "./usage_row.ts";
 import type { UsagePeriod } from "./usage_period.ts";
 
+/** What is known to have been spent; null where all that was used has no known price. */
+export function knownCost({ cost, unpriced }: UsageSums): number | null {
+  return cost === 0 && unpriced > 0 ? null : cost;
+}
+
 /** Columns of sums. */
 export const sumColumns = {
   requests: (sums) => sums.requests,
@@ -17,7 +22,7 @@ export const sumColumns = {
   input_tokens: (sums) => sums.input_tokens,
   output_tokens: (sums) => sums.output_tokens,
   cached_tokens: (sums) => sums.cached_tokens,
-  cost: (sums) => toUnits(sums.cost),
+  cost: (sums) => unitsOrNull(knownCost(sums)),
   charged: (sums) => toUnits(sums.charged),
 } as const satisfies Columns<UsageSums>;
 

@@ -68,6 +68,7 @@ Deno.test("usage shows totals in a table, with the loss where there is one", () 
     assert(!models.stdout.includes("UNPRICED"));
     assertStringIncludes(keys.stdout, `\nbot (${annas})  2 `);
     assert(!others.stdout.includes("LOSS"));
+    assertMatch(others.stdout, /\nTotal +1 +0 +1 +10 +0 +5 +-\n$/);
     assertEquals([none.code, none.stdout], [0, ""]);
     assertEquals(none.stderr, "Nothing was used from 2026-10-01 to 2026-10-31\n");
   }));

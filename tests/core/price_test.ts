@@ -76,6 +76,23 @@ Deno.test("costOf is the sum of whole millionths, rounded half up, and so is cos
   }
 });
 
+Deno.test("costOf and costSql never pass what sums of the ledger can bear", async () => {
+  const dear = { currency: "RUB", input: 1_000_000_000, output: 1_000_000_000 };
+  const most = costOf({ input: 100_000_000, output: 100_000_000, cached: 0 }, dear);
+  assertEquals(most, 10_000_000_000_000);
+  assertEquals(Number.isSafeInteger(900 * most), true);
+  const client = await openDatabase({ url: "file::memory:" });
+  try {
+    const millionths = toMillionths(dear.input);
+    const row = `SELECT 100000000 AS input_tokens, 100000000 AS output_tokens, ${millionths} AS
+      price_input, ${millionths} AS price_output, ${millionths} AS price_cached`;
+    const { rows } = await client.execute(`SELECT ${costSql("0")} AS cost FROM (${row})`);
+    assertEquals(rows[0]!.cost, most);
+  } finally {
+    client.close();
+  }
+});
+
 Deno.test("toMillionths writes a price as whole millionths", () => {
   assertEquals([65, 0.1, 0.15, 1.1, 0].map(toMillionths), [65e6, 100_000, 150_000, 1_100_000, 0]);
 });

@@ -245,3 +245,17 @@ Deno.test("AccountStore works on a server, and is as atomic there", () =>
     assertEquals((await accounts.setLimits("owner:me", { parallel: 2 })).parallel, 2);
     client.close();
   }));
+
+Deno.test("an account that had credit stays prepaid, whoever writes to it", () =>
+  withAccounts(async ({ client, accounts, id }) => {
+    await accounts.credit(id, 5, "credit");
+    await accounts.credit(id, -5, "taken back");
+    await assertRejects(
+      () => client.execute("UPDATE accounts SET prepaid = 0"),
+      Error,
+      "an account that had credit spends only credit",
+    );
+    assertEquals((await accounts.read(id))!.prepaid, true);
+    // What never had any stays free to change.
+    await client.execute("UPDATE accounts SET prepaid = 0 WHERE id = 'owner:me'");
+  }));

@@ -6,6 +6,6 @@ const messages = [{ role: "user", content: "hi" }];
 
 Deno.test("boundsOf takes the larger of two limits, since the vendor may heed either", () => {
   const limits = { max_tokens: 100, max_completion_tokens: 1 };
-  const bounds = boundsOf({ model: "m", messages, ...limits }, target, 5, 1);
+  const bounds = boundsOf({ model: "m", messages, ...limits }, target, 4, 5);
   assertEquals(bounds, { input: 5, output: 100, choices: 1, asked: true, assumed: false });
 });

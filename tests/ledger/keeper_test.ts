@@ -293,3 +293,57 @@ Deno.test("a process that seemed dead replaces what was guessed of a request and
     ]);
     assertEquals(await balance(), 950);
   }));
+
+Deno.test("Keeper learns nothing from a report on more than text, now or at the next start", () =>
+  withKeeper(1_000_000, async ({ file, keeper, keyId, held }) => {
+    const { database, ledger } = file.processes[0];
+    const usage = { input: 20_000, output: 0, cached: 0, estimated: false };
+    const holdFor = async (body: object) => {
+      const trial = new Trial(keeper, keyId, { max_tokens: 5, ...body });
+      trial.x.state.inputTokens = 1_000;
+      delete trial.x.state.exactInput;
+      await trial.begin("m");
+      const amounts = await held();
+      trial.finish({ usage, cost: 20_000 });
+      return amounts;
+    };
+    const file_id = "file-1";
+    const messages = [{ role: "user", content: [{ type: "file", file: { file_id } }] }];
+    await holdFor({ messages });
+    await ledger.flush();
+    const next = new Margins();
+    await next.load(database);
+    assertEquals(next.expect(target("m"), 1_000), 1_000);
+    assertEquals(await holdFor({}), [1_050]);
+    // A report on text does teach.
+    assertEquals(await holdFor({}), [2_550]);
+  }));
+
+Deno.test("Keeper marks what was not answered, which alone is charged to nobody", () =>
+  withKeeper(1_000, async ({ file, keeper, keyId }) => {
+    const { database, ledger } = file.processes[0];
+    const trial = new Trial(keeper, keyId);
+    const first = await trial.begin("one");
+    trial.fail(first, used(1));
+    first.unanswered = true;
+    await trial.begin("two");
+    const end = { usage: used(1), cost: 20, unanswered: true } as const;
+    trial.finish({ state: "failed", status: 502, ...end });
+    const answered = new Trial(keeper, keyId);
+    await answered.begin("three");
+    answered.finish({ usage: used(1), cost: 20 });
+    await ledger.flush();
+    const { rows } = await database.execute(
+      "SELECT model, charged, unanswered FROM usage ORDER BY model",
+    );
+    assertEquals(rows.map((row) => [...Object.values(row)]), [
+      ["one", 0, 1],
+      ["three", 20, 0],
+      ["two", 0, 1],
+    ]);
+    await assertRejects(
+      () => database.execute("UPDATE usage SET unanswered = 1 WHERE model = 'three'"),
+      Error,
+      "never changed",
+    );
+  }));

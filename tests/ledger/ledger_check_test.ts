@@ -107,6 +107,26 @@ Deno.test("checkLedger agrees with what was used before there was a ledger", asy
   }
 });
 
+Deno.test("checkLedger agrees with what nobody was charged for before rows had a mark", async () => {
+  const files: Record<string, string> = {};
+  for await (const { name } of Deno.readDir(migrationsFolder)) {
+    if (name >= "0012") continue;
+    files[`before/${name}`] = await Deno.readTextFile(`${migrationsFolder}/${name}`);
+  }
+  await using folder = await dropIn(files);
+  const client = await openDatabase({ url: `file:${folder.path}/x.db` });
+  try {
+    await migrate(client, `${folder.path}/before`);
+    await addUsage(client, { cost: 30, charged: 0, state: "failed" });
+    await addUsage(client, { cost: 30, charged: 0, state: "completed" });
+    await migrate(client, migrationsFolder);
+    const { mismatches } = await checkLedger(client);
+    assertEquals(mismatches.map(({ expected, found }) => [expected, found]), [[30, 0]]);
+  } finally {
+    client.close();
+  }
+});
+
 Deno.test("checkLedger changes nothing", () =>
   withLedger(async ({ client }) => {
     const { rows: [before] } = await client.execute("SELECT total_changes() AS changes");

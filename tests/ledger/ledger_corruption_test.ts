@@ -160,6 +160,34 @@ const corruptions: [what: string, sql: string, found: (keys: readonly string[]) 
     ],
   ],
   [
+    "an answer that nobody was charged for",
+    `INSERT INTO accounts (id) VALUES ('key_y'), ('owner:Yuri');
+     INSERT INTO usage (request_id, created_at, key_id, owner, stream, estimated, cost, charged,
+       state, status, attempts, duration_ms)
+     VALUES ('r', 1792540800000, 'key_y', 'Yuri', 0, 0, 70, 0, 'completed', 200, 1, 1)`,
+    () => [amount("request r", undercharged, 70, 0)],
+  ],
+  [
+    "nothing in a request that its provider did not answer",
+    `INSERT INTO usage (request_id, created_at, stream, estimated, cost, charged, state, status,
+       attempts, duration_ms, unanswered)
+     VALUES ('r', 1792540800000, 0, 0, 70, 0, 'failed', 504, 1, 1, 1)`,
+    () => [],
+  ],
+  [
+    "a charge in another currency",
+    `INSERT INTO ledger VALUES (1, 'RUB');
+     INSERT INTO usage (request_id, created_at, stream, estimated, cost, charged, currency, state,
+       status, attempts, duration_ms)
+     VALUES ('r', 1792540800000, 0, 0, 70, 70, 'USD', 'completed', 200, 1, 1)`,
+    () => [amount("request r", "charged in USD, as the accounts are in RUB", 0, 70)],
+  ],
+  [
+    "an account with credit that may owe",
+    "DROP TRIGGER prepaid_stays; UPDATE accounts SET prepaid = 0 WHERE id = 'owner:Anna'",
+    () => [count("account owner:Anna", "prepaid, as it has credit", 1, 0)],
+  ],
+  [
     "a cost that its tokens and price do not explain",
     `DROP TRIGGER usage_stays;
      UPDATE usage SET price_input = 100000 WHERE key_id = ?3 AND cost = 250`,
@@ -218,6 +246,8 @@ const corruptions: [what: string, sql: string, found: (keys: readonly string[]) 
     () => [{ ...amount("account owner:Zoe", "balance", 0, 0), found: null }],
   ],
 ];
+
+const undercharged = "charged, its cost: it was answered, and no account is prepaid";
 
 function amount(subject: string, what: string, expected: number, found: number): Mismatch {
   return { subject, what, expected, found, isAmount: true };

@@ -31,5 +31,10 @@ Deno.test("a charge that was lowered by hand is found", () =>
       args: [keys[2]!],
     });
     const { mismatches } = await checkLedger(client);
-    assertEquals(mismatches.map(({ what }) => what), ["balance", "spending", "charged"]);
+    assertEquals(mismatches.map(({ what }) => what), [
+      "balance",
+      "spending",
+      "charged",
+      "charged, its cost: it was answered, and no account is prepaid",
+    ]);
   }));

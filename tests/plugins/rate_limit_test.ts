@@ -62,7 +62,10 @@ Deno.test("the headers say what is left, and the request after retry-after is ad
       error.message,
       /^The limit of key "test" is 3 requests a minute; 3 are used\. Try again in \S+$/,
     );
+    const { renews_at: renewsAt, ...numbers } = error.metadata;
+    assertEquals(numbers, { scope: "key", limit: 3, used: 3, left: 0, needed: 1 });
     const seconds = Number(refused.headers.get("retry-after"));
+    assertEquals(Math.ceil((Date.parse(renewsAt) - Date.now()) / 1000), seconds);
     assert(Number.isInteger(seconds) && seconds >= 1 && seconds <= 120);
     clock.pass(seconds * 1000);
     assertEquals(await statusOf(router.chat(ask("echo"))), 200);
@@ -223,6 +226,8 @@ Deno.test("the keys of an owner share its tokens, also past the limit", async ()
     const refused = await say(headers, "echo");
     assertEquals([refused.status, refused.limit, refused.remaining], [429, "50", "0"]);
     assertStringIncludes(refused.text, 'owner \\"me\\" is 50 tokens a minute; 50 are used');
+    const { scope, limit, used, left } = JSON.parse(refused.text).error.metadata;
+    assertEquals([scope, limit, used, left], ["owner", 50, 50, 0]);
   }
   clock.pass(110_000);
   const again = await say(two, "echo");
@@ -236,6 +241,9 @@ Deno.test("a request with more tokens than a minute has is told to send less, no
   const headers = await limitedKey(router, { tokensPerMinute: 5 });
   const said = await outcome(router.chat(ask("echo", "w ".repeat(20)), { headers }), "tokens");
   assertEquals([said.status, said.retryAfter, said.remaining], [429, null, "5"]);
+  const { metadata } = JSON.parse(said.text).error;
+  assert(metadata.needed > 20);
+  assertEquals({ ...metadata, needed: 0 }, { scope: "key", limit: 5, used: 0, left: 5, needed: 0 });
   assertMatch(said.text, /is 5 tokens a minute; 0 are used and this request has \d+\. Send less"/);
 });
 

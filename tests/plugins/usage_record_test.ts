@@ -63,6 +63,7 @@ Deno.test("usage-record writes what was asked, served, used and charged, from th
     attempts: 1,
     "route": null,
     "try_of": null,
+    "unanswered": 0,
     "charged_on": new Date(created as number).toISOString().slice(0, 10),
   });
 });

@@ -1,5 +1,7 @@
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
-import { startRouter, type TestRouter } from "../support/router.ts";
+import { ask, startRouter, type TestRouter } from "../support/router.ts";
+import { startUpstream, wholeAnswer } from "../support/upstream.ts";
+import { checkLedger } from "../../core/ledger/ledger_check.ts";
 import { get, makeKey, refusal } from "../support/usage_client.ts";
 import { addUsage } from "../support/usage_rows.ts";
 
@@ -69,7 +71,7 @@ Deno.test("GET /v1/usage sums a key's own requests by day, in units of the curre
           unpriced: 1,
           input_tokens: 10,
           output_tokens: 5,
-          cost: 0,
+          cost: null,
           charged: 0,
         },
       ],
@@ -95,6 +97,13 @@ Deno.test("GET /v1/usage groups and filters by what it is told to", () =>
       ["prod", "echo", 1],
     ]);
     assertEquals(await groups("group_by=provider&model=other", "provider"), [["echo", 1]]);
+    // What has no price is not free, and does not hide what has one.
+    assertEquals(await groups("group_by=day", "day", "cost", "unpriced"), [
+      ["2026-11-01", 2.5, 0, 2],
+      ["2026-11-02", null, 1, 1],
+    ]);
+    assertEquals(await groups("group_by=model", "cost", "unpriced"), [[2, 1, 2], [0.5, 0, 1]]);
+    assertEquals((await get(router, "usage?from=2026-11-02&to=2026-11-02")).totals.cost, null);
     assertEquals(await groups("tag=prod", "day"), [["2026-11-01", 1]]);
     assertEquals(await groups("provider=nobody", "day"), []);
   }));
@@ -203,7 +212,7 @@ Deno.test("GET /v1/usage?format=csv is RFC 4180, and no cell is a formula", () =
         "day,model,requests,failed,unpriced,input_tokens,output_tokens,cached_tokens,cost,charged",
         "2026-11-01,echo,1,0,0,10,5,0,2,2",
         "2026-11-01,other,1,0,0,10,5,0,0.5,0.5",
-        "2026-11-02,echo,1,1,1,10,5,0,0,0",
+        "2026-11-02,echo,1,1,1,10,5,0,,0",
         "",
       ].join("\r\n"),
     );
@@ -299,3 +308,30 @@ Deno.test("GET /v1/usage refuses to write more groups than it can write quickly"
   await router.program.database.execute("DELETE FROM usage_daily WHERE tag = 't1'");
   assertEquals((await get(router, `usage?${november}&group_by=tag`)).data.length, 10_000);
 });
+
+for (const [kind, tokens] of [["impossible", 1_000_000_000], ["huge", 100_000_000]] as const) {
+  Deno.test(`${kind} reports at the highest price leave every account readable`, async () => {
+    const usage = {
+      prompt_tokens: tokens,
+      completion_tokens: tokens,
+      total_tokens: 2 * tokens,
+    };
+    await using vendor = startUpstream(() => wholeAnswer("Hello.", { usage }));
+    const price = { currency: "RUB", input: 1_000_000_000, output: 1_000_000_000 };
+    await using router = await startRouter(vendor.env, { models: { "openai/m": { price } } });
+    const admin = await makeKey(router, "admin", { admin: true });
+    for (let i = 0; i < 6; i++) {
+      const response = await router.chat(ask("openai/m"));
+      assertEquals(response.status, 200);
+      const { usage: told } = await response.json();
+      assertEquals(told.cost <= 10_000_000, true, String(told.cost));
+    }
+    let rows: { estimated: boolean }[] = [];
+    while (rows.length < 6) rows = (await get(router, "usage?rows=1")).data;
+    assertEquals(rows.map((row) => row.estimated), Array(6).fill(kind === "impossible"));
+    const paths = ["key", "credits", "usage"];
+    for (const path of paths) await get(router, path);
+    await get(router, "usage?group_by=key", { secret: admin.secret });
+    assertEquals((await checkLedger(router.program.database)).mismatches, []);
+  });
+}

@@ -73,7 +73,12 @@ export async function addRandom(
       charged: cost === null ? 0 : random(cost + 1),
       state: one("completed", "completed", "failed", "aborted"),
     };
-    rows.push({ ...row, day: days[day]!, request_id: await addUsage(client, row) });
+    const unanswered = cost !== null && row.charged < cost ? 1 : 0;
+    rows.push({
+      ...row,
+      day: days[day]!,
+      request_id: await addUsage(client, { ...row, unanswered }),
+    });
   }
   return rows;
 }
