@@ -4,6 +4,7 @@
  * @module
  */
 import type { Body } from "./body.ts";
+import { anotherAnswer } from "./continuation.ts";
 import { RouterError } from "./errors.ts";
 import type { Flight } from "./flight.ts";
 import type { Route, RoutedTarget } from "./plugin.ts";
@@ -96,7 +97,8 @@ export class Attempts {
     this.#note(error);
     const { targets, attempts, retries } = this.#route;
     if (this.#place < targets.length - 1) this.#advance();
-    else if (this.#tries > retries || !await this.#backOff(error, 0)) return undefined;
+    else if (error.detail === anotherAnswer || this.#tries > retries) return undefined;
+    else if (!await this.#backOff(error, 0)) return undefined;
     for (; this.#place < targets.length; this.#advance()) {
       const target = targets[this.#place]!;
       for (const { body, prefilled } of requests(target)) {

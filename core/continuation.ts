@@ -138,7 +138,10 @@ function callsTools(delta: ChatReply["choices"][number]["delta"]): boolean {
   return Boolean(delta?.tool_calls?.length || delta?.function_call);
 }
 
+/** The `detail` of an answer that is not the one that broke off: asked again, it would be no better. */
+export const anotherAnswer = "another answer";
+
 function differs(): RouterError {
   const reason = "The provider that was asked to go on began another answer";
-  return new RouterError("upstream_unavailable", reason);
+  return new RouterError("upstream_unavailable", reason, { detail: anotherAnswer });
 }

@@ -182,6 +182,12 @@ Deno.test("another answer that ends while it still repeats is no rest, whatever 
   assertEquals([text.includes("[DONE]"), state], [false, "failed"]);
 });
 
+Deno.test("a target that began another answer is not asked again", async () => {
+  const other = () => say("two", ["Something ", "else."], stop, usage, done);
+  const { asked, state } = await tell("continue", other, { retries: 1 });
+  assertEquals([asked.length, state], [2, "failed"]);
+});
+
 Deno.test("an answer is gone on with as its provider said it, not as a plugin shows it", async () => {
   const loud: Hooks = {
     onChunk(_x, chunk) {
