@@ -60,11 +60,14 @@ export class AccountChoice {
   }
 
   /**
-   * Has a conversation ask the account again that answers it now, where that can be: vendors cache
+   * Has a conversation ask the account again that has answered it, where that can be: vendors cache
    * what they have read, each account's by itself, and charge less for it.
+   *
+   * @param connection The account; `undefined` where one has failed: then any is asked.
    */
-  remember(conversation: string, connection: Connection): void {
+  remember(conversation: string, connection: Connection | undefined): void {
     this.#answered.delete(conversation);
+    if (connection === undefined) return;
     this.#answered.set(conversation, connection);
     if (this.#answered.size <= rememberedConversations) return;
     const [quietest] = this.#answered.keys();

@@ -8,9 +8,11 @@ import { isChat } from "./body.ts";
 import { Continuation, SaidSoFar, withPrefill } from "./continuation.ts";
 import type { RouterError } from "./errors.ts";
 import type { Flight } from "./flight.ts";
+import { defaultEncoding } from "./input_tokens.ts";
 import { costOfTries, priceIn, withCost } from "./ledger/charge.ts";
 import type { Usage } from "./plugin.ts";
 import type { Part } from "./relay.ts";
+import { loadTokenizer } from "./tokens.ts";
 import type { BegunAnswer } from "./try.ts";
 import { addUsage, toWire, type WireUsage } from "./usage_report.ts";
 
@@ -94,14 +96,12 @@ export class Answer {
     broken.over(error);
     const used = await this.usage();
     broken.attempt.usage = used;
-    const words = this.#earlier.reduce((sum, { output }) => sum + output, used.output);
-    const rest = await this.#attempts.goOn(
-      error,
-      ({ facts }) => {
-        const goesOn = { body: withPrefill(body, said.text, words), prefilled: words };
-        return facts.prefill ? [goesOn, { body }] : [{ body }];
-      },
-    );
+    const rest = await this.#attempts.goOn(error, async ({ facts }) => {
+      if (!facts.prefill) return [{ body }];
+      const tokenizer = await loadTokenizer(facts.encoding ?? defaultEncoding);
+      const prefilled = tokenizer.count(said.text);
+      return [{ body: withPrefill(body, said.text, prefilled), prefilled }, { body }];
+    });
     if (rest === undefined) return undefined;
     const { begun } = rest;
     this.#earlier.push(used);

@@ -35,8 +35,8 @@ export interface AskOptions extends Sent {
   readonly parallel?: number | undefined;
   /** Told when every call that the vendor lets run at a time is taken. */
   readonly onWait?: (waiting: Waiting) => void;
-  /** Told before the vendor is called, once for each account that is asked. */
-  readonly onCall?: () => void;
+  /** Told before the vendor is called, once for each account that is asked; whether it runs few calls. */
+  readonly onCall?: (isScarce: boolean) => void;
   /** Told of an account that refused, when another one is asked, or the same one again. */
   readonly onRefusal?: (account: string, error: RouterError) => void;
 }
@@ -64,6 +64,7 @@ export async function askAccounts(
   const take = () => slots.take({ model, parallel, keyId, signal, conversation, refused, onWait });
   let failure: RouterError | undefined;
   for (;;) {
+    signal.throwIfAborted();
     let slot: Slot;
     try {
       const taken = take();
@@ -73,6 +74,9 @@ export async function askAccounts(
       throw (error as RouterError).code === "circuit_open" ? failure ?? error : error;
     }
     const { connection, call, release } = slot;
+    if (conversation !== undefined) {
+      call.onEnd = (answered) => slots.remember(conversation, answered ? connection : undefined);
+    }
     // Also a provider that does not heed the signal must not keep the call for ever.
     let upstream: Upstream | undefined;
     signal.addEventListener(
@@ -81,7 +85,7 @@ export async function askAccounts(
       () => upstream?.finished ? call.answered() : call.failed(signal.reason),
       { once: true },
     );
-    onCall?.();
+    onCall?.(Number.isFinite(connection.parallel));
     refused.add(connection);
     let answered = false;
     const onAnswer = () => {
@@ -90,7 +94,6 @@ export async function askAccounts(
     };
     try {
       upstream = await askOne(slot, { ...sent, onAnswer }, slots, refused, onRefusal);
-      if (conversation !== undefined) slots.remember(conversation, connection);
       return upstream;
     } catch (thrown) {
       const error = thrown as RouterError;

@@ -36,6 +36,7 @@ export async function askEmbeddings(
   const asked = plain ? rest : body;
   const parts = single ? textsOf(body).map((input) => ({ ...asked, input })) : [asked];
   const replies: EmbeddingsReply[] = [];
+  const untouched = !plain && !single && decode === undefined;
   let received: Uint8Array | undefined;
   // One after the other: the account lets this request run one call.
   try {
@@ -51,12 +52,11 @@ export async function askEmbeddings(
       replies.push(reply);
       received = bytes;
     }
+    const joined = single ? joinEmbeddings(replies) : replies[0]!;
+    const json = (plain ? shapeEmbeddings(joined, body) : joined) as unknown as ChatReply;
+    return untouched ? Chunk.fromBytes(received!, true, json) : Chunk.fromJson(json, true);
   } catch (error) {
     if (replies.length > 0) onSpent?.(joinEmbeddings(replies) as unknown as ChatReply);
     throw error;
   }
-  const untouched = !plain && !single && decode === undefined;
-  const joined = single ? joinEmbeddings(replies) : replies[0]!;
-  const json = (plain ? shapeEmbeddings(joined, body) : joined) as unknown as ChatReply;
-  return untouched ? Chunk.fromBytes(received!, true, json) : Chunk.fromJson(json, true);
 }

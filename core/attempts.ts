@@ -92,16 +92,17 @@ export class Attempts {
    */
   async goOn(
     error: RouterError,
-    requests: (target: RoutedTarget) => readonly RestRequest[],
+    requests: (target: RoutedTarget) => Promise<readonly RestRequest[]>,
   ): Promise<{ begun: BegunAnswer; body: Body } | undefined> {
     this.#note(error);
     const { targets, attempts, retries } = this.#route;
+    if (this.#used >= attempts) return undefined;
     if (this.#place < targets.length - 1) this.#advance();
     else if (error.detail === anotherAnswer || this.#tries > retries) return undefined;
     else if (!await this.#backOff(error, 0)) return undefined;
     for (; this.#place < targets.length; this.#advance()) {
       const target = targets[this.#place]!;
-      for (const { body, prefilled } of requests(target)) {
+      for (const { body, prefilled } of await requests(target)) {
         if (this.#used >= attempts || this.#flight.unwanted || performance.now() >= this.#end) {
           return undefined;
         }
@@ -207,10 +208,11 @@ export class Attempts {
   /** The one of two that answers first; the other is ended. @throws {RouterError} What both failed with. */
   async #faster(both: readonly [Try, Try], first: Promise<BegunAnswer>): Promise<BegunAnswer> {
     const openings = [first, this.#run(both[1])];
-    // What nobody else is asked for after decides, too.
-    const decisive = openings.map((opening) =>
+    // What nobody else would have been asked after decides, too; the second one's reasons are its own.
+    const decisive = openings.map((opening, place) =>
       opening.catch((error: RouterError) => {
-        if (error.fallback) throw error;
+        const isFinal = place === 0 ? !error.fallback : error.code === "content_filter";
+        if (!isFinal) throw error;
         return error;
       })
     );

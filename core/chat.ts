@@ -153,10 +153,10 @@ export function textOf(reply: ChatReply): string {
       const value = part[field];
       if (typeof value === "string") text += value;
     }
-    for (const call of Array.isArray(part.tool_calls) ? part.tool_calls : []) {
-      for (const value of [call?.function?.name, call?.function?.arguments]) {
-        if (typeof value === "string") text += value;
-      }
+    const calls = Array.isArray(part.tool_calls) ? part.tool_calls : [];
+    for (const called of [...calls.map((call) => call?.function), part.function_call]) {
+      const { name, arguments: given } = Object(called);
+      for (const value of [name, given]) if (typeof value === "string") text += value;
     }
   }
   return text;
@@ -174,10 +174,20 @@ export function saysSomething(reply: ChatReply | undefined): boolean {
   );
 }
 
-/** The alternatives of which a reply says why they end, by their numbers. */
+/** The alternatives that a reply speaks of, by their numbers. */
+export function numbersIn({ choices }: ChatReply): number[] {
+  if (!Array.isArray(choices)) return [];
+  return choices.flatMap((choice, place) => choice ? [choice.index ?? place] : []);
+}
+
+/** Those of which it says why they end. */
 export function endedIn({ choices }: ChatReply): number[] {
   if (!Array.isArray(choices)) return [];
-  return choices.flatMap((choice, place) => choice?.finish_reason ? [choice.index ?? place] : []);
+  return choices.flatMap((choice, place) => {
+    const reason = choice?.finish_reason;
+    // Some vendors write the absence of a reason out.
+    return reason && reason !== "null" ? [choice.index ?? place] : [];
+  });
 }
 
 /** Whether a reply says that the answer failed, as some vendors do in one of the regular shape. */

@@ -33,7 +33,7 @@ export class SaidSoFar {
   add({ json }: Chunk): void {
     if (json === undefined || !Array.isArray(json.choices)) return;
     if (typeof json.id === "string") this.#id ??= json.id;
-    for (const { index, delta, finish_reason } of json.choices) {
+    for (const { index, delta, finish_reason } of json.choices.filter(Boolean)) {
       if (typeof delta?.content === "string") this.#text += delta.content;
       if (index > 0 || finish_reason || callsTools(delta)) this.#onlyText = false;
     }
@@ -94,7 +94,7 @@ export class Continuation {
     if (json === undefined || !Array.isArray(json.choices) || json.choices.length === 0) {
       return true;
     }
-    const choices = json.choices.map((choice) => this.#rest(choice));
+    const choices = json.choices.filter(Boolean).map((choice) => this.#rest(choice));
     const isNew = choices.some(({ delta, finish_reason }) =>
       finish_reason || Object.keys(delta ?? {}).length > 0
     );

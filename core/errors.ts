@@ -8,6 +8,8 @@
  * @module
  */
 
+import type { WireUsage } from "./usage_report.ts";
+
 /** What the table says of one code. */
 interface ErrorEntry {
   /** HTTP status of the answer. 499 is only recorded: the client has gone. */
@@ -135,6 +137,8 @@ export class RouterError extends Error {
   readonly metadata: ErrorMetadata | undefined;
   /** For the log only. */
   readonly detail: string | undefined;
+  /** What the provider reported of an answer that is of no use: it wants to be paid all the same. */
+  spent?: WireUsage;
 
   /**
    * Makes an error to throw.
@@ -209,7 +213,7 @@ export function withTexts(error: RouterError, change: (text: string) => string):
   const message = change(error.message);
   const detail = error.detail === undefined ? undefined : change(error.detail);
   if (message === error.message && detail === error.detail) return error;
-  return new RouterError(code, message, {
+  const changed = new RouterError(code, message, {
     headers,
     cause,
     ...(param !== undefined && { param }),
@@ -217,4 +221,6 @@ export function withTexts(error: RouterError, change: (text: string) => string):
     ...(metadata !== undefined && { metadata }),
     ...(detail !== undefined && { detail }),
   });
+  if (error.spent !== undefined) changed.spent = error.spent;
+  return changed;
 }

@@ -33,8 +33,8 @@ export class LiveExchange implements Exchange, Ticking {
   answering: Attempt | undefined;
   /** Its place in a provider's queue, while it stands there. */
   waiting: Waiting | undefined;
-  /** Called when it comes to stand there. */
-  onWait: (() => void) | undefined;
+  /** Called when it comes to stand there, and when it takes one of few calls. */
+  onScarce: (() => void) | undefined;
   #body: Body | RouterError | undefined;
   #signal: AbortSignal | undefined;
 

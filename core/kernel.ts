@@ -45,8 +45,11 @@ export interface KernelOptions {
   unsupported: UnsupportedPolicy;
 }
 
-/** Milliseconds in a provider's queue after which a stream gets its head and its place. */
-const queuedMs = 1_000;
+/**
+ * Milliseconds after which a stream gets its head that waits in a provider's queue, or for the answer
+ * of an account that runs few calls.
+ */
+const scarceMs = 1_000;
 
 /** Milliseconds that hooks get at a stop to heed that their exchange was ended. */
 const graceMs = 2_000;
@@ -209,14 +212,15 @@ export class Kernel {
     const { keepAliveMs } = this.#o;
     const { promise: silence, resolve } = Promise.withResolvers<void>();
     let timer = setTimeout(resolve, keepAliveMs);
-    // A client that leaves is noticed for certain only once its stream has begun.
-    flight.x.onWait = () => {
+    // A client that leaves is noticed for certain only once its stream has begun, and others wait for
+    // its call.
+    flight.x.onScarce = () => {
       clearTimeout(timer);
-      timer = setTimeout(resolve, Math.min(queuedMs, keepAliveMs));
+      timer = setTimeout(resolve, Math.min(scarceMs, keepAliveMs));
     };
     const response = await Promise.race([asked, silence]).finally(() => {
       clearTimeout(timer);
-      flight.x.onWait = undefined;
+      flight.x.onScarce = undefined;
     });
     if (response) return response;
     checkReplyHeaders(flight.x);

@@ -28,8 +28,11 @@ export function brokenOff(): RouterError {
 }
 
 /** Whether an answer whose stream has ended is complete. */
-export function isComplete({ done, finished, choices }: Upstream, tally: Tally): boolean {
-  return !tally.failed && (done || finished || choices === 1 && tally.finished);
+export function isComplete(
+  { done, finished, isEven, choices }: Upstream,
+  tally: Tally,
+): boolean {
+  return !tally.failed && (done || finished || (choices === 1 ? tally.finished : isEven));
 }
 
 /**
@@ -64,6 +67,7 @@ export async function readAhead(answer: BegunAnswer, flight: Flight): Promise<Be
     // However its call ended.
     if (isComplete(upstream, tally)) return whole(answer, groups);
     const error = toRouterError(thrown, "read ahead");
+    if (error.spent !== undefined) tally.note(error.spent);
     deadline.stop();
     over(error);
     upstream.blame(error);

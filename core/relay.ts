@@ -104,9 +104,7 @@ export class Relay {
         throw new RouterError("content_filter", "The answer was withheld by a plugin");
       }
       const json = chunk.json!;
-      const used = tally.reported === undefined
-        ? await usage()
-        : priced(json.usage ?? tally.reported);
+      const used = tally.reported === undefined ? await usage() : priced(tally.reported);
       const { received } = chunk;
       let bytes = received && spliceUsage(received, json.usage, used);
       if (bytes === undefined) {
@@ -191,9 +189,11 @@ export class Relay {
         if (!this.#gone) break;
       } catch (thrown) {
         const error = toRouterError(thrown, "relay");
+        if (error.spent !== undefined) tally.note(error.spent);
         // An answer that has said why it ended is whole, however its call ends.
-        if (reading && !this.#gone && isComplete(upstream, tally)) await this.#finish();
-        else if (!await this.#goOn(error)) this.#fail(error);
+        const isWhole = reading && !this.#gone && isComplete(upstream, tally);
+        const failure = isWhole ? await this.#tryToFinish() : error;
+        if (failure !== undefined && !await this.#goOn(failure)) this.#fail(failure);
       }
     }
     this.#pumping = false;
@@ -267,6 +267,16 @@ export class Relay {
     const state = this.#gone ? "aborted" : "completed";
     await upstream.finish();
     this.#settle({ state });
+  }
+
+  /** @returns Why it cannot end yet. */
+  async #tryToFinish(): Promise<RouterError | undefined> {
+    try {
+      await this.#finish();
+      return undefined;
+    } catch (thrown) {
+      return toRouterError(thrown, "relay");
+    }
   }
 
   #fail(error: RouterError): void {

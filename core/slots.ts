@@ -113,8 +113,8 @@ export class Slots {
     for (const { watch } of this.#queue.list()) watch();
   }
 
-  /** Has a conversation ask the account again that answers it now, where that can be. */
-  remember(conversation: string, connection: Connection): void {
+  /** Has a conversation ask the account again that has answered it, where that can be; or any. */
+  remember(conversation: string, connection: Connection | undefined): void {
     this.#choice.remember(conversation, connection);
   }
 

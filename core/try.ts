@@ -18,6 +18,7 @@ import type { Attempt, RoutedTarget, Timeouts } from "./plugin.ts";
 import { Tally } from "./tally.ts";
 import type { Transport } from "./transport.ts";
 import type { Upstream } from "./upstream.ts";
+import { readUsage } from "./usage_report.ts";
 
 /** What tries need. */
 export interface TryOptions {
@@ -175,11 +176,12 @@ export class Try {
       onWait: (waiting) => {
         x.waiting = waiting;
         x.replyHeaders["x-xrouter-queue"] = String(waiting.place);
-        x.onWait?.();
+        x.onScarce?.();
         this.#deadline.expect(Infinity, "a free call of the provider");
       },
-      onCall: () => {
+      onCall: (isScarce) => {
         x.waiting = undefined;
+        if (isScarce) x.onScarce?.();
         if (!this.called) {
           x.attempts.push(attempt);
           this.#leaveTraffic = catalog.traffic.begin(attempt.target);
@@ -195,6 +197,8 @@ export class Try {
       onSpent: (reply) => this.#spent = reply,
       onRefusal: (account, error) => {
         this.#sent = false;
+        // No further account is called for one who has gone.
+        if (flight.unwanted) this.stop(clientClosed());
         log.warn("an account refused; the call is made again", {
           requestId: x.id,
           provider: attempt.target.provider,
@@ -256,7 +260,10 @@ export class Try {
     const { attempt } = this;
     const encoding = attempt.target.facts.encoding ?? defaultEncoding;
     const input = () => this.#flight.inputOf(attempt);
-    if (this.#spent !== undefined) {
+    const reported = readUsage(error.spent);
+    if (reported !== undefined) {
+      attempt.usage = { ...reported, estimated: false };
+    } else if (this.#spent !== undefined) {
       const tally = new Tally(encoding);
       tally.add(Chunk.fromJson(this.#spent, true));
       attempt.usage = await tally.usage(input);

@@ -4,7 +4,7 @@
  * @module
  */
 import { ByteReader } from "./byte_reader.ts";
-import { type ChatReply, endedIn, saysFailed, saysSomething, toEvents } from "./chat.ts";
+import { type ChatReply, endedIn, numbersIn, saysFailed, saysSomething, toEvents } from "./chat.ts";
 import { Chunk, parseReply } from "./chunk.ts";
 import { RouterError, withTexts } from "./errors.ts";
 import { readVendorMessage } from "./fault.ts";
@@ -58,6 +58,7 @@ export class Upstream {
   readonly #events: JsonEvents;
   /** Alternatives of the answer, and those that have said why they end. */
   readonly choices: number;
+  readonly #seen = new Set<number>();
   readonly #ended = new Set<number>();
   #fault: RouterError | undefined;
 
@@ -142,6 +143,11 @@ export class Upstream {
     return this.#ended.size >= this.choices;
   }
 
+  /** Whether of the alternatives that were seen each has ended: a vendor may give fewer. */
+  get isEven(): boolean {
+    return this.#ended.size > 0 && this.#ended.size === this.#seen.size;
+  }
+
   /** Whether the provider has said that the answer is complete. */
   get done(): boolean {
     return this.#done && this.#held.length === 0;
@@ -223,6 +229,7 @@ export class Upstream {
   }
 
   #note(reply: ChatReply): void {
+    for (const choice of numbersIn(reply)) this.#seen.add(choice);
     for (const choice of endedIn(reply)) this.#ended.add(choice);
   }
 

@@ -11,6 +11,9 @@ import { faultOf } from "./health.ts";
 /** Tells a breaker how a call ended; what it is told first counts. */
 export class WatchedCall {
   readonly #call: BreakerCall;
+  /** Told of the end that the provider is answerable for: whether it answered to the end. */
+  onEnd?: (answered: boolean) => void;
+  #ended = false;
   #begun = false;
   #slow = false;
 
@@ -32,6 +35,7 @@ export class WatchedCall {
 
   /** The answer is complete. */
   answered(): void {
+    this.#end(true);
     this.#call.end(performance.now(), { failed: false, slow: this.#slow });
   }
 
@@ -42,12 +46,20 @@ export class WatchedCall {
   failed(error: RouterError): void {
     const fault = faultOf(error, this.#begun);
     if (fault === undefined || fault === "upstream_busy") return this.dropped();
+    this.#end(false);
     const slow = this.#slow || fault === "timeout";
     this.#call.end(performance.now(), { failed: true, slow });
   }
 
   /** Nobody waits for the end of it: it tells nothing. */
   dropped(): void {
+    this.#ended = true;
     this.#call.end(performance.now(), undefined);
+  }
+
+  #end(answered: boolean): void {
+    if (this.#ended) return;
+    this.#ended = true;
+    this.onEnd?.(answered);
   }
 }

@@ -6,16 +6,28 @@
  */
 import { type Attempt, definePlugin, type Exchange } from "xrouter/plugin";
 
+/** Milliseconds for which a count is waited for, over all accounts of the provider. */
+const patienceMs = 3_000;
+
+/** Milliseconds for which a provider that failed to count is not asked to. */
+const restMs = 60_000;
+
 export default definePlugin({
   name: "exact-count",
   requires: ["caller"],
   setup(_config, { catalog, log }) {
+    /** Until when providers are not asked, by `performance.now()`. */
+    const resting = new Map<string, number>();
     const count = async (x: Exchange, { body, target }: Attempt) => {
       const provider = catalog.providers.get(target.provider);
+      if ((resting.get(target.provider) ?? 0) > performance.now()) return;
       try {
-        const tokens = await provider?.countTokens(body, x.signal);
+        const signal = AbortSignal.any([x.signal, AbortSignal.timeout(patienceMs)]);
+        const tokens = await provider?.countTokens(body, signal);
         if (tokens !== undefined) x.state.exactInput = tokens;
       } catch (error) {
+        if (x.signal.aborted) return;
+        resting.set(target.provider, performance.now() + restMs);
         // That a vendor cannot count now is no reason not to ask it: the own count serves.
         log.warn("the provider could not count a request's tokens", {
           requestId: x.id,

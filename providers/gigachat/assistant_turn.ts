@@ -61,7 +61,7 @@ export function encodeCalls(
   call: Call,
 ): GigachatMessage[] {
   return calls.flatMap(({ asked, id, path, result }, number): GigachatMessage[] => {
-    const encoded = encodeCall(asked, id === undefined ? path : `${path}.function`, names);
+    const encoded = encodeCall(asked, id === undefined ? path : `${path}.function`, names, call);
     const state = typeof id === "string" ? stateOf(id) : undefined;
     if (result === undefined) call.changed(path);
     return [
@@ -85,26 +85,34 @@ function encodeCall(
   asked: unknown,
   path: string,
   names: FunctionNames,
+  call: Call,
 ): NonNullable<GigachatMessage["function_call"]> {
   const { name, arguments: given } = (asked ?? {}) as { name?: unknown; arguments?: unknown };
   if (typeof name !== "string" || name === "") {
     throw refuse(`${path}.name`, "must be the name of the called function");
   }
-  return { name: names.outward(name), arguments: parseArguments(given, `${path}.arguments`) };
+  return { name: names.outward(name), arguments: toArguments(given, `${path}.arguments`, call) };
 }
 
-function parseArguments(given: unknown, path: string): Record<string, unknown> {
-  let parsed = given;
-  if (given === undefined || given === null || given === "") parsed = {};
-  else if (typeof given === "string") {
-    try {
-      parsed = parseExactly(given);
-    } catch {
-      throw refuse(path, "is not valid JSON");
-    }
+/**
+ * A model may have broken its arguments off, or written none that are an object, and the client sends
+ * them back as they are: then they are sent as one field.
+ */
+function toArguments(given: unknown, path: string, call: Call): Record<string, unknown> {
+  const parsed = typeof given === "string" && given !== "" ? parse(given) : given;
+  if (parsed === undefined || parsed === null || parsed === "") return {};
+  if (typeof parsed === "object" && !Array.isArray(parsed)) {
+    return parsed as Record<string, unknown>;
   }
-  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
-    throw refuse(path, 'must be a JSON object such as {"city":"Москва"}');
+  call.changed(path);
+  return { arguments: given };
+}
+
+/** The text itself where it is no JSON. */
+function parse(text: string): unknown {
+  try {
+    return parseExactly(text);
+  } catch {
+    return text;
   }
-  return parsed as Record<string, unknown>;
 }

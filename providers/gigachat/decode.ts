@@ -19,10 +19,11 @@ import {
 } from "./reply.ts";
 import type { Piece } from "./think_splitter.ts";
 
-/** GigaChat's reasons that OpenAI's clients know by another name; `error` is thrown instead. */
+/** GigaChat's reasons as OpenAI's clients know them; of calls there is another, `error` is thrown. */
 const finishReasons: ReadonlyMap<string, string> = new Map([
-  ["function_call", "tool_calls"],
+  ["length", "length"],
   ["blacklist", "content_filter"],
+  ["content_filter", "content_filter"],
 ]);
 
 type Choice = ChatReply["choices"][number];
@@ -38,6 +39,7 @@ export class GigachatDecoder implements Decoder {
   /** By the choice's index. */
   readonly #texts = new Map<number, AnswerText>();
   #calls = 0;
+  #called = false;
   #begun = false;
   #finished = false;
   #usage: GigachatUsage | undefined;
@@ -59,13 +61,13 @@ export class GigachatDecoder implements Decoder {
    */
   whole(json: unknown): ChatReply {
     const { choices, usage, ...shared } = readReply(json);
-    return {
+    return this.#paidFor(usage, () => ({
       id: this.#id,
       ...shared,
       object: "chat.completion",
       choices: choices.map((choice) => this.#wholeChoice(choice)),
       ...(usage && { usage: toWireUsage(usage) }),
-    };
+    }));
   }
 
   /**
@@ -79,11 +81,12 @@ export class GigachatDecoder implements Decoder {
     if (json === undefined) return [];
     const { choices, usage, ...rest } = readReply(json);
     const shared = { id: this.#id, ...rest, object: "chat.completion.chunk" };
-    const events: ChatReply[] = choices.filter(isSpoken)
-      .flatMap((choice) => this.#chunkChoices(choice))
-      .map((choice) => ({ ...shared, choices: [choice] }));
     // OpenAI reports usage once, after the end, in an event of its own.
     this.#usage = usage ?? this.#usage;
+    const events: ChatReply[] = this.#paidFor(this.#usage, () =>
+      choices.filter(isSpoken)
+        .flatMap((choice) => this.#chunkChoices(choice))
+        .map((choice) => ({ ...shared, choices: [choice] })));
     if (this.#finished && this.#usage !== undefined) {
       events.push({ ...shared, choices: [], usage: toWireUsage(this.#usage) });
       this.#usage = undefined;
@@ -91,10 +94,20 @@ export class GigachatDecoder implements Decoder {
     return events;
   }
 
+  /** What `read` gives; where it fails, Sber wants to be paid for the answer all the same. */
+  #paidFor<Result>(usage: GigachatUsage | null | undefined, read: () => Result): Result {
+    try {
+      return read();
+    } catch (error) {
+      if (error instanceof RouterError && usage) error.spent = toWireUsage(usage);
+      throw error;
+    }
+  }
+
   #wholeChoice({ message, finish_reason: given, ...rest }: GigachatChoice): Choice {
     const text = this.#textOf(rest.index);
     const answer: GigachatAnswer = { role: "assistant", ...message };
-    const reason = this.#finishReason(given) ?? "stop";
+    const reason = this.#finishReason(given, Boolean(answer.function_call)) ?? "stop";
     if (typeof answer.content === "string") {
       const { content, reasoning } = plus(text.push(answer.content), text.end());
       answer.content = content;
@@ -112,7 +125,8 @@ export class GigachatDecoder implements Decoder {
   /** What one event says of a choice; nothing while all of it is held back. */
   #chunkChoices({ delta, finish_reason, ...rest }: GigachatChoice): Choice[] {
     const answer: GigachatAnswer = { ...delta };
-    const reason = this.#finishReason(finish_reason);
+    this.#called ||= Boolean(answer.function_call);
+    const reason = this.#finishReason(finish_reason, this.#called);
     const text = this.#textOf(rest.index);
     const said = text.push(typeof answer.content === "string" ? answer.content : "");
     const left = reason === null ? nothing : text.end();
@@ -178,7 +192,8 @@ export class GigachatDecoder implements Decoder {
     };
   }
 
-  #finishReason(reason: string | null | undefined): string | null {
+  /** @param called A function was called: some answers end with `stop` even so. */
+  #finishReason(reason: string | null | undefined, called: boolean): string | null {
     if (!reason) return null;
     if (reason === "error") {
       throw new RouterError(
@@ -187,8 +202,10 @@ export class GigachatDecoder implements Decoder {
         { detail: 'finish_reason "error"' },
       );
     }
-    if (reason === "function_call" && this.#older) return reason;
-    return finishReasons.get(reason) ?? reason;
+    const known = finishReasons.get(reason);
+    if (known !== undefined) return known;
+    if (!called) return "stop";
+    return this.#older ? "function_call" : "tool_calls";
   }
 }
 

@@ -5,8 +5,11 @@
  */
 import type { ChatBody } from "xrouter/provider";
 
-/** GigaChat's rule: Latin letters, digits, `_`, `-` and `.`, no digit first; the safe part of it. */
-const allowed = /^[A-Za-z_][A-Za-z0-9_.-]*$/;
+/**
+ * The safe part of GigaChat's rule: Latin letters, digits, `_` and `-`, no digit first. Where it takes
+ * dots is not certain.
+ */
+const allowed = /^[A-Za-z_][A-Za-z0-9_-]*$/;
 
 /** GigaChat publishes no limit; this is OpenAI's, and that of most protocols for tools. */
 const mostCharacters = 64;
@@ -79,7 +82,7 @@ function isUsable(name: string, reserved: ReadonlySet<string>): boolean {
 }
 
 function usable(name: string, reserved: ReadonlySet<string>): string {
-  const letters = name.replaceAll(/[^A-Za-z0-9_.-]/g, "_").replace(/^(?![A-Za-z_])/, "_");
+  const letters = name.replaceAll(/[^A-Za-z0-9_-]/g, "_").replace(/^(?![A-Za-z_])/, "_");
   return cut(reserved.has(letters) ? `user_${letters}` : letters, "");
 }
 

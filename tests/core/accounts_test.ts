@@ -1,10 +1,17 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { setting } from "../../core/settings.ts";
 import { z } from "zod";
 import { defineProvider, type Provider } from "../../core/provider.ts";
 import { readWholeStream } from "../support/event_stream.ts";
-import { startKernel } from "../support/kernel.ts";
-import { startUpstream, wholeAnswer } from "../support/upstream.ts";
+import type { Exchange } from "../../core/plugin.ts";
+import { inProcess, startKernel } from "../support/kernel.ts";
+import {
+  delta,
+  ending,
+  startUpstream,
+  streamed as streamedReply,
+  wholeAnswer,
+} from "../support/upstream.ts";
 
 const encoder = new TextEncoder();
 
@@ -316,6 +323,99 @@ Deno.test("a client that leaves the queue has no vendor called, and pays nothing
   await first.text();
   await router.ended(2);
   assertEquals(vendor.seen.length, 1);
+});
+
+for (const kind of ["hangs", "breaks off", "says nothing of use"]) {
+  Deno.test(`a conversation leaves the account whose answer ${kind}`, async () => {
+    const asked: string[] = [];
+    let bad = "none yet";
+    const provider = inProcess(async (request) => {
+      const account = request.headers.get("authorization")!;
+      asked.push(account);
+      if (account !== bad) return streamedReply(delta("fine"), ...ending());
+      if (kind === "hangs") {
+        await new Promise((resolve) => request.signal.addEventListener("abort", resolve));
+        throw request.signal.reason;
+      }
+      return kind === "breaks off" ? streamedReply(delta("half")) : new Response("<html>");
+    }, {
+      name: "acme",
+      onAbort: "cancel",
+      accounts: () => ["a", "b"].map((name) => ({ name, settings: { name } })),
+      authorize: ({ settings }) => ({ authorization: String((settings as { name: string }).name) }),
+    });
+    await using router = startKernel({
+      providers: [provider],
+      route: { timeouts: { firstByte: 60 } },
+    });
+    const ask = async () => await (await router.chat(streamed)).text();
+    await ask();
+    await ask();
+    assertEquals(asked[0], asked[1]);
+    bad = asked[0]!;
+    await ask();
+    assertStringIncludes(await ask(), "fine");
+    assertEquals(asked.slice(2), [bad, asked[3]]);
+    assertEquals(asked[3] === bad, false);
+  });
+}
+
+for (const status of [503, 429]) {
+  Deno.test(`nobody is called after a ${status} for a client who has gone`, async () => {
+    const left = Promise.withResolvers<void>();
+    const called = Promise.withResolvers<void>();
+    let calls = 0;
+    const provider = inProcess(async () => {
+      if (++calls > 1) return streamedReply(delta("fine"), ...ending());
+      called.resolve();
+      await left.promise;
+      return new Response("no", { status });
+    }, {
+      // What has begun is read to its end, for its usage.
+      name: "acme",
+      onAbort: "drain",
+      accounts: () =>
+        status === 503
+          ? ["a", "b"].map((name) => ({ name, settings: {} }))
+          : [{ name: "a", settings: {}, parallel: 1 }],
+    });
+    let x: Exchange | undefined;
+    await using router = startKernel({
+      providers: [provider],
+      keepAliveMs: 20,
+      plugins: [{ hooks: { onRequest: (each) => void (x = each) } }],
+    });
+    const leaving = new AbortController();
+    const response = router.chat(streamed, { signal: leaving.signal });
+    await called.promise;
+    await response;
+    const gone = new Promise((resolve) => x!.signal.addEventListener("abort", resolve));
+    leaving.abort();
+    await gone;
+    left.resolve();
+    assertEquals((await router.ended()).state, "aborted");
+    assertEquals(calls, 1);
+  });
+}
+
+Deno.test("a stream of a scarce account gets its head soon, so that its client may leave", async () => {
+  const { promise: released, resolve: release } = Promise.withResolvers<void>();
+  await using vendor = startUpstream(async () => {
+    await released;
+    return wholeAnswer();
+  });
+  await using router = startKernel({
+    providers: [vendorAt(vendor.url, ["one"], 1)],
+    keepAliveMs: 15_000,
+  });
+  const leaving = new AbortController();
+  // The runtime notices who leaves after a short request without that.
+  const long = { ...streamed, messages: [{ role: "user", content: "x".repeat(5_000) }] };
+  const response = await router.chat(long, { signal: leaving.signal });
+  assertEquals(response.status, 200);
+  leaving.abort();
+  assertEquals((await router.ended()).state, "aborted");
+  release();
 });
 
 Deno.test("a conversation stays with the account that answered it, and leaves it when it must", async () => {

@@ -63,7 +63,7 @@ async function tell(
   const frames = text.split("\n\n").filter((frame) => frame.startsWith("data: {"))
     .map((frame) => JSON.parse(frame.slice(6)));
   const content = frames.flatMap(({ choices }) => choices)
-    .map((choice) => choice.delta?.content ?? "").join("");
+    .map((choice) => choice?.delta?.content ?? "").join("");
   return {
     text,
     content,
@@ -239,6 +239,58 @@ for (const onBreak of ["error", "whole"] as const) {
     );
   });
 }
+
+for (const onBreak of ["error", "whole"] as const) {
+  Deno.test(`a vendor may give fewer alternatives than it was asked for, on break ${onBreak}`, async () => {
+    const first = () => streamed(choiceEvent(0, "a"), choiceEvent(0, null));
+    const { content, state, asked } = await tell(onBreak, whole, { first, body: { n: 2 } });
+    assertEquals([asked.length, content, state], [1, "a", "completed"]);
+  });
+}
+
+Deno.test("an answer that may not end yet breaks off, also for one who does not read", async () => {
+  let calls = 0;
+  const provider = inProcess(() => {
+    if (++calls === 1) return streamed(delta("Hello world "), delta("again "));
+    // All in one read: nothing tells that it will not go on.
+    return streamed([delta("Hello"), event({ choices: [] }), done].join(""));
+  });
+  await using kernel = startKernel({
+    providers: [provider],
+    route: { onBreak: "continue", retries: 1, time: 400 },
+  });
+  const response = await kernel.chat(ask("vendor/m", "hi", { stream: true }));
+  assertEquals((await response.text()).includes("[DONE]"), false);
+  assertEquals((await kernel.ended()).state, "failed");
+});
+
+Deno.test("only words that are sent again are counted as input, and each once", async () => {
+  const thoughts = event({
+    choices: [{ index: 0, delta: { reasoning_content: "long thoughts ".repeat(50) } }],
+  });
+  const { attempts, asked } = await tell(
+    "continue",
+    ({ path }) => path.startsWith("/second") ? say("two", words.slice(0, 4)) : whole(),
+    {
+      prefill: true,
+      first: () => streamed(thoughts, ...words.slice(0, 3).map((word) => delta(word))),
+      body: { models: ["second/m", "third/m"], max_tokens: 100 },
+    },
+  );
+  assert(attempts.slice(1).every(({ prefilled }) => prefilled! < 30), JSON.stringify(attempts));
+  const [, second, third] = asked.map(({ body }) => body.max_tokens);
+  assert(second > 80 && third > 70, `${second}, ${third}`);
+});
+
+Deno.test("an alternative that is null harms nobody", async () => {
+  const nothing = event({ id: "two", choices: [null] });
+  const { content, state } = await tell(
+    "continue",
+    () => streamed(nothing, ...words.map((word) => delta(word, { id: "two" })), stop, usage, done),
+    { first: () => streamed(nothing, ...words.slice(0, 3).map((word) => delta(word))) },
+  );
+  assertEquals([content, state], [words.join(""), "completed"]);
+});
 
 Deno.test("an answer that is whole is shown, however its connection ended", async () => {
   const first = () => {

@@ -120,6 +120,23 @@ Deno.test("a hedge whose first target fails gets the second's answer", async () 
   assertEquals((await test.kernel.ended()).state, "completed");
 });
 
+for (const status of [400, 403]) {
+  Deno.test(`a second target that refuses with ${status} ends nobody else's answer`, async () => {
+    const refused = Promise.withResolvers<void>();
+    await using test = hedged(async (_seen, provider) => {
+      if (provider === "first") {
+        await refused.promise;
+        return fine("first");
+      }
+      setTimeout(refused.resolve, 30);
+      return Response.json({ error: { message: "not for you" } }, { status });
+    });
+    const response = await test.kernel.chat(ask("first/m", "hi", both));
+    assertStringIncludes(await response.text(), '"content":"first"');
+    assertEquals((await test.kernel.ended()).state, "completed");
+  });
+}
+
 Deno.test("a hedge ends with a refusal that nobody else is asked after", async () => {
   const asked = Promise.withResolvers<void>();
   await using test = hedged(async ({ closed }, provider) => {

@@ -132,6 +132,25 @@ Deno.test("Relay makes a usage event where the vendor has none", async () => {
   assertEquals(text, delta("one two three") + stop + made + done);
 });
 
+Deno.test("Relay tells what a whole answer cost, whatever a plugin makes of it", async () => {
+  const price = { currency: "RUB", input: 65, output: 130 };
+  await using upstream = startUpstream(() => wholeAnswer("a"));
+  await using kernel = startKernel({
+    providers: [{ name: "vendor", baseUrl: upstream.url, models: { m: { price } } }],
+    plugins: [{
+      hooks: {
+        onChunk(_x, chunk) {
+          const none = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 };
+          chunk.replace({ ...chunk.json!, usage: none });
+        },
+      },
+    }],
+  });
+  const { usage } = await (await kernel.chat(ask("vendor/m"))).json();
+  const { cost, usage: used } = await kernel.ended();
+  assertEquals([usage.cost, usage.prompt_tokens], [cost! / 1e6, used!.input]);
+});
+
 Deno.test("Relay makes an event of its own of a report that came with the last words", async () => {
   const tokens = { prompt_tokens: 7, completion_tokens: 2, total_tokens: 9 };
   const choices = [{ index: 0, delta: {}, finish_reason: "stop" }];

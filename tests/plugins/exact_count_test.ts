@@ -55,6 +55,15 @@ Deno.test("exact-count goes on with the own count when the vendor cannot count",
   assertEquals(held, (await holding(false)).held);
 });
 
+Deno.test("exact-count does not ask a vendor at each request that cannot count now", async () => {
+  await using fake = await startFakeGigachat();
+  await using router = await startRouter(fake.env);
+  await new AccountStore(router.program.database).setLimits(router.keyId, { exactCount: true });
+  fake.failNext("count", { status: 500 });
+  for (let i = 0; i < 3; i++) await (await router.chat(question)).body?.cancel();
+  assertEquals(fake.requestsTo("/v1/tokens/count").length, 1);
+});
+
 Deno.test("exact-count leaves a fallback at a vendor without a counter to the own count", async () => {
   await using fake = await startFakeGigachat();
   let held = 0;

@@ -130,6 +130,36 @@ Deno.test("a whole document that is wrong is asked for again", async () => {
   assertEquals(fake.chats.length, 2);
 });
 
+for (const v2 of [false, true]) {
+  for (const stream of [false, true]) {
+    const where = `${v2 ? "v2" : "v1"}, ${stream ? "streamed" : "whole"}`;
+    Deno.test(`what Sber counts of a document that does not fit is charged, ${where}`, async () => {
+      await using fake = await startFakeGigachat();
+      const usage = { prompt_tokens: 100, completion_tokens: 50, precached_prompt_tokens: 900 };
+      fake.reply = () => ({ content: '{"wrong":1}', usage });
+      const used = { input: 100, cached: 900, output: 50 };
+      fake.v2.reply = () => ({ content: '{"wrong":1}', usage: used });
+      await using router = await startRouter({
+        ...fake.env,
+        XROUTER_RETRIES: "0",
+        ...v2 && { GIGACHAT_V2_MODELS: "GigaChat-2" },
+      });
+      const response = await router.chat(
+        askFor("gigachat/GigaChat-2", "?", { response_format: bySchema, stream }),
+      );
+      await response.text();
+      await router.stop();
+      const [row] = await router.usage();
+      assertEquals(
+        [row!.state, row!.input_tokens, row!.cached_tokens, row!.output_tokens, row!.estimated],
+        ["failed", 1_000, 900, 50, 0],
+      );
+      // 65 roubles a million; what was cached is free.
+      assertEquals(row!.charged, 150 * 65);
+    });
+  }
+}
+
 Deno.test("a fence is taken off, however the text is cut", () => {
   const random = seededRandom();
   const texts: [text: string, inside: string][] = [

@@ -102,14 +102,21 @@ Deno.test("ids that come again in later turns are told apart by their turn", () 
   ]);
 });
 
-Deno.test("arguments that are no JSON object are refused and the field named", () => {
+Deno.test("arguments that are no JSON object are sent as a field of one, and that is said", () => {
   for (const given of ["{", "[]", "1", '"text"', 5]) {
     const messages = [
       { role: "assistant", tool_calls: [call("a", "w", given)] },
       result("a", "1"),
     ];
-    assertEquals(refusedField(messages), "messages[0].tool_calls[0].function.arguments");
+    const changed: string[] = [];
+    const asked = { ...callOf(), changed: (path: string) => void changed.push(path) };
+    const [sent] = encode(bodyOf({ messages }), asked).messages as { function_call: unknown }[];
+    assertEquals(sent!.function_call, { name: "w", arguments: { arguments: given } });
+    assertEquals(changed, ["messages[0].tool_calls[0].function.arguments"]);
   }
+});
+
+Deno.test("a call without a name is refused and the field named", () => {
   const nameless = { id: "a", type: "function" };
   assertEquals(
     refusedField([{ role: "assistant", tool_calls: [nameless] }, result("a", "1")]),
@@ -175,8 +182,8 @@ Deno.test("names that GigaChat refuses or has itself are mapped there and back",
   }
   assertEquals(fake.chats[0]!.functions!.map(({ name }) => name), [
     "mcp_files_read",
-    "mcp.files.read",
     "mcp_files_read_2",
+    "mcp_files_read_3",
     "user_web_search",
     "_2fast",
     "______",
