@@ -29,7 +29,7 @@ const extra = results.filter(({ one }) => one.number > 16);
 const counts = verdictNames.map((name) =>
   `${extra.filter(({ verdict }) => verdict === name).length} ${name}`
 );
-const summary = `Full passes: ${fullPasses(results)} of 16. Of the further ${extra.length}: ${
+const summary = `Full passes: ${fullPasses(results)} of 16. Of the further ${extra.length} cases: ${
   counts.join(", ")
 }.`;
 const table = `${summary}\n\n${renderTable(results)}`;
