@@ -151,11 +151,18 @@ function encodeSampling(body: ChatBody, call: Call): Record<string, unknown> {
     }),
     ...(typeof topP === "number" && { top_p: topP }),
     ...(typeof maxTokens === "number" && { max_tokens: Math.min(maxTokens, 0x7fffffff) }),
-    ...(typeof effort === "string" && effort !== "none" && { reasoning_effort: reasoning(effort) }),
+    ...(typeof effort === "string" && effort !== "none" &&
+      { reasoning_effort: encodeEffort(effort, call) }),
   };
 }
 
 /** GigaChat knows low, medium and high. */
-function reasoning(effort: string): string {
-  return effort === "minimal" ? "low" : effort === "xhigh" || effort === "max" ? "high" : effort;
+function encodeEffort(effort: string, call: Call): string {
+  const known = effort === "minimal"
+    ? "low"
+    : effort === "xhigh" || effort === "max"
+    ? "high"
+    : effort;
+  if (known !== effort) call.changed("reasoning_effort");
+  return known;
 }

@@ -97,6 +97,15 @@ Deno.test("encode maps sampling and limits", () => {
   assertEquals(encoded({ reasoning_effort: "none" }), rest);
 });
 
+Deno.test("what GigaChat gets of an effort that it does not know is said to be changed", () => {
+  for (const [effort, told] of [["minimal", 1], ["xhigh", 1], ["high", 0], ["none", 0]] as const) {
+    const changed: string[] = [];
+    const asked = { ...callOf(), changed: (path: string) => void changed.push(path) };
+    encode(bodyOf({ reasoning_effort: effort }), asked);
+    assertEquals(changed, told === 1 ? ["reasoning_effort"] : []);
+  }
+});
+
 Deno.test("encode passes GigaChat's own fields and drops what does not change the answer", () => {
   const own = { repetition_penalty: 1.1, update_interval: 1, profanity_check: false, flags: ["x"] };
   const { model: _, messages: __, ...rest } = encoded({
