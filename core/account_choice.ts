@@ -62,16 +62,18 @@ export class AccountChoice {
   /**
    * Has a conversation ask the account again that has answered it, where that can be: vendors cache
    * what they have read, each account's by itself, and charge less for it.
-   *
-   * @param connection The account; `undefined` where one has failed: then any is asked.
    */
-  remember(conversation: string, connection: Connection | undefined): void {
+  remember(conversation: string, connection: Connection): void {
     this.#answered.delete(conversation);
-    if (connection === undefined) return;
     this.#answered.set(conversation, connection);
     if (this.#answered.size <= rememberedConversations) return;
     const [quietest] = this.#answered.keys();
     this.#answered.delete(quietest!);
+  }
+
+  /** Has a conversation ask any account, if it would ask this one: it has failed. */
+  forget(conversation: string, connection: Connection): void {
+    if (this.#answered.get(conversation) === connection) this.#answered.delete(conversation);
   }
 
   /**

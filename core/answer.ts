@@ -23,6 +23,8 @@ export class Answer {
   readonly #currency: string;
   /** What parts used that broke off, and were gone on from. */
   readonly #earlier: Usage[] = [];
+  /** Output tokens of those from whose words the last one goes on. */
+  #output = 0;
   #begun: BegunAnswer;
   /** What was said, where another target may go on from it. */
   readonly said: SaidSoFar | undefined;
@@ -96,15 +98,18 @@ export class Answer {
     broken.over(error);
     const used = await this.usage();
     broken.attempt.usage = used;
+    const output = this.#output + used.output;
     const rest = await this.#attempts.goOn(error, async ({ facts }) => {
       if (!facts.prefill) return [{ body }];
       const tokenizer = await loadTokenizer(facts.encoding ?? defaultEncoding);
       const prefilled = tokenizer.count(said.text);
-      return [{ body: withPrefill(body, said.text, prefilled), prefilled }, { body }];
+      return [{ body: withPrefill(body, said.text, output), prefilled }, { body }];
     });
     if (rest === undefined) return undefined;
     const { begun } = rest;
     this.#earlier.push(used);
+    // What begins anew says all of it again.
+    this.#output = rest.body === body ? 0 : output;
     this.#begun = begun;
     this.#flight.x.answering = begun.attempt;
     const continuation = new Continuation(said, rest.body === body);

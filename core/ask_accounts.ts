@@ -75,7 +75,10 @@ export async function askAccounts(
     }
     const { connection, call, release } = slot;
     if (conversation !== undefined) {
-      call.onEnd = (answered) => slots.remember(conversation, answered ? connection : undefined);
+      call.onEnd = (answered) =>
+        answered
+          ? slots.remember(conversation, connection)
+          : slots.forget(conversation, connection);
     }
     // Also a provider that does not heed the signal must not keep the call for ever.
     let upstream: Upstream | undefined;

@@ -166,7 +166,7 @@ export function textOf(reply: ChatReply): string {
 export function saysSomething(reply: ChatReply | undefined): boolean {
   if (reply === undefined || reply.usage || !Array.isArray(reply.choices)) return true;
   return reply.choices.some((choice) =>
-    choice?.finish_reason ||
+    reasonOf(choice) ||
     Object.entries(choice?.delta ?? {}).some(([field, value]) =>
       field !== "role" && value != null && value !== "" &&
       !(Array.isArray(value) && value.length === 0)
@@ -183,11 +183,15 @@ export function numbersIn({ choices }: ChatReply): number[] {
 /** Those of which it says why they end. */
 export function endedIn({ choices }: ChatReply): number[] {
   if (!Array.isArray(choices)) return [];
-  return choices.flatMap((choice, place) => {
-    const reason = choice?.finish_reason;
-    // Some vendors write the absence of a reason out.
-    return reason && reason !== "null" ? [choice.index ?? place] : [];
-  });
+  return choices.flatMap((choice, place) => reasonOf(choice) ? [choice.index ?? place] : []);
+}
+
+/** Why an alternative ends; `undefined` while it goes on. Some vendors write the absence out. */
+export function reasonOf(
+  choice: Pick<ChatChoice, "finish_reason"> | null | undefined,
+): string | undefined {
+  const reason = choice?.finish_reason;
+  return reason && reason !== "null" ? reason : undefined;
 }
 
 /** Whether a reply says that the answer failed, as some vendors do in one of the regular shape. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import type { ChatBody, ChatReply } from "./chat.ts";
+import { type ChatBody, type ChatReply, reasonOf } from "./chat.ts";
 import type { Chunk } from "./chunk.ts";
 import { RouterError } from "./errors.ts";
 
@@ -33,9 +33,9 @@ export class SaidSoFar {
   add({ json }: Chunk): void {
     if (json === undefined || !Array.isArray(json.choices)) return;
     if (typeof json.id === "string") this.#id ??= json.id;
-    for (const { index, delta, finish_reason } of json.choices.filter(Boolean)) {
+    for (const { delta, ...choice } of json.choices.filter(Boolean)) {
       if (typeof delta?.content === "string") this.#text += delta.content;
-      if (index > 0 || finish_reason || callsTools(delta)) this.#onlyText = false;
+      if (choice.index > 0 || reasonOf(choice) || callsTools(delta)) this.#onlyText = false;
     }
   }
 }
@@ -44,7 +44,7 @@ export class SaidSoFar {
  * A request for the rest of an answer, to a target that goes on from its own last words.
  *
  * @param said The words that went out.
- * @param tokens How many tokens they are.
+ * @param tokens How many tokens the answer has used, its thoughts too.
  */
 export function withPrefill(body: ChatBody, said: string, tokens: number): ChatBody {
   const rest = (limit: number | null | undefined) =>
@@ -95,8 +95,8 @@ export class Continuation {
       return true;
     }
     const choices = json.choices.filter(Boolean).map((choice) => this.#rest(choice));
-    const isNew = choices.some(({ delta, finish_reason }) =>
-      finish_reason || Object.keys(delta ?? {}).length > 0
+    const isNew = choices.some((choice) =>
+      reasonOf(choice) || Object.keys(choice.delta ?? {}).length > 0
     );
     const reply: ChatReply = { ...json, choices };
     if (this.#id !== undefined) reply.id = this.#id;
@@ -110,7 +110,7 @@ export class Continuation {
       choice.delta ?? {};
     const isRepeating = this.#at < this.#repeated.length;
     const rest = typeof content === "string" ? this.#new(content) : "";
-    if (choice.finish_reason || callsTools(delta)) this.mayEnd();
+    if (reasonOf(choice) || callsTools(delta)) this.mayEnd();
     return {
       ...choice,
       delta: isRepeating && rest === "" ? {} : { ...delta, ...(rest !== "" && { content: rest }) },

@@ -211,12 +211,15 @@ export class Kernel {
   async #orWait(flight: Flight, asked: Promise<Response>): Promise<Response> {
     const { keepAliveMs } = this.#o;
     const { promise: silence, resolve } = Promise.withResolvers<void>();
+    let due = performance.now() + keepAliveMs;
     let timer = setTimeout(resolve, keepAliveMs);
     // A client that leaves is noticed for certain only once its stream has begun, and others wait for
     // its call.
     flight.x.onScarce = () => {
+      if (performance.now() + scarceMs >= due) return;
+      due = performance.now() + scarceMs;
       clearTimeout(timer);
-      timer = setTimeout(resolve, Math.min(scarceMs, keepAliveMs));
+      timer = setTimeout(resolve, scarceMs);
     };
     const response = await Promise.race([asked, silence]).finally(() => {
       clearTimeout(timer);

@@ -27,12 +27,18 @@ export function brokenOff(): RouterError {
   return new RouterError("upstream_unavailable", reason);
 }
 
-/** Whether an answer whose stream has ended is complete. */
+/**
+ * Whether an answer is complete.
+ *
+ * @param atEnd Its stream has ended by itself: then it may have fewer alternatives than were asked for.
+ */
 export function isComplete(
   { done, finished, isEven, choices }: Upstream,
   tally: Tally,
+  atEnd = false,
 ): boolean {
-  return !tally.failed && (done || finished || (choices === 1 ? tally.finished : isEven));
+  if (tally.failed) return false;
+  return done || finished || (choices === 1 ? tally.finished : atEnd && isEven);
 }
 
 /**
@@ -62,7 +68,7 @@ export async function readAhead(answer: BegunAnswer, flight: Flight): Promise<Be
         throw new RouterError("upstream_unavailable", reason);
       }
     }
-    if (!isComplete(upstream, tally)) throw brokenOff();
+    if (!isComplete(upstream, tally, true)) throw brokenOff();
   } catch (thrown) {
     // However its call ended.
     if (isComplete(upstream, tally)) return whole(answer, groups);

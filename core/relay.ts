@@ -44,7 +44,7 @@ export interface Part {
 export interface RelayOptions {
   /** The answer, or its beginning. */
   part: Part;
-  /** Asks somebody else for the rest of an answer that broke off. Never rejects. */
+  /** Asks somebody else for the rest of an answer that broke off. */
   goOn?: ((error: RouterError) => Promise<Part | undefined>) | undefined;
   /** Told of each chunk, before the plugins see it. */
   onSaid?: ((chunk: Chunk) => void) | undefined;
@@ -207,7 +207,7 @@ export class Relay {
     deadline.stop();
     upstream.blame(error);
     void upstream.cancel();
-    const next = await this.#o.goOn(error);
+    const next = await this.#o.goOn(error).catch(() => undefined);
     if (next === undefined) return false;
     this.#part = next;
     this.#watch();
@@ -255,7 +255,7 @@ export class Relay {
   async #finish(): Promise<void> {
     const { usageWanted } = this.#o;
     const { upstream, tally, mayEnd } = this.#part;
-    if (!isComplete(upstream, tally)) throw brokenOff();
+    if (!isComplete(upstream, tally, true)) throw brokenOff();
     mayEnd?.();
     if (usageWanted && !this.#gone) {
       const usage = await this.#o.usage();

@@ -113,9 +113,14 @@ export class Slots {
     for (const { watch } of this.#queue.list()) watch();
   }
 
-  /** Has a conversation ask the account again that has answered it, where that can be; or any. */
-  remember(conversation: string, connection: Connection | undefined): void {
+  /** Has a conversation ask the account again that has answered it, where that can be. */
+  remember(conversation: string, connection: Connection): void {
     this.#choice.remember(conversation, connection);
+  }
+
+  /** Has a conversation ask any account, if it would ask this one. */
+  forget(conversation: string, connection: Connection): void {
+    this.#choice.forget(conversation, connection);
   }
 
   #choose(request: SlotRequest): Connection | undefined {

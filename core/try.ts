@@ -261,12 +261,13 @@ export class Try {
     const encoding = attempt.target.facts.encoding ?? defaultEncoding;
     const input = () => this.#flight.inputOf(attempt);
     const reported = readUsage(error.spent);
-    if (reported !== undefined) {
-      attempt.usage = { ...reported, estimated: false };
-    } else if (this.#spent !== undefined) {
+    if (this.#spent !== undefined) {
       const tally = new Tally(encoding);
-      tally.add(Chunk.fromJson(this.#spent, true));
+      const report = error.spent && { usage: error.spent };
+      tally.add(Chunk.fromJson({ ...this.#spent, ...report }, true));
       attempt.usage = await tally.usage(input);
+    } else if (reported !== undefined && reported.input > 0) {
+      attempt.usage = { ...reported, estimated: false };
     } else if (this.#sent && this.#deadline.signal.aborted) {
       attempt.usage = { input: await input(), output: 0, cached: 0, estimated: true };
       // Whoever leaves pays for what it asked for. Whoever waits in vain does not.

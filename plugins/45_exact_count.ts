@@ -4,7 +4,8 @@
  *
  * @module
  */
-import { type Attempt, definePlugin, type Exchange } from "xrouter/plugin";
+import { type Attempt, definePlugin, type Exchange, RouterError } from "xrouter/plugin";
+import { faultOf } from "../core/health.ts";
 
 /** Milliseconds for which a count is waited for, over all accounts of the provider. */
 const patienceMs = 3_000;
@@ -27,7 +28,9 @@ export default definePlugin({
         if (tokens !== undefined) x.state.exactInput = tokens;
       } catch (error) {
         if (x.signal.aborted) return;
-        resting.set(target.provider, performance.now() + restMs);
+        // What is wrong with one request says nothing of the next.
+        const isItsFault = !(error instanceof RouterError) || faultOf(error, false) !== undefined;
+        if (isItsFault) resting.set(target.provider, performance.now() + restMs);
         // That a vendor cannot count now is no reason not to ask it: the own count serves.
         log.warn("the provider could not count a request's tokens", {
           requestId: x.id,

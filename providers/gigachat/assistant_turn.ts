@@ -101,11 +101,12 @@ function encodeCall(
 function toArguments(given: unknown, path: string, call: Call): Record<string, unknown> {
   const parsed = typeof given === "string" && given !== "" ? parse(given) : given;
   if (parsed === undefined || parsed === null || parsed === "") return {};
-  if (typeof parsed === "object" && !Array.isArray(parsed)) {
-    return parsed as Record<string, unknown>;
-  }
+  // Of a number that is too long for one, an exact parse makes an object, too.
+  const isText = typeof given === "string";
+  const isObject = isText ? given.trimStart().startsWith("{") : !Array.isArray(parsed);
+  if (typeof parsed === "object" && isObject) return parsed as Record<string, unknown>;
   call.changed(path);
-  return { arguments: given };
+  return { arguments: isText ? given.toWellFormed() : given };
 }
 
 /** The text itself where it is no JSON. */

@@ -36,8 +36,23 @@ interface Told {
 async function tell(
   onBreak: BreakPolicy,
   rest: (seen: Seen) => Response,
-  { body = {}, prefill, retries = 0, first = () => say("one", words.slice(0, 3)), ...setup }:
-    & { body?: object; prefill?: boolean; retries?: number; first?: () => Response }
+  {
+    body = {},
+    prefill,
+    prefillOf,
+    timeouts = {},
+    retries = 0,
+    first = () => say("one", words.slice(0, 3)),
+    ...setup
+  }:
+    & {
+      body?: object;
+      prefill?: boolean;
+      prefillOf?: string;
+      timeouts?: { idle?: number };
+      retries?: number;
+      first?: () => Response;
+    }
     & Omit<KernelSetup, "route"> = {},
 ): Promise<Told> {
   await using upstream = startUpstream((seen) =>
@@ -45,14 +60,15 @@ async function tell(
   );
   const url = upstream.url.replace(/\/v1$/, "");
   let attempts: readonly Attempt[] = [];
-  const models = prefill === undefined ? {} : { m: { prefill } };
-  const providers = ["first", "second", "third"].map((name) =>
-    defineProvider({ name, baseUrl: `${url}/${name}`, models }) as Provider
-  );
+  const providers = ["first", "second", "third"].map((name) => {
+    const prefills = name === prefillOf ? true : prefill;
+    const models = prefills === undefined ? {} : { m: { prefill: prefills } };
+    return defineProvider({ name, baseUrl: `${url}/${name}`, models }) as Provider;
+  });
   await using kernel = startKernel({
     ...setup,
     providers,
-    route: { onBreak, retries },
+    route: { onBreak, retries, timeouts },
     plugins: [...setup.plugins ?? [], { hooks: { onFinish: (x) => void (attempts = x.attempts) } }],
   });
   const response = await kernel.chat(
@@ -274,13 +290,59 @@ Deno.test("only words that are sent again are counted as input, and each once", 
     {
       prefill: true,
       first: () => streamed(thoughts, ...words.slice(0, 3).map((word) => delta(word))),
-      body: { models: ["second/m", "third/m"], max_tokens: 100 },
+      body: { models: ["second/m", "third/m"], max_tokens: 1_000 },
     },
   );
   assert(attempts.slice(1).every(({ prefilled }) => prefilled! < 30), JSON.stringify(attempts));
-  const [, second, third] = asked.map(({ body }) => body.max_tokens);
-  assert(second > 80 && third > 70, `${second}, ${third}`);
+  // What is left of the limit is less by the thoughts, too.
+  const [, second] = asked.map(({ body }) => body.max_tokens);
+  const { output } = attempts[0]!.usage!;
+  assertEquals([second, output > 90], [1_000 - output, true]);
 });
+
+Deno.test("an answer that is said again from its beginning uses the limit once", async () => {
+  const long = Array.from({ length: 20 }, (_, i) => `word${i} `);
+  const { asked } = await tell(
+    "continue",
+    ({ path }) =>
+      path.startsWith("/second")
+        ? say("two", long.slice(0, 15))
+        : say("three", long.slice(15), stop, usage, done),
+    {
+      prefill: false,
+      prefillOf: "third",
+      first: () => say("one", long.slice(0, 10)),
+      body: { models: ["second/m", "third/m"], max_tokens: 100 },
+    },
+  );
+  const third = asked[2]!.body.max_tokens;
+  // Some three tokens a word, fifteen words.
+  assert(third > 30, `${third}`);
+});
+
+for (const kind of ["fails", "falls silent"]) {
+  Deno.test(`an answer of which an alternative is missing when its provider ${kind} is not whole`, async () => {
+    const first = () => {
+      const events = [choiceEvent(0, "a"), choiceEvent(0, null)];
+      const encoder = new TextEncoder();
+      const body = new ReadableStream<Uint8Array>({
+        async start(controller) {
+          controller.enqueue(encoder.encode(events.join("")));
+          if (kind === "falls silent") return;
+          await new Promise((resolve) => setTimeout(resolve, 30));
+          controller.enqueue(encoder.encode(event({ error: { message: "no" } })));
+        },
+      });
+      return new Response(body, { headers: { "content-type": "text/event-stream" } });
+    };
+    const { state, text } = await tell("error", whole, {
+      first,
+      body: { n: 2 },
+      timeouts: { idle: 100 },
+    });
+    assertEquals([state, text.includes("[DONE]")], ["failed", false]);
+  });
+}
 
 Deno.test("an alternative that is null harms nobody", async () => {
   const nothing = event({ id: "two", choices: [null] });

@@ -103,7 +103,7 @@ Deno.test("ids that come again in later turns are told apart by their turn", () 
 });
 
 Deno.test("arguments that are no JSON object are sent as a field of one, and that is said", () => {
-  for (const given of ["{", "[]", "1", '"text"', 5]) {
+  for (const given of ["{", "[]", "1", "12345678901234567890", '"text"', 5]) {
     const messages = [
       { role: "assistant", tool_calls: [call("a", "w", given)] },
       result("a", "1"),
