@@ -144,7 +144,11 @@ export class AccountStore {
       const refused = error instanceof LibsqlError && /CHECK constraint/.test(error.message);
       if (!refused) throw error;
     }
-    throw refusal(id, amount, await this.read(id));
+    const account = await this.read(id);
+    const fits = account !== undefined && account.balance + amount <= Number.MAX_SAFE_INTEGER;
+    // Another credit came between: what stood in the way does no more.
+    if (amount > 0 && account?.prepaid && fits) return await this.credit(id, amount, reason);
+    throw refusal(id, amount, account);
   }
 }
 
