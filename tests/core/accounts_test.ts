@@ -418,6 +418,41 @@ Deno.test("a stream of a scarce account gets its head soon, so that its client m
   release();
 });
 
+Deno.test("a conversation keeps its account when another one fails it", async () => {
+  const asked: string[] = [];
+  const held = Promise.withResolvers<void>();
+  let bad = "none yet";
+  const provider = inProcess(async (request) => {
+    const account = request.headers.get("authorization")!;
+    const { messages } = await request.json();
+    asked.push(account);
+    if (messages[0].content === "another") await held.promise;
+    return account === bad ? streamedReply(delta("half")) : streamedReply(delta("a"), ...ending());
+  }, {
+    name: "acme",
+    accounts: () => ["a", "b", "c"].map((name) => ({ name, settings: { name }, parallel: 1 })),
+    authorize: ({ settings }) => ({ authorization: String((settings as { name: string }).name) }),
+  });
+  await using router = startKernel({ providers: [provider], keepAliveMs: 20 });
+  const say = async (content: string) =>
+    await (await router.chat({ ...streamed, messages: [{ role: "user", content }] })).text();
+  await say("mine");
+  const [own] = asked;
+  // The next two conversations take the other accounts; the third comes to the first one.
+  await say("second");
+  await say("third");
+  const another = say("another");
+  while (asked.length < 4) await new Promise((resolve) => setTimeout(resolve, 1));
+  assertEquals(asked[3], own);
+  bad = ["a", "b", "c"].find((each) => each !== own)!;
+  await say("mine");
+  held.resolve();
+  await another;
+  bad = "none any more";
+  await say("mine");
+  assertEquals(asked.at(-1), own);
+});
+
 Deno.test("a conversation stays with the account that answered it, and leaves it when it must", async () => {
   let busy = "";
   await using vendor = startUpstream(({ headers }) =>

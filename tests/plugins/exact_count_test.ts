@@ -64,6 +64,15 @@ Deno.test("exact-count does not ask a vendor at each request that cannot count n
   assertEquals(fake.requestsTo("/v1/tokens/count").length, 1);
 });
 
+Deno.test("exact-count asks again after a count that was refused for the request itself", async () => {
+  await using fake = await startFakeGigachat();
+  await using router = await startRouter(fake.env);
+  await new AccountStore(router.program.database).setLimits(router.keyId, { exactCount: true });
+  fake.failNext("count", { status: 400 });
+  for (let i = 0; i < 3; i++) await (await router.chat(question)).body?.cancel();
+  assertEquals(fake.requestsTo("/v1/tokens/count").length, 3);
+});
+
 Deno.test("exact-count leaves a fallback at a vendor without a counter to the own count", async () => {
   await using fake = await startFakeGigachat();
   let held = 0;
