@@ -35,8 +35,11 @@ export class LiveExchange implements Exchange, Ticking {
   waiting: Waiting | undefined;
   /** Called when it comes to stand there, and when it takes one of few calls. */
   onScarce: (() => void) | undefined;
+  /** Called when it takes longer than a moment. */
+  onSlow: (() => void) | undefined;
   #body: Body | RouterError | undefined;
-  #signal: AbortSignal | undefined;
+  #gone: AbortController | undefined;
+  #answered = false;
 
   /**
    * @param request The client's request.
@@ -54,12 +57,13 @@ export class LiveExchange implements Exchange, Ticking {
   }
 
   get signal(): AbortSignal {
-    if (this.#signal === undefined) {
-      this.#signal = this.#request.signal;
-      this.#signal.addEventListener("abort", this.#onGone, { once: true });
-      if (this.#signal.aborted) this.#onGone();
+    if (this.#gone === undefined) {
+      this.#gone = new AbortController();
+      const { signal } = this.#request;
+      signal.addEventListener("abort", () => this.leave(), { once: true });
+      if (signal.aborted) this.leave();
     }
-    return this.#signal;
+    return this.#gone.signal;
   }
 
   /**
@@ -69,12 +73,19 @@ export class LiveExchange implements Exchange, Ticking {
   tick(): void {
     stopTicking(this);
     void this.signal;
+    this.onSlow?.();
+  }
+
+  /** The client has gone. */
+  leave(): void {
+    this.#gone?.abort();
+    if (!this.#answered) this.#onGone();
   }
 
   /** The answer begins: from here on its stream tells when the client goes away. */
   answered(): void {
     stopTicking(this);
-    this.#signal?.removeEventListener("abort", this.#onGone);
+    this.#answered = true;
   }
 
   get body(): Body {

@@ -12,6 +12,7 @@ import type { UnsupportedPolicy } from "./changes.ts";
 import { priceIn } from "./ledger/charge.ts";
 import { Chunk } from "./chunk.ts";
 import { RouterError, toRouterError } from "./errors.ts";
+import { Departures } from "./departures.ts";
 import { LiveExchange } from "./exchange.ts";
 import { clientClosed, Flight } from "./flight.ts";
 import { waitingFrame } from "./frames.ts";
@@ -60,6 +61,7 @@ export class Kernel {
   #generation: Generation;
   readonly #flights = new Set<Flight>();
   readonly #budget = new RetryBudget();
+  readonly #departures = new Departures();
   readonly #handOver: HandOverOptions;
   #idle: (() => void) | undefined;
 
@@ -96,15 +98,18 @@ export class Kernel {
    * @param request The client's request.
    * @param path What is asked for.
    * @param source Its body, or why there is none.
+   * @param from Tells the client's end of the connection.
    */
   async handle(
     request: Request,
     path: Path,
     source: Uint8Array | RouterError,
+    from: () => Deno.Addr | undefined = () => undefined,
   ): Promise<Response> {
     const flight = new Flight(request, path, source, this.#generation);
     const { x } = flight;
     x.replyHeaders["x-request-id"] = x.id;
+    x.onSlow = () => this.#departures.watch(x, from);
     this.#flights.add(flight);
     try {
       return await this.#answer(flight);
@@ -112,6 +117,7 @@ export class Kernel {
       return errorResponse(x, this.#giveUp(flight, thrown));
     } finally {
       x.answered();
+      this.#departures.forget(x);
     }
   }
 
@@ -163,6 +169,7 @@ export class Kernel {
         resolve();
       };
     });
+    await this.#departures.idle();
   }
 
   /** Records an exchange that nothing can end: one of its hooks, or its provider, hangs. */

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { Hono } from "hono";
+import { type Env, Hono } from "hono";
 import { cors } from "hono/cors";
 import { getPath } from "hono/utils/url";
 import { isPath, parsers, type Path } from "./body.ts";
@@ -38,6 +38,14 @@ export interface ServerOptions {
   readyMs: number;
 }
 
+/** What is known of how a request came. */
+export interface Served {
+  /** Settles when its answer has gone out. */
+  readonly completed?: Promise<void>;
+  /** The client's end of the connection. */
+  readonly remoteAddr?: Deno.Addr;
+}
+
 const chatPath = "/v1/chat/completions";
 
 /** Headers that a page may read. */
@@ -63,7 +71,7 @@ const exposedHeaders = [
 /** Answers requests. What the plugins add can be exchanged while it does. */
 export class Server {
   readonly #o: ServerOptions;
-  readonly #asked: Hono;
+  readonly #asked: Hono<{ Bindings: Served }>;
   #other: Hono;
   /** Those that are inside, but for those that ask a provider: the kernel knows these. */
   readonly #inside = new Set<Promise<void>>();
@@ -75,20 +83,17 @@ export class Server {
     this.#other = createOtherApp(options, options.plugins);
   }
 
-  /** Answers one request; `completed` settles when its answer has gone out. */
-  readonly fetch = async (
-    request: Request,
-    { completed }: { completed?: Promise<void> } = {},
-  ): Promise<Response> => {
+  /** Answers one request. */
+  readonly fetch = async (request: Request, served: Served = {}): Promise<Response> => {
     if (request.method === "POST" && isPath(getPath(request))) {
-      return await this.#asked.fetch(request);
+      return await this.#asked.fetch(request, served);
     }
     const { promise: over, resolve } = Promise.withResolvers<void>();
     this.#inside.add(over);
     try {
       return await serve(this.#other, request, this.#o.log);
     } finally {
-      void Promise.resolve(completed).catch(() => {}).finally(() => {
+      void Promise.resolve(served.completed).catch(() => {}).finally(() => {
         this.#inside.delete(over);
         resolve();
       });
@@ -112,19 +117,22 @@ export class Server {
 }
 
 /** What asks a provider passes the six moments; no plugin's middleware stands in its way. */
-function createAskingApp({ kernel, bodyLimit, corsOrigins }: ServerOptions): Hono {
-  const app = new Hono();
+function createAskingApp(
+  { kernel, bodyLimit, corsOrigins }: ServerOptions,
+): Hono<{ Bindings: Served }> {
+  const app = new Hono<{ Bindings: Served }>();
   allowOrigins(app, corsOrigins);
   for (const path of Object.keys(parsers) as Path[]) {
     app.post(path, async (c) => {
       const request = c.req.raw;
-      return await kernel.handle(request, path, await readBody(request, bodyLimit));
+      const body = await readBody(request, bodyLimit);
+      return await kernel.handle(request, path, body, () => c.env.remoteAddr);
     });
   }
   return app;
 }
 
-function allowOrigins(app: Hono, corsOrigins: readonly string[]): void {
+function allowOrigins<E extends Env>(app: Hono<E>, corsOrigins: readonly string[]): void {
   if (corsOrigins.length === 0) return;
   const origin = corsOrigins.includes("*") ? "*" : [...corsOrigins];
   app.use(cors({ origin, exposeHeaders: exposedHeaders, maxAge: 600 }));

@@ -102,8 +102,10 @@ export function startKernel(setup: KernelSetup): TestKernel {
   });
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
-    async (request) =>
-      await kernel.handle(request, pathOf(request), await readBody(request, 1024 * 1024)),
+    async (request, { remoteAddr }) => {
+      const body = await readBody(request, 1024 * 1024);
+      return await kernel.handle(request, pathOf(request), body, () => remoteAddr);
+    },
   );
   return {
     kernel,

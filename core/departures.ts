@@ -1,0 +1,173 @@
+/**
+ * Notices clients that leave while they wait for a whole answer. The runtime says so only of requests
+ * that came in one read, about a kilobyte with their headers; of all others Linux's tables of
+ * connections do.
+ *
+ * @module
+ */
+import { isIPv4 } from "node:net";
+
+/** Milliseconds between two looks. */
+const lookMs = 1_000;
+
+/** Looks without a trace of a connection, which has been there, that show its end. */
+const mostMissed = 2;
+
+/** What the tables say of a connection that is open both ways, and of one whose other end has closed. */
+const open = "01";
+const closed = "08";
+
+/** IPv4 in IPv6, as the tables write it. */
+const mapped = "0000000000000000FFFF0000";
+
+const folder = "/proc/net";
+
+/** Who waits, and may leave. */
+export interface WaitingClient {
+  /** Called once, when it has left. */
+  leave(): void;
+}
+
+interface Peer {
+  /** As the tables write the client's end of the connection. */
+  readonly key: string;
+  seen: boolean;
+  missed: number;
+}
+
+/** The clients that wait. Elsewhere than on Linux none is seen to leave. */
+export class Departures {
+  readonly #waiting = new Map<WaitingClient, () => Deno.Addr | undefined>();
+  readonly #peers = new Map<WaitingClient, Peer>();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #looking: Promise<void> | undefined;
+  #unreadable = Deno.build.os !== "linux";
+
+  /**
+   * Watches until {@linkcode Departures.forget}.
+   *
+   * @param from The client's end of the connection; asked only if it waits for a while.
+   */
+  watch(client: WaitingClient, from: () => Deno.Addr | undefined): void {
+    if (this.#unreadable) return;
+    this.#waiting.set(client, from);
+    this.#schedule();
+  }
+
+  /** Its answer begins, or it has left. */
+  forget(client: WaitingClient): void {
+    if (!this.#waiting.delete(client)) return;
+    this.#peers.delete(client);
+    if (this.#waiting.size > 0) return;
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** Settles when no look is under way. */
+  async idle(): Promise<void> {
+    await this.#looking;
+  }
+
+  #schedule(): void {
+    if (this.#looking !== undefined) return;
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      this.#looking = this.#look().finally(() => {
+        this.#looking = undefined;
+        if (this.#waiting.size > 0) this.#schedule();
+      });
+    }, lookMs);
+  }
+
+  async #look(): Promise<void> {
+    for (const [client, from] of this.#waiting) {
+      if (this.#peers.has(client)) continue;
+      this.#peers.set(client, { key: keyOf(from()), seen: false, missed: 0 });
+    }
+    // Who comes while the tables are read may not be in them.
+    const peers = [...this.#peers];
+    const text = await readTables();
+    if (text === undefined) {
+      this.#unreadable = true;
+      this.#waiting.clear();
+      this.#peers.clear();
+      return;
+    }
+    const states = statesOf(new Set(peers.map(([, { key }]) => key)), text);
+    for (const [client, peer] of peers) {
+      if (!this.#waiting.has(client) || !hasLeft(peer, states.get(peer.key))) continue;
+      this.forget(client);
+      client.leave();
+    }
+  }
+}
+
+function hasLeft(peer: Peer, state: string | undefined): boolean {
+  if (state !== undefined) {
+    peer.seen = true;
+    peer.missed = 0;
+    return state === closed;
+  }
+  // One that never was in them comes from elsewhere: over a Unix socket, or out of another namespace.
+  // And what changes while it is read may hide one that is there.
+  return peer.seen && ++peer.missed >= mostMissed;
+}
+
+/** The states of these connections, of those that are in the tables. */
+function statesOf(keys: ReadonlySet<string>, text: string): Map<string, string> {
+  const states = new Map<string, string>();
+  for (const [, remote = "", state = ""] of text.matchAll(/^ *\d+: \S+ (\S+) (\w\w) /gm)) {
+    const key = remote.startsWith(mapped) ? remote.slice(mapped.length) : remote;
+    // Others of this machine may talk to the same end: an open connection may be the client's.
+    if (keys.has(key) && (state === open || state === closed && states.get(key) !== open)) {
+      states.set(key, state);
+    }
+  }
+  return states;
+}
+
+/** Both tables; `undefined` where this program may not read them. */
+async function readTables(): Promise<string | undefined> {
+  try {
+    // A terminal would be asked otherwise, and everybody would wait for the answer.
+    const { state } = await Deno.permissions.query({ name: "read", path: folder });
+    if (state !== "granted") return undefined;
+    const [ipv4, ipv6] = await Promise.all([
+      Deno.readTextFile(`${folder}/tcp`),
+      // A machine may know no IPv6.
+      Deno.readTextFile(`${folder}/tcp6`).catch(() => ""),
+    ]);
+    return `${ipv4}\n${ipv6}`;
+  } catch {
+    return undefined;
+  }
+}
+
+/** An address and port as the tables write them: each four bytes from the last to the first. */
+function keyOf(from: Deno.Addr | undefined): string {
+  if (from === undefined || !("hostname" in from)) return "";
+  const { hostname, port } = from;
+  const plain = hostname.replace(/^::ffff:(?=\d+\.)/i, "");
+  const bytes = isIPv4(plain) ? plain.split(".").map(Number) : ipv6Bytes(plain);
+  const words: string[] = [];
+  for (let at = 0; at < bytes.length; at += 4) {
+    words.push(bytes.slice(at, at + 4).reverse().map((byte) => hex(byte, 2)).join(""));
+  }
+  return `${words.join("")}:${hex(port, 4)}`;
+}
+
+/** The sixteen bytes of an address without IPv4 in it. */
+function ipv6Bytes(address: string): number[] {
+  const [before = [], after = []] = address.split("::").map((half) =>
+    half === "" ? [] : half.split(":")
+  );
+  const zeros = Array<string>(Math.max(0, 8 - before.length - after.length)).fill("0");
+  return [...before, ...zeros, ...after].flatMap((group) => {
+    const value = Number.parseInt(group, 16);
+    return [value >> 8, value & 0xff];
+  });
+}
+
+function hex(value: number, digits: number): string {
+  return value.toString(16).toUpperCase().padStart(digits, "0");
+}
