@@ -64,6 +64,26 @@ Deno.test("exact-count does not ask a vendor at each request that cannot count n
   assertEquals(fake.requestsTo("/v1/tokens/count").length, 1);
 });
 
+Deno.test("exact-count does not wait long for a vendor that does not answer", async () => {
+  await using fake = await startFakeGigachat();
+  await using router = await startRouter(fake.env);
+  await new AccountStore(router.program.database).setLimits(router.keyId, { exactCount: true });
+  fake.failNext("count", "silence");
+  for (let i = 0; i < 2; i++) {
+    const response = await router.chat(question);
+    assertEquals(response.status, 200);
+    await response.body?.cancel();
+  }
+  const [count, ...others] = fake.requestsTo("/v1/tokens/count");
+  assertEquals(others, []);
+  // Long before its own call gives up, which is what ends it at the vendor.
+  assertEquals(await Promise.race([count!.end, Promise.resolve("not over")]), "not over");
+  const [line] = router.log.filter(({ message }) =>
+    message === "the provider could not count a request's tokens"
+  );
+  assertEquals(line?.level, "warn");
+});
+
 Deno.test("exact-count asks again after a count that was refused for the request itself", async () => {
   await using fake = await startFakeGigachat();
   await using router = await startRouter(fake.env);
