@@ -75,8 +75,10 @@ async function bench(
     const turn = round === 0 ? "warm-up" : `round ${round} of ${options.rounds}`;
     console.error(`${kind}, ${turn}: ${title}`);
   };
-  // Of whole answers the single pull reader makes nothing but what the bare pass-through makes.
+  // Of whole answers the single pull reader makes nothing but what the bare pass-through makes, and
+  // an event costs no credit.
   const wholeGateways = gateways.filter(({ name }) => name !== "pull");
+  const streamGateways = gateways.filter(({ name }) => name !== "no-credit");
   const whole = await interleave(
     wholeGateways,
     options,
@@ -84,7 +86,13 @@ async function bench(
     progress("Whole answers"),
     signal,
   );
-  const streams = await interleave(gateways, options, measureStreams, progress("Streams"), signal);
+  const streams = await interleave(
+    streamGateways,
+    options,
+    measureStreams,
+    progress("Streams"),
+    signal,
+  );
 
   signal.throwIfAborted();
   const results: Results = {

@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 
 /** The gateways that can be measured, in the order of the tables. */
-export const GATEWAYS = ["bare", "pull", "xrouter", "portkey"] as const;
+export const GATEWAYS = ["bare", "pull", "no-credit", "xrouter", "portkey"] as const;
 
 /** A gateway's name on the command line. */
 export type GatewayName = typeof GATEWAYS[number];
@@ -40,7 +40,7 @@ export class UsageError extends Error {
 
 /** The line that follows a {@linkcode UsageError}. */
 export const USAGE =
-  "Usage: deno task bench [--quick] [--json] [--only bare,pull,xrouter,portkey] " +
+  "Usage: deno task bench [--quick] [--json] [--only bare,pull,no-credit,xrouter,portkey] " +
   "[--rounds N] [--seconds S] [--stream-seconds S] [--connections N] [--rate R] [--streams N] " +
   "[--events N] [--event-rate R] [--profile FOLDER]";
 

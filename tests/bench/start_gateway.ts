@@ -30,7 +30,7 @@ export async function startUpstream(
  * @throws {Error} It does not start.
  */
 export async function startGateway(name: GatewayName, around: Surroundings): Promise<Gateway> {
-  if (name === "xrouter") return await startXRouter(around);
+  if (name === "xrouter" || name === "no-credit") return await startXRouter(name, around);
   if (name === "portkey") return await startPortkey(around);
   return await startBareProxy(name, around);
 }
@@ -51,40 +51,46 @@ async function startBareProxy(
   return { name, title, server, endpoint: { port, model: MODEL, headers: {} } };
 }
 
+/**
+ * As `xrouter` it is as expensive as it gets: a key with credit, whose owner pays too, and a model
+ * with a price. As `no-credit` it has none of them.
+ */
 async function startXRouter(
+  name: "xrouter" | "no-credit",
   { children, options, folder, upstreamPort }: Surroundings,
 ): Promise<Gateway> {
+  const paid = name === "xrouter";
   const port = freePort();
   const env = {
     PORT: `${port}`,
     XROUTER_HOST: "127.0.0.1",
-    DATABASE_URL: `file:${join(folder, "bench.db")}`,
+    DATABASE_URL: `file:${join(folder, `${name}.db`)}`,
     OPENAI_API_KEY: "bench",
     OPENAI_BASE_URL: upstreamUrl(upstreamPort),
     API_RATE_LIMIT: "100000000",
-    XROUTER_CONFIG: join(folder, "xrouter.json"),
+    XROUTER_CONFIG: join(folder, `${name}.json`),
   };
-  // As expensive as it gets: a key with credit, whose owner pays too, and a model with a price.
   const price = { currency: "RUB", input: 65, output: 65, cached: 0 };
-  const models = { [`openai/${MODEL}`]: { price } };
+  const models = { [`openai/${MODEL}`]: paid ? { price } : {} };
   await Deno.writeTextFile(env.XROUTER_CONFIG, JSON.stringify({ models }));
-  const create = "keys create --name bench --owner bench --credit 1000000 --json".split(" ");
+  const create = ["keys", "create", "--name", "bench", "--json"];
+  if (paid) create.push("--owner", "bench", "--credit", "1000000");
   const key = await children.run({ command: [...deno("main.ts"), ...create], cwd: ROOT, env });
   const { secret } = JSON.parse(key) as { secret: string };
-  const profile = options.profile === undefined
+  const profile = options.profile === undefined || !paid
     ? []
     : ["--cpu-prof", "--cpu-prof-md", `--cpu-prof-dir=${options.profile}`];
   const server = await ServerProcess.start(children, {
     command: [...deno("main.ts", ...profile), "start"],
     cwd: ROOT,
     env,
-    log: join(folder, "xrouter.log"),
+    log: join(folder, `${name}.log`),
     port,
     probe: "/ready",
   });
   const headers = { Authorization: `Bearer ${secret}` };
   const endpoint = { port, model: `openai/${MODEL}`, headers };
-  return { name: "xrouter", title: "XRouter", server, endpoint };
+  return { name, title: paid ? "XRouter" : "XRouter without credit", server, endpoint };
 }
 
 function deno(script: string, ...flags: string[]): string[] {

@@ -85,7 +85,7 @@ export interface Target {
   met?: boolean | undefined;
 }
 
-/** Compares XRouter with the three promises. */
+/** Compares XRouter with what was promised of it. */
 export function checkTargets(
   whole: readonly Row<WholeRound>[],
   streams: readonly Row<StreamRound>[],
@@ -102,6 +102,10 @@ export function checkTargets(
     {
       promise: "at most 1.25 times the single pull reader's processor time an event",
       ...within(ratioOf(streams, "pull", cpu), (ratio) => ratio <= 1.25),
+    },
+    {
+      promise: "at most 1.25 times its own processor time a request without credit",
+      ...within(ratioOf(whole, "no-credit", cpu), (ratio) => ratio <= 1.25),
     },
     {
       promise: "at least 4 times Portkey's throughput",
