@@ -28,6 +28,15 @@ export interface WaitingClient {
   leave(): void;
 }
 
+/** Rows of "number: local remote state …" below a heading; each end is an address and a port. */
+interface Table {
+  readonly text: string;
+  /** Characters of an address; those of a port with its colon are {@linkcode portLength}. */
+  readonly addressLength: number;
+}
+
+const portLength = 5;
+
 interface Peer {
   /** As the tables write the client's end of the connection. */
   readonly key: string;
@@ -86,14 +95,14 @@ export class Departures {
     }
     // Who comes while the tables are read may not be in them.
     const peers = [...this.#peers];
-    const text = await readTables();
-    if (text === undefined) {
+    const tables = await readTables();
+    if (tables === undefined) {
       this.#unreadable = true;
       this.#waiting.clear();
       this.#peers.clear();
       return;
     }
-    const states = statesOf(new Set(peers.map(([, { key }]) => key)), text);
+    const states = statesOf(new Set(peers.map(([, { key }]) => key)), tables);
     for (const [client, peer] of peers) {
       if (!this.#waiting.has(client) || !hasLeft(peer, states.get(peer.key))) continue;
       this.forget(client);
@@ -114,20 +123,27 @@ function hasLeft(peer: Peer, state: string | undefined): boolean {
 }
 
 /** The states of these connections, of those that are in the tables. */
-function statesOf(keys: ReadonlySet<string>, text: string): Map<string, string> {
+function statesOf(keys: ReadonlySet<string>, tables: readonly Table[]): Map<string, string> {
   const states = new Map<string, string>();
-  for (const [, remote = "", state = ""] of text.matchAll(/^ *\d+: \S+ (\S+) (\w\w) /gm)) {
-    const key = remote.startsWith(mapped) ? remote.slice(mapped.length) : remote;
-    // Others of this machine may talk to the same end: an open connection may be the client's.
-    if (keys.has(key) && (state === open || state === closed && states.get(key) !== open)) {
-      states.set(key, state);
+  for (const { text, addressLength } of tables) {
+    // A machine may have ten thousand of them, and every look stops all others meanwhile.
+    for (let row = text.indexOf("\n"); row >= 0; row = text.indexOf("\n", row + 1)) {
+      const local = text.indexOf(": ", row) + 2;
+      const remote = local + addressLength + portLength + 1;
+      const end = remote + addressLength + portLength;
+      const address = text.startsWith(mapped, remote) ? remote + mapped.length : remote;
+      const key = text.slice(address, end);
+      if (!keys.has(key)) continue;
+      const state = text.slice(end + 1, end + 3);
+      // Others of this machine may talk to the same end: an open connection may be the client's.
+      if (state === open || state === closed && states.get(key) !== open) states.set(key, state);
     }
   }
   return states;
 }
 
 /** Both tables; `undefined` where this program may not read them. */
-async function readTables(): Promise<string | undefined> {
+async function readTables(): Promise<Table[] | undefined> {
   try {
     // A terminal would be asked otherwise, and everybody would wait for the answer.
     const { state } = await Deno.permissions.query({ name: "read", path: folder });
@@ -137,7 +153,7 @@ async function readTables(): Promise<string | undefined> {
       // A machine may know no IPv6.
       Deno.readTextFile(`${folder}/tcp6`).catch(() => ""),
     ]);
-    return `${ipv4}\n${ipv6}`;
+    return [{ text: ipv4, addressLength: 8 }, { text: ipv6, addressLength: 32 }];
   } catch {
     return undefined;
   }
