@@ -10,6 +10,9 @@ import type { Waiting } from "./slots.ts";
 import { startTicking, stopTicking, type Ticking } from "./ticker.ts";
 import { timeOrderedId } from "./time_ordered_id.ts";
 
+/** Reads a request's body. @returns The bytes, or why there are none. */
+export type ReadBody = () => Promise<Uint8Array | RouterError>;
+
 /** The exchange that hooks see, with what only the kernel needs. */
 export class LiveExchange implements Exchange, Ticking {
   readonly startedAt: number = Date.now();
@@ -25,7 +28,8 @@ export class LiveExchange implements Exchange, Ticking {
   dryRun = false;
   route: Route | undefined;
   readonly #request: Request;
-  readonly #source: Uint8Array | RouterError;
+  readonly #read: ReadBody;
+  #source: Uint8Array | RouterError | undefined;
   readonly #onGone: () => void;
   /** Counts the answer, once there is one. */
   produced: (() => number | Promise<number>) | undefined;
@@ -44,13 +48,13 @@ export class LiveExchange implements Exchange, Ticking {
   /**
    * @param request The client's request.
    * @param path What is asked for.
-   * @param source Its body, or why there is none.
+   * @param read Reads its body.
    * @param onGone Called when the client goes away before {@linkcode LiveExchange.answered}.
    */
-  constructor(request: Request, path: Path, source: Uint8Array | RouterError, onGone: () => void) {
+  constructor(request: Request, path: Path, read: ReadBody, onGone: () => void) {
     this.path = path;
     this.#request = request;
-    this.#source = source;
+    this.#read = read;
     this.#onGone = onGone;
     this.headers = request.headers;
     startTicking(this);
@@ -88,8 +92,19 @@ export class LiveExchange implements Exchange, Ticking {
     this.#answered = true;
   }
 
+  /** Reads the body, unless that has been done. */
+  async readBody(): Promise<void> {
+    this.#source ??= await this.#read();
+  }
+
   get body(): Body {
     if (this.#body === undefined) {
+      if (this.#source === undefined) {
+        throw new Error(
+          "The body of a stranger is not read. Give the plugin a higher number than the one that " +
+            'provides "caller"',
+        );
+      }
       if (!(this.#source instanceof Uint8Array)) throw this.#source;
       try {
         this.#body = parsers[this.path](this.#source);

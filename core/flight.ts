@@ -5,7 +5,7 @@
  */
 import type { Path } from "./body.ts";
 import { RouterError } from "./errors.ts";
-import { LiveExchange } from "./exchange.ts";
+import { LiveExchange, type ReadBody } from "./exchange.ts";
 import type { Generation } from "./generation.ts";
 import { defaultEncoding, inputTokens } from "./input_tokens.ts";
 import type { Attempt } from "./plugin.ts";
@@ -32,17 +32,17 @@ export class Flight {
   /**
    * @param request The client's request.
    * @param path What is asked for.
-   * @param source Its body, or why there is none.
+   * @param read Reads its body.
    * @param generation What it keeps.
    */
   constructor(
     request: Request,
     path: Path,
-    source: Uint8Array | RouterError,
+    read: ReadBody,
     generation: Generation,
   ) {
     this.generation = generation;
-    this.x = new LiveExchange(request, path, source, () => this.leave());
+    this.x = new LiveExchange(request, path, read, () => this.leave());
   }
 
   /** The client has gone. */

@@ -9,7 +9,7 @@ import type { Chunk } from "./chunk.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
 import type { Log } from "./log.ts";
-import type { Attempt, Estimate, Hooks, Outcome, Route } from "./plugin.ts";
+import type { Attempt, Estimate, Hooks, Outcome, Route, State } from "./plugin.ts";
 
 /** A plugin after its setup. */
 export interface InstalledPlugin {
@@ -19,6 +19,8 @@ export interface InstalledPlugin {
   readonly file: string;
   /** What a crash of one of its hooks means. */
   readonly onError: "reject" | "skip";
+  /** What it writes into the exchange's state. */
+  readonly provides?: readonly (keyof State)[];
   /** Its hooks. */
   readonly hooks: Hooks;
 }
@@ -32,6 +34,8 @@ type Hook<Name extends keyof Hooks> = {
 export class HookRunner {
   readonly #log: Log;
   readonly #onRequest: Hook<"onRequest">[];
+  /** How many of them it takes to know the caller; before that the body is not read. */
+  readonly #strangers: number;
   readonly #onRoute: Hook<"onRoute">[];
   readonly #onAttempt: Hook<"onAttempt">[];
   readonly #onChunk: Hook<"onChunk">[];
@@ -50,6 +54,8 @@ export class HookRunner {
         return run === undefined ? [] : [{ plugin, run: run.bind(plugin.hooks) as typeof run }];
       });
     this.#onRequest = hooks("onRequest");
+    this.#strangers = 1 +
+      this.#onRequest.findLastIndex(({ plugin }) => plugin.provides?.includes("caller"));
     this.#onRoute = hooks("onRoute");
     this.#onAttempt = hooks("onAttempt");
     this.#onChunk = hooks("onChunk");
@@ -62,17 +68,28 @@ export class HookRunner {
     return this.#onChunk.length > 0;
   }
 
-  /** `onRequest`, until one answers. @throws {RouterError} when one refuses. */
+  /**
+   * `onRequest`, until one answers. The body is read once the caller is known, and at the end at the
+   * latest: strangers may not fill the memory.
+   *
+   * @throws {RouterError} when one refuses.
+   */
   async request(x: LiveExchange): Promise<ChatReply | undefined> {
+    let place = 0;
     for (const { plugin, run } of this.#onRequest) {
+      if (place++ === this.#strangers) await x.readBody();
       try {
         const returned = run(x);
         const reply = returned instanceof Promise ? await returned : returned;
-        if (reply) return reply;
+        if (reply) {
+          await x.readBody();
+          return reply;
+        }
       } catch (error) {
         this.#failed(plugin, "onRequest", error, x);
       }
     }
+    await x.readBody();
     return undefined;
   }
 

@@ -13,7 +13,7 @@ import { priceIn } from "./ledger/charge.ts";
 import { Chunk } from "./chunk.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import { Departures } from "./departures.ts";
-import { LiveExchange } from "./exchange.ts";
+import { LiveExchange, type ReadBody } from "./exchange.ts";
 import { clientClosed, Flight } from "./flight.ts";
 import { waitingFrame } from "./frames.ts";
 import { type Ending, handOver, type HandOverOptions, handOverOwn } from "./hand_over.ts";
@@ -97,16 +97,16 @@ export class Kernel {
    *
    * @param request The client's request.
    * @param path What is asked for.
-   * @param source Its body, or why there is none.
+   * @param read Reads its body; asked for once the caller is known.
    * @param from Tells the client's end of the connection.
    */
   async handle(
     request: Request,
     path: Path,
-    source: Uint8Array | RouterError,
+    read: ReadBody,
     from: () => Deno.Addr | undefined = () => undefined,
   ): Promise<Response> {
-    const flight = new Flight(request, path, source, this.#generation);
+    const flight = new Flight(request, path, read, this.#generation);
     const { x } = flight;
     x.replyHeaders["x-request-id"] = x.id;
     x.onSlow = () => this.#departures.watch(x, from);
@@ -134,10 +134,11 @@ export class Kernel {
     caller: ApiKey | undefined,
   ): Promise<Record<string, unknown>> {
     const path = source instanceof Uint8Array ? pathOf(source) : "/v1/chat/completions";
-    const x = new LiveExchange(request, path, source, () => {});
+    const x = new LiveExchange(request, path, () => Promise.resolve(source), () => {});
     x.dryRun = true;
     if (caller !== undefined) x.state.caller = caller;
     try {
+      await x.readBody();
       return await explainRoute(x, { ...this.#o, hooks: this.#generation.hooks });
     } finally {
       x.answered();

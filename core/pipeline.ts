@@ -164,7 +164,8 @@ export async function installPlugins(
       setup = plugin.setup(config, hostFor(plugin.name));
       const hooks = await inTime(setup, limits.setup, endlessSetup) as Hooks;
       const shape = hooksShape.safeParse(hooks);
-      const made = { name: plugin.name, file, onError: plugin.onError ?? "reject", hooks };
+      const { name, onError = "reject", provides = [] } = plugin;
+      const made = { name, file, onError, provides, hooks };
       if (hooks) opened.push(made);
       if (shape.success) installed.push(made);
       else {

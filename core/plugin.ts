@@ -82,7 +82,7 @@ export interface Exchange<Known extends keyof State = never> {
   /** The client's headers. */
   readonly headers: Headers;
   /**
-   * The request's body, parsed and checked when it is first read. A hook before the first attempt
+   * The request's body, parsed and checked when it is first read; there once the caller is known. A hook before the first attempt
    * may edit it. Only a chat has `messages`; {@linkcode isChat} tells it from a request for
    * embeddings.
    *

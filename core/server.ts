@@ -125,8 +125,8 @@ function createAskingApp(
   for (const path of Object.keys(parsers) as Path[]) {
     app.post(path, async (c) => {
       const request = c.req.raw;
-      const body = await readBody(request, bodyLimit);
-      return await kernel.handle(request, path, body, () => c.env.remoteAddr);
+      const read = () => readBody(request, bodyLimit);
+      return await kernel.handle(request, path, read, () => c.env.remoteAddr);
     });
   }
   return app;

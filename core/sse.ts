@@ -17,6 +17,8 @@ export const maxEventBytes = 16 * 1024 * 1024;
 /** Cuts bytes into events. One per stream: it keeps what the network cut off. */
 export class EventCutter {
   #rest: Uint8Array | undefined;
+  /** Where a rest that was continued lies; what is behind it is free. */
+  #room: Uint8Array | undefined;
 
   /**
    * Takes the next bytes of the stream.
@@ -30,7 +32,7 @@ export class EventCutter {
     if (this.#rest !== undefined) {
       // The closing empty line may straddle the cut: look again at the last three bytes.
       search = Math.max(0, this.#rest.length - 3);
-      bytes = concat([this.#rest, bytes]);
+      bytes = this.#continued(this.#rest, bytes);
       this.#rest = undefined;
     }
     const events: Uint8Array[] = [];
@@ -49,6 +51,19 @@ export class EventCutter {
       }
     }
     return events;
+  }
+
+  /** A rest with what follows it, in place where there is room: an event may come in a thousand reads. */
+  #continued(rest: Uint8Array, bytes: Uint8Array): Uint8Array {
+    const length = rest.length + bytes.length;
+    let start = rest.byteOffset;
+    if (this.#room?.buffer !== rest.buffer || start + length > this.#room.length) {
+      start = 0;
+      this.#room = new Uint8Array(2 * length);
+      this.#room.set(rest);
+    }
+    this.#room.set(bytes, start + rest.length);
+    return this.#room.subarray(start, start + length);
   }
 
   /** What is left when the stream ends: an event whose closing empty line is missing, or nothing. */

@@ -73,10 +73,11 @@ async function callsOf(words: number): Promise<Partial<Record<keyof Hooks, numbe
   });
   const text = Array.from({ length: words }, () => "word").join(" ");
   const body = JSON.stringify(ask("echo", text, { stream: true }));
+  const request = new Request("http://xrouter.test/", { method: "POST", body });
   const response = await kernel.handle(
-    new Request("http://xrouter.test/", { method: "POST" }),
+    request,
     "/v1/chat/completions",
-    new TextEncoder().encode(body),
+    () => request.bytes(),
   );
   await response.text();
   await kernel.drain(1_000);

@@ -1,6 +1,7 @@
-import { assertEquals, assertLess, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
 import { maxMessages } from "../core/chat.ts";
 import { maxDepth } from "../core/json_body.ts";
+import { dropIn } from "./support/drop_in.ts";
 import { sendRaw } from "./support/raw_http.ts";
 import { ask, startRouter } from "./support/router.ts";
 
@@ -104,3 +105,37 @@ async function statusOf(answer: Promise<Response>): Promise<number> {
   await response.body?.cancel();
   return response.status;
 }
+
+Deno.test("a stranger's body is not waited for", async () => {
+  await using router = await startRouter();
+  const head = (key: string) =>
+    "POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n" +
+    `authorization: Bearer ${key}\r\ncontent-length: 9000000\r\n\r\n`;
+  // No byte of the body is ever sent.
+  const { status, body } = await sendRaw(router.url, head("xr-wrong"));
+  assertEquals([status, JSON.parse(body).error.code], [401, "unauthorized"]);
+  const [row] = await router.usage();
+  assertEquals([row!.status, row!.state, row!.model_asked], [401, "refused", null]);
+});
+
+Deno.test("a plugin before the key check that wants the body is told where it belongs", async () => {
+  const plugin = (number: number) => ({
+    [`${number}_early.ts`]: `import { definePlugin } from "xrouter/plugin";
+export default definePlugin({
+  name: "early",
+  setup: () => ({ onRequest: (x) => { x.replyHeaders["x-model"] = x.body.model; } }),
+});`,
+  });
+  const asked = async (number: number) => {
+    await using folder = await dropIn(plugin(number));
+    await using router = await startRouter({ XROUTER_PLUGINS_DIR: folder.path });
+    const response = await router.chat(ask("echo"));
+    await response.body?.cancel();
+    return { response, log: router.log };
+  };
+  const late = await asked(11);
+  assertEquals([late.response.status, late.response.headers.get("x-model")], [200, "echo"]);
+  const early = await asked(9);
+  assertEquals(early.response.status, 500);
+  assertMatch(JSON.stringify(early.log), /early.*higher number/);
+});

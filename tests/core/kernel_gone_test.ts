@@ -171,9 +171,9 @@ for (const leaves of ["before it is refused", "while it waits to ask again"]) {
 
 /** Hands the kernel a streamed request; nobody reads the answer. */
 async function handle({ kernel }: TestKernel, signal: AbortSignal): Promise<void> {
-  const request = new Request("http://xrouter.test/", { method: "POST", signal });
   const body = JSON.stringify(ask("vendor/m", "hi", { stream: true }));
-  await kernel.handle(request, "/v1/chat/completions", new TextEncoder().encode(body));
+  const request = new Request("http://xrouter.test/", { method: "POST", body, signal });
+  await kernel.handle(request, "/v1/chat/completions", () => request.bytes());
 }
 
 Deno.test("Kernel cancels a call whose client had left before the request was read", async () => {

@@ -154,10 +154,12 @@ Deno.test("Kernel ends answers that nobody reads, from a vendor and from a plugi
   });
   const client = await readBeginning(kernel);
   // Without a socket nothing reads ahead: the answer waits for its reader for ever.
+  const body = JSON.stringify(ask("cached", "hi", streaming));
+  const request = new Request("http://xrouter.test/", { method: "POST", body });
   const unread = await kernel.kernel.handle(
-    new Request("http://xrouter.test/", { method: "POST" }),
+    request,
     "/v1/chat/completions",
-    new TextEncoder().encode(JSON.stringify(ask("cached", "hi", streaming))),
+    () => request.bytes(),
   );
   await kernel.kernel.drain(30);
   assertEquals(kernel.outcomes.map(({ state }) => state), ["failed", "failed"]);

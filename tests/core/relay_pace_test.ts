@@ -157,9 +157,13 @@ Deno.test("Relay reads the provider at the client's pace", async () => {
     ), { onAbort: "cancel" });
   await using kernel = startKernel({ providers: [vendor], keepAliveMs: 2 });
   // Without a socket there is no buffer on the way that would hide what is read ahead.
-  const request = new Request("http://xrouter.test/", { method: "POST" });
-  const body = encoder.encode(JSON.stringify(ask("vendor/m", "hi", streaming)));
-  const response = await kernel.kernel.handle(request, "/v1/chat/completions", body);
+  const body = JSON.stringify(ask("vendor/m", "hi", streaming));
+  const request = new Request("http://xrouter.test/", { method: "POST", body });
+  const response = await kernel.kernel.handle(
+    request,
+    "/v1/chat/completions",
+    () => request.bytes(),
+  );
   const reader = response.body!.getReader();
   for (let read = 1; read <= 5; read++) {
     assertEquals(new TextDecoder().decode((await reader.read()).value), opened);
@@ -176,9 +180,13 @@ Deno.test("Relay does not blame the provider for a client that reads slowly", as
     providers: [inProcess(() => inParts([opened, opened, stop, done]))],
     route: { timeouts: { idle: 40 } },
   });
-  const request = new Request("http://xrouter.test/", { method: "POST" });
-  const body = encoder.encode(JSON.stringify(ask("vendor/m", "hi", streaming)));
-  const response = await kernel.kernel.handle(request, "/v1/chat/completions", body);
+  const body = JSON.stringify(ask("vendor/m", "hi", streaming));
+  const request = new Request("http://xrouter.test/", { method: "POST", body });
+  const response = await kernel.kernel.handle(
+    request,
+    "/v1/chat/completions",
+    () => request.bytes(),
+  );
   const reader = response.body!.getReader();
   for (const event of [opened, opened, stop, done]) {
     assertEquals(new TextDecoder().decode((await reader.read()).value), event);

@@ -1,4 +1,4 @@
-import { assertEquals, assertStrictEquals, assertThrows } from "@std/assert";
+import { assertEquals, assertLess, assertStrictEquals, assertThrows } from "@std/assert";
 import { concat, dataStartsWith, EventCutter, maxEventBytes, readEvent } from "../../core/sse.ts";
 import { seededRandom } from "../support/random.ts";
 
@@ -106,4 +106,24 @@ Deno.test("concat copies nothing when there is one part", () => {
   assertStrictEquals(concat([part]), part);
   assertEquals(concat([part, new Uint8Array(), Uint8Array.of(3)]), Uint8Array.of(1, 2, 3));
   assertEquals(concat([]), new Uint8Array());
+});
+
+Deno.test("EventCutter copies an event of a thousand reads only a few times", () => {
+  const set = Uint8Array.prototype.set;
+  let copied = 0;
+  Uint8Array.prototype.set = function (from, at) {
+    copied += from.length;
+    set.call(this, from, at);
+  };
+  try {
+    const cutter = new EventCutter();
+    const read = encoder.encode("x".repeat(4_000));
+    for (let i = 0; i < 1_000; i++) assertEquals(cutter.push(read), []);
+    const [event, next] = cutter.push(encoder.encode("\n\ndata: next\n\n"));
+    assertEquals(event!.length, 4_000_002);
+    assertEquals(next, encoder.encode("data: next\n\n"));
+    assertLess(copied, 5 * event!.length);
+  } finally {
+    Uint8Array.prototype.set = set;
+  }
 });

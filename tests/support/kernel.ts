@@ -102,9 +102,9 @@ export function startKernel(setup: KernelSetup): TestKernel {
   });
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
-    async (request, { remoteAddr }) => {
-      const body = await readBody(request, 1024 * 1024);
-      return await kernel.handle(request, pathOf(request), body, () => remoteAddr);
+    (request, { remoteAddr }) => {
+      const read = () => readBody(request, 1024 * 1024);
+      return kernel.handle(request, pathOf(request), read, () => remoteAddr);
     },
   );
   return {
