@@ -120,7 +120,8 @@ function fieldPath(path: readonly PropertyKey[]): string {
   );
 }
 
-function tooDeep(value: unknown, levels: number): boolean {
+/** Whether JSON nests deeper than so many levels. */
+export function tooDeep(value: unknown, levels: number): boolean {
   if (typeof value !== "object" || value === null) return false;
   if (levels === 0) return true;
   if (Array.isArray(value)) {

@@ -5,13 +5,14 @@
  * @module
  */
 import type { Call } from "xrouter/provider";
+import { maxDepth, tooDeep } from "../../core/json_body.ts";
+import type { AskedCall, Message } from "./asked_call.ts";
 import { stateOf } from "./call_id.ts";
-import { textOf } from "./content.ts";
-import { parseExactly } from "./exact_json.ts";
+import { textOf, wellFormed } from "./content.ts";
+import { parseExactly, withoutHalves } from "./exact_json.ts";
 import { refuse } from "./fault.ts";
-import type { FunctionNames } from "./function_names.ts";
+import { type FunctionNames, unnamed } from "./function_names.ts";
 import { asJsonObject, noResult } from "./function_result.ts";
-import type { AskedCall, Message } from "./pair_results.ts";
 
 /** A message of GigaChat's v1. */
 export interface GigachatMessage {
@@ -30,28 +31,31 @@ export interface GigachatMessage {
  * An assistant's message without its calls.
  *
  * @param at The message's place.
- * @throws {RouterError} `invalid_request` for speech: GigaChat takes only its text.
+ * @throws {RouterError} `invalid_request` for speech, and for parts that are no texts.
  */
-export function encodeSpoken(message: Message, at: number): GigachatMessage {
-  if (message.audio) {
-    throw refuse(`messages[${at}].audio`, "cannot be sent to GigaChat: send its text");
-  }
-  const content = textOf(message.content, `messages[${at}].content`);
-  const { refusal, functions_state_id: state } = message;
+export function encodeSpoken(message: Message, at: number, call: Call): GigachatMessage {
+  const path = `messages[${at}]`;
+  const { audio, refusal, functions_state_id: state } = message;
+  if (audio) throw refuse(`${path}.audio`, "cannot be sent to GigaChat: send its text");
+  // It would say the same as the newer calls, which count.
+  if (message.tool_calls?.length && message.function_call) call.changed(`${path}.function_call`);
+  const content = textOf(message.content, `${path}.content`, call);
   return {
     role: "assistant",
-    content: content === "" && typeof refusal === "string" ? refusal.toWellFormed() : content,
-    ...(typeof state === "string" && { functions_state_id: state }),
+    content: content === "" && typeof refusal === "string"
+      ? wellFormed(refusal, `${path}.refusal`, call)
+      : content,
+    ...(typeof state === "string" &&
+      { functions_state_id: wellFormed(state, `${path}.functions_state_id`, call) }),
   };
 }
 
 /**
  * An assistant's message with its calls: each call with its result, one after the other. A call
- * that nobody answered gets a result that says so.
+ * that nobody answered gets a result that says so, and one without a name that of its result.
  *
  * @param spoken The message without its calls.
- * @throws {RouterError} `invalid_request` naming a call without name, or with arguments that are no
- * JSON object.
+ * @throws {RouterError} `invalid_request` for parts of a result that are no texts.
  */
 export function encodeCalls(
   messages: readonly Message[],
@@ -60,10 +64,12 @@ export function encodeCalls(
   names: FunctionNames,
   call: Call,
 ): GigachatMessage[] {
-  return calls.flatMap(({ asked, id, path, result }, number): GigachatMessage[] => {
-    const encoded = encodeCall(asked, id === undefined ? path : `${path}.function`, names, call);
-    const state = typeof id === "string" ? stateOf(id) : undefined;
-    if (result === undefined) call.changed(path);
+  return calls.flatMap((asked, number): GigachatMessage[] => {
+    const { id, path, result } = asked;
+    const answer = result === undefined ? undefined : messages[result]!;
+    const encoded = encodeCall(asked, answer, names, call);
+    const state = id === undefined ? undefined : stateOf(id);
+    if (answer === undefined) call.changed(path);
     return [
       {
         ...(number === 0 ? spoken : { role: "assistant", content: "" }),
@@ -73,25 +79,34 @@ export function encodeCalls(
       {
         role: "function",
         name: encoded.name,
-        content: result === undefined
+        content: answer === undefined
           ? noResult
-          : asJsonObject(textOf(messages[result]!.content, `messages[${result}].content`)),
+          : encodeResult(answer, `messages[${result}].content`, call),
       },
     ];
   });
 }
 
+function encodeResult({ content }: Message, path: string, call: Call): string {
+  const json = asJsonObject(textOf(content, path, call));
+  const whole = withoutHalves(json);
+  if (whole !== json) call.changed(path);
+  return whole;
+}
+
 function encodeCall(
-  asked: unknown,
-  path: string,
+  { id, path, place, name, given }: AskedCall,
+  answer: Message | undefined,
   names: FunctionNames,
   call: Call,
 ): NonNullable<GigachatMessage["function_call"]> {
-  const { name, arguments: given } = (asked ?? {}) as { name?: unknown; arguments?: unknown };
-  if (typeof name !== "string" || name === "") {
-    throw refuse(`${path}.name`, "must be the name of the called function");
-  }
-  return { name: names.outward(name), arguments: toArguments(given, `${path}.arguments`, call) };
+  const isUsual = place === (id === undefined ? path : `${path}.function`);
+  if (!isUsual) call.changed(place);
+  if (name === undefined) call.changed(isUsual ? `${place}.name` : place);
+  return {
+    name: names.outward(name ?? (answer?.name || unnamed)),
+    arguments: toArguments(given, isUsual ? `${place}.arguments` : place, call),
+  };
 }
 
 /**
@@ -99,21 +114,25 @@ function encodeCall(
  * them back as they are: then they are sent as one field.
  */
 function toArguments(given: unknown, path: string, call: Call): Record<string, unknown> {
-  const parsed = typeof given === "string" && given !== "" ? parse(given) : given;
-  if (parsed === undefined || parsed === null || parsed === "") return {};
-  // Of a number that is too long for one, an exact parse makes an object, too.
+  if (given === undefined || given === null || given === "") return {};
   const isText = typeof given === "string";
-  const isObject = isText ? given.trimStart().startsWith("{") : !Array.isArray(parsed);
-  if (typeof parsed === "object" && isObject) return parsed as Record<string, unknown>;
-  call.changed(path);
-  return { arguments: isText ? given.toWellFormed() : given };
+  const text = isText ? given : JSON.stringify(given);
+  const json = withoutHalves(text);
+  const parsed = parse(json);
+  if (parsed === null || parsed === "") return {};
+  // Of a number that is too long for one, an exact parse makes an object, too.
+  const isObject = typeof parsed === "object" && json.trimStart().startsWith("{");
+  if (!isObject || json !== text) call.changed(path);
+  if (isObject) return parsed as Record<string, unknown>;
+  return { arguments: isText ? text.toWellFormed() : parsed };
 }
 
-/** The text itself where it is no JSON. */
+/** Nothing for what is no JSON, or nests deeper than a request may. */
 function parse(text: string): unknown {
   try {
-    return parseExactly(text);
+    const value = parseExactly(text);
+    return tooDeep(value, maxDepth) ? undefined : value;
   } catch {
-    return text;
+    return undefined;
   }
 }

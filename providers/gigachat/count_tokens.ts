@@ -12,6 +12,7 @@ import {
   type Wire,
 } from "xrouter/provider";
 import { faultByStatus } from "../../core/fault.ts";
+import { callsIn } from "./asked_call.ts";
 import { fault } from "./fault.ts";
 
 /**
@@ -52,13 +53,14 @@ export async function countTokens(body: Body, wire: Wire): Promise<number> {
 /** Every text that GigaChat will read: contents, calls and the declarations of functions. */
 function textsIn({ messages, tools, functions, response_format: format }: ChatBody): string[] {
   const texts: string[] = [];
-  for (const { content, tool_calls: calls, function_call: call } of messages) {
+  for (const message of messages) {
+    const { content } = message;
     if (typeof content === "string") texts.push(content);
     else {
       for (const part of content ?? []) if (typeof part.text === "string") texts.push(part.text);
     }
-    for (const each of [...calls ?? [], ...call ? [{ function: call }] : []]) {
-      texts.push(JSON.stringify(each.function ?? {}));
+    for (const { name, given } of callsIn(message, 0)) {
+      texts.push(JSON.stringify({ name, arguments: given }));
     }
   }
   for (const each of [tools, functions, format]) if (each) texts.push(JSON.stringify(each));

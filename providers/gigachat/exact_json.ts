@@ -1,5 +1,5 @@
 /**
- * JSON whose whole numbers keep every digit when it is printed again.
+ * JSON that is handed on whole: whole numbers keep every digit, and texts become texts of UTF-8.
  *
  * @module
  */
@@ -14,6 +14,9 @@ interface ExactJson {
 }
 
 const exact = JSON as unknown as ExactJson;
+
+/** An escape in JSON: of a surrogate pair, of half of one, or any other. */
+const escape = /\\ud[89ab][\da-f]{2}\\ud[c-f][\da-f]{2}|(\\ud[89a-f][\da-f]{2})|\\[^]/gi;
 
 /**
  * Parses JSON. A whole number that a double cannot hold becomes an object that `JSON.stringify`
@@ -32,4 +35,12 @@ export function parseExactly(text: string): unknown {
         ? exact.rawJSON(source)
         : value,
   );
+}
+
+/** JSON with U+FFFD for each half of a surrogate pair, which is no text in UTF-8. */
+export function withoutHalves(json: string): string {
+  const wellFormed = json.toWellFormed();
+  return /\\ud[89a-f]/i.test(wellFormed)
+    ? wellFormed.replace(escape, (each, half) => half === undefined ? each : "\\ufffd")
+    : wellFormed;
 }

@@ -4,6 +4,7 @@
  * @module
  */
 import type { ChatBody } from "xrouter/provider";
+import { callsIn, isResult } from "./asked_call.ts";
 
 /**
  * The safe part of GigaChat's rule: Latin letters, digits, `_` and `-`, no digit first. Where it takes
@@ -13,6 +14,9 @@ const allowed = /^[A-Za-z_][A-Za-z0-9_-]*$/;
 
 /** GigaChat publishes no limit; this is OpenAI's, and that of most protocols for tools. */
 const mostCharacters = 64;
+
+/** Stands for the name that a call in a history lacks; no client has one like it. */
+export const unnamed = "";
 
 /** Functions that GigaChat has built in. A client's function of that name would call these. */
 const builtIn: ReadonlySet<string> = new Set([
@@ -62,7 +66,7 @@ export class FunctionNames {
       numbers.set(stem, number);
       taken.add(free);
       this.#outward.set(name, free);
-      this.#inward.set(free, name);
+      if (name !== unnamed) this.#inward.set(free, name);
     }
   }
 
@@ -82,6 +86,7 @@ function isUsable(name: string, reserved: ReadonlySet<string>): boolean {
 }
 
 function usable(name: string, reserved: ReadonlySet<string>): string {
+  if (name === unnamed) return "unnamed_function";
   const letters = name.replaceAll(/[^A-Za-z0-9_-]/g, "_").replace(/^(?![A-Za-z_])/, "_");
   return cut(reserved.has(letters) ? `user_${letters}` : letters, "");
 }
@@ -91,14 +96,17 @@ function cut(stem: string, end: string): string {
 }
 
 /** The names of the tools and of the calls in the history. */
-function namesIn(body: ChatBody): string[] {
-  const named: unknown[] = [
-    ...(body.tools ?? []).map((tool) => tool.function),
-    ...Array.isArray(body.functions) ? body.functions : [],
-    ...body.messages.flatMap((message) =>
-      message.tool_calls?.map((call) => call.function) ?? [message.function_call]
-    ),
+function namesIn({ tools, functions, messages }: ChatBody): string[] {
+  const declared: unknown[] = [
+    ...(tools ?? []).map((tool) => tool.function),
+    ...Array.isArray(functions) ? functions : [],
   ];
-  return named.map((each) => (each as { name?: unknown } | null | undefined)?.name)
-    .filter((name) => typeof name === "string");
+  const calls = messages.flatMap(callsIn);
+  const named = declared.map((each) => (each as { name?: unknown } | null | undefined)?.name)
+    .concat(calls.map(({ name }) => name));
+  // A call without a name has that of its result, or none.
+  if (calls.some(({ name }) => name === undefined)) {
+    named.push(...messages.filter(isResult).map((result) => result.name), unnamed);
+  }
+  return named.filter((name) => typeof name === "string");
 }

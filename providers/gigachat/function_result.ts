@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { maxDepth, tooDeep } from "../../core/json_body.ts";
 
 /** What stands for a result that the history does not hold. */
 export const noResult = '{"error":"no result"}';
@@ -27,9 +28,11 @@ function isObject(value: unknown): boolean {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** What nests deeper than a request may is as good as no JSON. */
 function parse(text: string): unknown {
   try {
-    return JSON.parse(text);
+    const value = JSON.parse(text);
+    return tooDeep(value, maxDepth) ? undefined : value;
   } catch {
     return undefined;
   }

@@ -8,11 +8,11 @@
  * @module
  */
 import type { Call } from "xrouter/provider";
+import { callsIn, isResult, type Message, roleOf } from "./asked_call.ts";
 import { encodeCalls, encodeSpoken, type GigachatMessage } from "./assistant_turn.ts";
 import { textOf } from "./content.ts";
-import { refuse } from "./fault.ts";
 import type { FunctionNames } from "./function_names.ts";
-import { isResult, type Message, nameOf, pairResults, type Pairs } from "./pair_results.ts";
+import { pairResults, type Pairs } from "./pair_results.ts";
 import { encodeUser } from "./user_turn.ts";
 
 /**
@@ -21,7 +21,8 @@ import { encodeUser } from "./user_turn.ts";
  * a call becomes the user's words.
  *
  * @param call Is told of every message that is repaired.
- * @throws {RouterError} `invalid_request` naming the field that has no meaning for GigaChat.
+ * @throws {RouterError} `invalid_request` naming what GigaChat cannot be told: speech, and parts that
+ * are no texts or files.
  */
 export function encodeMessages(
   messages: readonly Message[],
@@ -34,16 +35,20 @@ export function encodeMessages(
   /** The message before the results that stand here. */
   let turn = -1;
   for (const [at, message] of messages.entries()) {
+    const role = roleOf(message);
+    if (role !== message.role) call.changed(`messages[${at}].role`);
+    // Nobody but the assistant calls functions.
+    if (role !== "assistant") { for (const { path } of callsIn(message, at)) call.changed(path); }
     if (isResult(message)) {
       const result = encodeResult(messages, at, pairs, turn, call);
       if (result !== undefined) encoded.push(result);
       continue;
     }
     turn = at;
-    switch (message.role) {
+    switch (role) {
       case "system":
       case "developer": {
-        const content = textOf(message.content, `messages[${at}].content`);
+        const content = textOf(message.content, `messages[${at}].content`, call);
         if (content === "") break;
         system.push(content);
         if (at > 0) call.changed(`messages[${at}]`);
@@ -52,8 +57,8 @@ export function encodeMessages(
       case "user":
         encoded.push(...encodeUser(message, at, call));
         break;
-      case "assistant": {
-        const spoken = encodeSpoken(message, at);
+      default: {
+        const spoken = encodeSpoken(message, at, call);
         const calls = pairs.calls.get(at) ?? [];
         const isLast = at === messages.length - 1 && encoded.length > 0;
         if (calls.length > 0 && isLast && calls.every(({ result }) => result === undefined)) {
@@ -63,13 +68,7 @@ export function encodeMessages(
         } else if (calls.length > 0) {
           encoded.push(...encodeCalls(messages, calls, spoken, names, call));
         } else encoded.push(spoken);
-        break;
       }
-      default:
-        throw refuse(
-          `messages[${at}].role`,
-          `is "${message.role}". GigaChat takes system, developer, user, assistant and tool`,
-        );
     }
   }
   const instruction = system.join("\n\n");
@@ -99,11 +98,14 @@ function encodeResult(
   if (own?.at === turn) return undefined;
   call.changed(`messages[${at}]`);
   if (own !== undefined) return undefined;
-  const content = textOf(message.content, `messages[${at}].content`);
+  const content = textOf(message.content, `messages[${at}].content`, call);
   const same = named.get(message.tool_call_id ?? "");
   const { result } = same ?? {};
-  if (result !== undefined && content === textOf(messages[result]!.content, "")) return undefined;
-  const name = message.name || (same && nameOf(same));
+  if (result !== undefined) {
+    const told = textOf(messages[result]!.content, `messages[${result}].content`, call);
+    if (content === told) return undefined;
+  }
+  const name = message.name || same?.name;
   const tool = name ? `tool ${JSON.stringify(name)}` : "a tool";
-  return { role: "user", content: `Result of ${tool}: ${content}`.toWellFormed() };
+  return { role: "user", content: `Result of ${tool}: ${content}` };
 }

@@ -3,24 +3,7 @@
  *
  * @module
  */
-import type { ChatBody } from "xrouter/provider";
-
-/** A message in OpenAI's shape. */
-export type Message = ChatBody["messages"][number];
-
-/** A call in a history. */
-export interface AskedCall {
-  /** The message it stands in. */
-  readonly at: number;
-  /** Its field: `messages[1].tool_calls[0]`. */
-  readonly path: string;
-  /** Its id; the older `function_call` has none. */
-  readonly id: string | undefined;
-  /** What holds its name and arguments. */
-  readonly asked: unknown;
-  /** The message that answers it. */
-  result?: number;
-}
+import { type AskedCall, callsIn, isResult, type Message, roleOf } from "./asked_call.ts";
 
 /** The calls of a history and their results. */
 export interface Pairs {
@@ -32,20 +15,9 @@ export interface Pairs {
   readonly named: ReadonlyMap<string, AskedCall>;
 }
 
-/** Whether a message is a result. */
-export function isResult({ role }: Message): boolean {
-  return role === "tool" || role === "function";
-}
-
-/** The function's name that a call gives, if it gives one. */
-export function nameOf(call: AskedCall): string | undefined {
-  const { name } = (call.asked ?? {}) as { name?: unknown };
-  return typeof name === "string" ? name : undefined;
-}
-
 /**
  * Finds the call of each result: by its id, or without one by its name, or without that by its
- * place. Among several calls it is the last message's first that is still open; a result that
+ * place. One that gives a name may answer a call that has none. Among several calls it is the last message's first that is still open; a result that
  * comes before its call answers it where no other does.
  */
 export function pairResults(messages: readonly Message[]): Pairs {
@@ -53,7 +25,7 @@ export function pairResults(messages: readonly Message[]): Pairs {
   const answered = new Map<number, AskedCall>();
   const named = new Map<string, AskedCall>();
   for (const [at, message] of messages.entries()) {
-    const asked = message.role === "assistant" ? callsIn(message, at) : [];
+    const asked = roleOf(message) === "assistant" ? callsIn(message, at) : [];
     if (asked.length > 0) calls.set(at, asked);
     for (const call of asked) if (call.id !== undefined) named.set(call.id, call);
   }
@@ -71,7 +43,7 @@ export function pairResults(messages: readonly Message[]): Pairs {
     for (const [at, message] of results) {
       for (; next < at; next++) open.add(calls.get(next) ?? []);
       if (hasId(message) !== certain) continue;
-      const call = open.take(keyOf(message));
+      const call = open.take(keyOf(message)) ?? (certain ? undefined : open.take(nameless));
       if (call === undefined) early.push(at);
       else pair(at, call);
     }
@@ -81,19 +53,8 @@ export function pairResults(messages: readonly Message[]): Pairs {
   return { calls, answered, named };
 }
 
-function callsIn({ tool_calls: calls, function_call: older }: Message, at: number): AskedCall[] {
-  if (calls?.length) {
-    return calls.map(({ id, function: asked }, number) => ({
-      at,
-      path: `messages[${at}].tool_calls[${number}]`,
-      id,
-      asked,
-    }));
-  }
-  return older ? [{ at, path: `messages[${at}].function_call`, id: undefined, asked: older }] : [];
-}
-
 const anyCall = "any";
+const nameless = `name ${undefined}`;
 
 /** The older form has no ids. */
 function hasId({ role, tool_call_id: id }: Message): boolean {
@@ -114,7 +75,7 @@ class OpenCalls {
     const keyed = new Map<string, AskedCall[]>();
     for (const call of calls) {
       if (call.result !== undefined) continue;
-      for (const key of [`id ${call.id}`, `name ${nameOf(call)}`, anyCall]) {
+      for (const key of [`id ${call.id}`, `name ${call.name}`, anyCall]) {
         const group = keyed.get(key);
         if (group === undefined) keyed.set(key, [call]);
         else group.push(call);

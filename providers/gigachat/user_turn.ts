@@ -31,13 +31,14 @@ export function encodeUser(message: Message, at: number, call: Call): GigachatMe
   const parts = Array.isArray(message.content) ? message.content : [];
   const attachments = parts.map((part, place) => attachmentOf(part, `${path}[${place}]`, call));
   if (attachments.every((each) => each === undefined)) {
-    const content = textOf(message.content, path);
+    const content = textOf(message.content, path, call);
     return [{ role: "user", content, ...(given && { attachments: given }) }];
   }
-  const turns = split(parts, attachments, path).map(({ texts, attachment }): GigachatMessage => ({
+  const turns = split(parts, attachments, path, call).map((
+    { texts, attachment },
+  ): GigachatMessage => ({
     role: "user",
-    // Half a surrogate pair is no text in UTF-8.
-    content: texts.join("\n").toWellFormed(),
+    content: texts.join("\n"),
     attachments: [attachment],
   }));
   if (turns.length > 1) call.changed(path);
@@ -59,13 +60,14 @@ function split(
   parts: readonly Part[],
   attachments: readonly (Attachment | undefined)[],
   path: string,
+  call: Call,
 ): Turn[] {
   const turns: Turn[] = [];
   let texts: string[] = [];
   for (const [place, part] of parts.entries()) {
     const attachment = attachments[place];
     if (attachment === undefined) {
-      texts.push(partText(part, `${path}[${place}]`));
+      texts.push(partText(part, `${path}[${place}]`, call));
       continue;
     }
     turns.push({ texts, attachment });

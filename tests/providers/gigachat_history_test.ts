@@ -1,7 +1,6 @@
 // deno-lint-ignore-file camelcase -- the names of the wire
-import { assert, assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { ChatBody } from "../../core/chat.ts";
-import { RouterError } from "../../core/errors.ts";
 import { encode } from "../../providers/gigachat/encode.ts";
 import { callOf } from "../support/call.ts";
 import { startFakeGigachat } from "../support/fake_gigachat.ts";
@@ -24,12 +23,6 @@ const result = (id: string, content: string) => ({ role: "tool", tool_call_id: i
 
 function encoded(messages: Messages): Record<string, unknown>[] {
   return JSON.parse(JSON.stringify(encode(bodyOf({ messages }), callOf()).messages));
-}
-
-function refusedField(messages: Messages): string | undefined {
-  const error = assertThrows(() => encode(bodyOf({ messages }), callOf()), RouterError);
-  assertEquals(error.code, "invalid_request");
-  return error.param;
 }
 
 Deno.test("three parallel calls become call, result, call, result, call, result", () => {
@@ -114,14 +107,6 @@ Deno.test("arguments that are no JSON object are sent as a field of one, and tha
     assertEquals(sent!.function_call, { name: "w", arguments: { arguments: given } });
     assertEquals(changed, ["messages[0].tool_calls[0].function.arguments"]);
   }
-});
-
-Deno.test("a call without a name is refused and the field named", () => {
-  const nameless = { id: "a", type: "function" };
-  assertEquals(
-    refusedField([{ role: "assistant", tool_calls: [nameless] }, result("a", "1")]),
-    "messages[0].tool_calls[0].function.name",
-  );
 });
 
 Deno.test("a function call makes the round trip, its state id inside the call's id", async () => {

@@ -181,13 +181,13 @@ export const messageRows: readonly RequestField[] = [
   },
   {
     field: "messages[].tool_calls[].custom",
-    names: "messages[].tool_calls[].function.name",
     ask: messages(
       hello,
       history({ id: "a", type: "custom", custom: { name: "sql", input: "SELECT" } }),
       result("a"),
     ),
-    note: "GigaChat knows functions alone",
+    see: ({ sent }) => says(sent, '"name":"sql","arguments":{"arguments":"SELECT"}'),
+    note: "a function's call whose arguments are the text",
   },
   {
     field: "messages[].tool_call_id",

@@ -6,6 +6,7 @@
  * @module
  */
 import type { Call, ChatBody } from "xrouter/provider";
+import { callsIn, roleOf } from "../asked_call.ts";
 import type { GigachatMessage } from "../assistant_turn.ts";
 import { attachments } from "../attachments.ts";
 import { encode } from "../encode.ts";
@@ -62,7 +63,8 @@ export async function encodeV2(
     : builtIn;
   // The answer's decoder leaves one call of several.
   if (tools.length > 0 && body.parallel_tool_calls === false) call.changed("parallel_tool_calls");
-  const turns = body.messages.map(callsIn).filter((calls) => calls > 0);
+  const turns = body.messages.filter((message) => roleOf(message) === "assistant")
+    .map((message, at) => callsIn(message, at).length).filter((calls) => calls > 0);
   return {
     messages: toV2Messages(
       messages as GigachatMessage[],
@@ -83,9 +85,4 @@ function toolConfig(choice: unknown): Record<string, unknown> {
   if (choice === undefined || typeof choice === "string") return { mode: choice ?? "auto" };
   const { name, ...rest } = choice as Record<string, unknown>;
   return { ...rest, mode: "forced", function_name: name };
-}
-
-function callsIn({ role, tool_calls: calls, function_call: older }: ChatBody["messages"][number]) {
-  if (role !== "assistant") return 0;
-  return calls?.length ? calls.length : Number(Boolean(older));
 }
