@@ -5,6 +5,7 @@
  */
 
 import { schemaProblem } from "./fake_gigachat_parameters.ts";
+import { isWellFormed } from "./well_formed.ts";
 
 /** A refusal in GigaChat's shape. */
 export interface Refusal {
@@ -31,7 +32,7 @@ const builtIn = new Set(["text2image", "text2model3d", "get_file_content"]);
 
 /** @returns What is wrong with a chat request; `undefined` if GigaChat would answer it. */
 export function checkChat(body: unknown): Refusal | undefined {
-  if (!hasShape(body)) return invalidJson;
+  if (!hasShape(body) || !isWellFormed(body.messages)) return invalidJson;
   const format = checkFormat(body.response_format);
   if (format !== undefined) return { status: 400, message: format };
   const { schema } = (body.response_format ?? {}) as Fields;
@@ -132,7 +133,8 @@ function checkMessages(messages: readonly Fields[]): string | undefined {
     if (message.name !== call.name) {
       return `Invalid params: function result of ${message.name} follows a call of ${call.name}`;
     }
-    if (!isObject(tryParse(message.content as string))) {
+    const result = tryParse(message.content as string);
+    if (!isObject(result) || !isWellFormed(result)) {
       return `INVALID_PARAMS: invalid function result for function json string ${message.name}`;
     }
   }

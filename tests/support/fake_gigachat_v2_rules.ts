@@ -4,6 +4,7 @@
  * traffic and probes show. Fields that nobody has seen it take are refused too.
  */
 import type { Refusal } from "./fake_gigachat_rules.ts";
+import { isWellFormed } from "./well_formed.ts";
 
 /** A part of a message. */
 export interface FakePart {
@@ -96,8 +97,8 @@ const builtIn = ["web_search", "url_content_extraction", "image_generate", "mode
  * @returns What is wrong with a chat request; `undefined` if GigaChat would answer it.
  */
 export function checkChatV2(body: unknown, toolRole: string): Refusal | undefined {
-  if (!isChat(body)) return invalidJson;
   const chat = body as FakeChatV2;
+  if (!isChat(body) || !isWellFormed(chat.messages)) return invalidJson;
   const roles = ["system", "user", "assistant", toolRole];
   if (chat.messages.some(({ role }) => !roles.includes(role))) return invalidJson;
   return checkFormat(chat) ?? checkTools(chat) ?? checkResults(chat) ??
@@ -157,7 +158,8 @@ function checkResults({ messages }: FakeChatV2): Refusal | undefined {
   for (const { function_result: given } of messages.flatMap(({ content }) => content)) {
     if (given === undefined || isObject(given.result)) continue;
     try {
-      if (typeof given.result === "string" && isObject(JSON.parse(given.result))) continue;
+      const result = typeof given.result === "string" ? JSON.parse(given.result) : undefined;
+      if (isObject(result) && isWellFormed(result)) continue;
     } catch {
       // It is refused below.
     }
