@@ -6,7 +6,6 @@
 import { type Call, RouterError } from "xrouter/provider";
 import { readVendorMessage } from "../../core/fault.ts";
 import { GuardedFetch, UnfetchableError } from "../../core/guarded_fetch.ts";
-import { unlessAborted } from "../../core/unless_aborted.ts";
 import type { GigachatMessage } from "./assistant_turn.ts";
 import { Attachment } from "./attachment.ts";
 import { refuse } from "./fault.ts";
@@ -191,7 +190,7 @@ function replaceIn(message: GigachatMessage, ids: ReadonlyMap<Attachment, string
 
 async function upload(file: UploadFile, path: string, call: Call) {
   try {
-    return await unlessAborted(uploadsOf(call.settings).upload(file, call), call.signal);
+    return await uploadsOf(call.settings).upload(file, call);
   } catch (error) {
     if (error instanceof RouterError && error.code === "invalid_request") {
       throw refuse(path, error.message);

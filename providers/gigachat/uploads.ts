@@ -4,16 +4,19 @@
  *
  * @module
  */
-import { RouterError, type Wire } from "xrouter/provider";
+import { type Call, RouterError, type Wire } from "xrouter/provider";
 import { createHash } from "node:crypto";
 import { faultByStatus, readVendorMessage } from "../../core/fault.ts";
-import { withoutTokens } from "./vendor_words.ts";
 import { unlessAborted } from "../../core/unless_aborted.ts";
 import type { FileType } from "./file_type.ts";
+import { SharedUpload } from "./shared_upload.ts";
+import { withoutTokens } from "./vendor_words.ts";
 
-/** Milliseconds that an upload, and all deletions at a stop, may take. */
+/** Milliseconds that an upload, or a deletion, may take. */
 const uploadMs = 60_000;
-const closeMs = 5_000;
+
+/** Bytes that an upload is given a millisecond more for, until it counts as one that hangs. */
+const bytesPerMs = 1000;
 
 /** How often a deletion is tried. */
 const mostTries = 3;
@@ -26,9 +29,19 @@ export interface UploadLimits {
   readonly idleMs: number;
   /** Milliseconds after its last use for which a file that made room may still be read. */
   readonly graceMs: number;
+  /** Milliseconds after which a request waits no longer for another's upload of the same small file. */
+  readonly patienceMs: number;
+  /** Milliseconds that all deletions at a stop may take. */
+  readonly closeMs: number;
 }
 
-const usualLimits: UploadLimits = { most: 200, idleMs: 30 * 60_000, graceMs: 10 * 60_000 };
+const usualLimits: UploadLimits = {
+  most: 200,
+  idleMs: 30 * 60_000,
+  graceMs: 10 * 60_000,
+  patienceMs: 5_000,
+  closeMs: 5_000,
+};
 
 /** A file to upload. */
 export interface UploadFile {
@@ -39,8 +52,7 @@ export interface UploadFile {
 }
 
 interface Entry {
-  /** GigaChat's id, once it is there. */
-  readonly id: Promise<string>;
+  readonly upload: SharedUpload;
   /** By `performance.now()`. */
   usedAt: number;
 }
@@ -56,35 +68,46 @@ export class Uploads {
   #leaving: Entry[] = [];
   #send: Send | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Breaks off what is under way. */
+  readonly #closed = new AbortController();
 
   constructor(limits: UploadLimits = usualLimits) {
     this.#limits = limits;
   }
 
   /**
-   * The id of a file at GigaChat. Requests that bring the same bytes share one upload.
+   * The id of a file at GigaChat. Requests that bring the same bytes share one upload, as long as it
+   * does not hang.
    *
+   * @param signal Ends the waiting. The upload goes on for others.
    * @returns The id, and the digest to {@linkcode Uploads.forget} it by.
    * @throws {RouterError} `invalid_request` where GigaChat refuses the file.
    */
   async upload(
     file: UploadFile,
-    { send }: Pick<Wire, "send">,
+    { send, signal }: Pick<Call, "send" | "signal">,
   ): Promise<{ id: string; digest: string }> {
+    signal.throwIfAborted();
     const digest = digestOf(file);
-    const entry = this.#entries.get(digest) ?? { id: uploadFile(file, send), usedAt: 0 };
+    const entry = this.#entries.get(digest) ?? this.#expect(digest, file.bytes.length);
     entry.usedAt = performance.now();
     this.#entries.delete(digest);
     this.#entries.set(digest, entry);
     this.#send = send;
     this.#makeRoom();
     this.#schedule();
-    try {
-      return { id: await entry.id, digest };
-    } catch (error) {
+    const begin = () => uploadFile(file, send, this.#closed.signal);
+    return { id: await entry.upload.wait(begin, signal), digest };
+  }
+
+  #expect(digest: string, bytes: number): Entry {
+    const patienceMs = this.#limits.patienceMs + bytes / bytesPerMs;
+    const upload = new SharedUpload(patienceMs, (id) => this.#removeLater(Promise.resolve(id)));
+    const entry = { upload, usedAt: 0 };
+    upload.id.catch(() => {
       if (this.#entries.get(digest) === entry) this.#entries.delete(digest);
-      throw error;
-    }
+    });
+    return entry;
   }
 
   /** Has a file uploaded again when it is needed next: GigaChat may not have it any more. */
@@ -95,15 +118,16 @@ export class Uploads {
     this.#leaving.push(entry);
   }
 
-  /** Deletes every file, as far as that can be done in five seconds. */
+  /** Deletes every file, as far as there is time. What is still under way then is broken off. */
   async close(): Promise<void> {
     clearTimeout(this.#timer);
     this.#timer = undefined;
     const all = [...this.#entries.values(), ...this.#leaving];
     this.#entries.clear();
     this.#leaving = [];
-    const signal = AbortSignal.timeout(closeMs);
-    await Promise.all(all.map((entry) => this.#remove(entry, 1, signal)));
+    const signal = AbortSignal.timeout(this.#limits.closeMs);
+    await Promise.all(all.map(({ upload }) => this.#remove(upload.id, 1, signal)));
+    this.#closed.abort();
   }
 
   #makeRoom(): void {
@@ -129,21 +153,26 @@ export class Uploads {
     const isOver = ({ usedAt }: Entry) => now - usedAt >= this.#limits.graceMs;
     const over = this.#leaving.filter(isOver);
     this.#leaving = this.#leaving.filter((entry) => !isOver(entry));
-    for (const entry of over) void this.#remove(entry, mostTries, AbortSignal.timeout(uploadMs));
+    for (const { upload } of over) this.#removeLater(upload.id);
     this.#timer = undefined;
     this.#schedule();
   }
 
-  async #remove(entry: Entry, tries: number, signal: AbortSignal): Promise<void> {
+  /** Nobody waits for it. */
+  #removeLater(id: Promise<string>): void {
+    void this.#remove(id, mostTries, AbortSignal.timeout(uploadMs));
+  }
+
+  async #remove(id: Promise<string>, tries: number, signal: AbortSignal): Promise<void> {
     try {
-      const id = await unlessAborted(entry.id, signal);
-      const response = await this.#send!(`/files/${id}/delete`, { method: "POST", signal });
+      const path = `/files/${await unlessAborted(id, signal)}/delete`;
+      const response = await this.#send!(path, { method: "POST", signal });
       await response.body?.cancel();
       if (response.status < 500) return;
     } catch {
       // What could not be uploaded need not be deleted, and is gone from the map.
     }
-    if (tries > 1) await this.#remove(entry, tries - 1, signal);
+    if (tries > 1) await this.#remove(id, tries - 1, signal);
   }
 }
 
@@ -161,12 +190,16 @@ function digestOf({ bytes, type, name }: UploadFile): string {
     .digest("hex");
 }
 
-async function uploadFile({ bytes, type, name }: UploadFile, send: Send): Promise<string> {
+async function uploadFile(
+  { bytes, type, name }: UploadFile,
+  send: Send,
+  closed: AbortSignal,
+): Promise<string> {
   const form = new FormData();
   form.append("file", new Blob([bytes], { type: type.mime }), name ?? `file.${type.extension}`);
   form.append("purpose", "general");
   // Several requests may wait for it, so that it ends with none of them.
-  const signal = AbortSignal.timeout(uploadMs);
+  const signal = AbortSignal.any([AbortSignal.timeout(uploadMs), closed]);
   const response = await send("/files", { method: "POST", body: form, signal });
   const text = await response.text();
   if (!response.ok) throw uploadFault(response, withoutTokens(text));

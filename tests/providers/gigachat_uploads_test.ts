@@ -1,47 +1,8 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { RouterError } from "../../core/errors.ts";
-import type { FileType } from "../../providers/gigachat/file_type.ts";
-import { type UploadLimits, Uploads } from "../../providers/gigachat/uploads.ts";
+import { Uploads } from "../../providers/gigachat/uploads.ts";
 import { HeldClock } from "../support/clock.ts";
-import { textBytes } from "../support/files.ts";
-
-const type: FileType = { kind: "document", name: "text", extension: "txt", mime: "text/plain" };
-const file = (text: string, name?: string) => ({ bytes: textBytes(text), type, name });
-
-/** A store of files that says what it is asked. */
-class Store {
-  readonly asked: string[] = [];
-  /** Statuses of the next answers. */
-  readonly statuses: number[] = [];
-  #waiting: (() => void)[] = [];
-  #ids = 0;
-
-  readonly send = (path: string): Promise<Response> => {
-    const status = this.statuses.shift() ?? 200;
-    this.asked.push(path);
-    for (const wake of this.#waiting.splice(0)) wake();
-    return Promise.resolve(Response.json({ id: `id-${++this.#ids}` }, { status }));
-  };
-
-  /** Waits until so many calls have come. */
-  async calls(count: number): Promise<void> {
-    while (this.asked.length < count) {
-      await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    }
-  }
-}
-
-async function withUploads(
-  limits: Partial<UploadLimits>,
-  run: (uploads: Uploads, store: Store) => Promise<void>,
-): Promise<void> {
-  const uploads = new Uploads({ most: 10, idleMs: 60_000, graceMs: 60_000, ...limits });
-  try {
-    await run(uploads, new Store());
-  } finally {
-    await uploads.close();
-  }
-}
+import { file, UploadStore, withUploads } from "../support/upload_store.ts";
 
 Deno.test("uploads: the same bytes by another name are another file, where the model reads names", () =>
   withUploads({}, async (uploads, store) => {
@@ -99,7 +60,7 @@ Deno.test("uploads: all that wait for one upload hear why it failed, and the nex
   }));
 
 Deno.test("uploads: a forgotten file is uploaded again, and the old one deleted at the end", async () => {
-  const store = new Store();
+  const store = new UploadStore();
   const uploads = new Uploads();
   const { digest } = await uploads.upload(file("a"), store);
   uploads.forget(digest);
@@ -115,8 +76,8 @@ Deno.test("uploads: an id that would lead elsewhere is none", () =>
     for (
       const body of ['{"id":"../../models"}', '{"id":1}', "{}", "null", "no JSON", '{"id":""}']
     ) {
-      const send = () => Promise.resolve(new Response(body));
-      const error = await assertRejects(() => uploads.upload(file(body), { send }), RouterError);
+      const wrong = { ...new UploadStore(), send: () => Promise.resolve(new Response(body)) };
+      const error = await assertRejects(() => uploads.upload(file(body), wrong), RouterError);
       assertEquals(error.code, "upstream_unavailable", body);
     }
   }));
