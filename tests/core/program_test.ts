@@ -52,8 +52,8 @@ export default definePlugin({
 Deno.test("Program records each exchange once, whatever became of its client", async () => {
   const random = seededRandom();
   await using providers = await dropIn({ "drained.ts": drained });
-  await using plugins = await dropIn({ "05_watch.js": watch });
-  const { gone } = await import(pathToFileURL(`${plugins.path}/05_watch.js`).href);
+  await using plugins = await dropIn({ "11_watch.js": watch });
+  const { gone } = await import(pathToFileURL(`${plugins.path}/11_watch.js`).href);
   const words = (count: number) => Array.from({ length: count }, (_, i) => `w${i} `);
   const plans = Array.from({ length: 60 }, (_, i) => {
     const chunks = 1 + random(12);
