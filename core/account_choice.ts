@@ -123,6 +123,19 @@ export class AccountChoice {
     );
   }
 
+  /**
+   * Whether an account that has not refused a request could run it now, avoided or not, or only has
+   * to become free.
+   */
+  mayServe(request: AccountRequest): boolean {
+    const { model, refused } = request;
+    const now = performance.now();
+    return this.#connections.some((each) =>
+      this.#isHealthy(each, request, now) ||
+      this.#isFree(each) && !refused.has(each) && this.#breakers.mayCall(each, model, now)
+    );
+  }
+
   /** Milliseconds until time alone lets another account be chosen; `Infinity` when it does not. */
   changesIn(model: string): number {
     const now = performance.now();

@@ -17,13 +17,16 @@ const failedMs = 5_000;
 const busyMs = 1_000;
 
 /**
- * How often an account that lets few calls run is asked again when it finds itself busy and no other
- * one is free: vendors count a call that has just ended a moment longer. Whoever waits for it keeps
- * its slot, because the next request would be refused as well.
+ * How often a request asks an account again that lets few calls run and finds itself busy, where no
+ * other one is free: vendors count a call that has just ended a moment longer. Whoever waits for it
+ * keeps its slot, because the next request would be refused as well.
  */
 const busyTries = 5;
 
-/** Milliseconds before the first of these tries; each further one waits twice as long. */
+/** The same at each later account, once these are used up by earlier ones. */
+const laterTries = 2;
+
+/** Milliseconds before an account's first of these tries; each further one waits twice as long. */
 const busyWait = 100;
 
 /** The most milliseconds that such a vendor may ask for. */
@@ -62,6 +65,7 @@ export async function askAccounts(
     ? conversationOf(sent.body, sent)
     : undefined;
   const take = () => slots.take({ model, parallel, keyId, signal, conversation, refused, onWait });
+  const patience = { tries: busyTries };
   let failure: RouterError | undefined;
   for (;;) {
     signal.throwIfAborted();
@@ -96,7 +100,8 @@ export async function askAccounts(
       sent.onAnswer?.();
     };
     try {
-      upstream = await askOne(slot, { ...sent, onAnswer }, slots, refused, onRefusal);
+      const asking = { slots, refused, patience, onRefusal };
+      upstream = await askOne(slot, { ...sent, onAnswer }, asking);
       return upstream;
     } catch (thrown) {
       const error = thrown as RouterError;
@@ -109,6 +114,8 @@ export async function askAccounts(
       // What passes by itself is told rather than what does not.
       if (failure?.code !== "upstream_busy" || error.code === "upstream_busy") failure = error;
       if (refused.size === connections.length) throw failure;
+      // Those that are left are busy as well, and others wait there.
+      if (patience.tries === 0 && !slots.mayServe({ model, refused })) throw failure;
       onRefusal?.(connection.name, error);
     }
   }
@@ -129,28 +136,41 @@ function avoidedFor({ code, retryAfterMs }: RouterError, answered: boolean): num
   }
 }
 
+/** What one account's turn needs to know of the others'. */
+interface Asking {
+  readonly slots: Slots;
+  readonly refused: ReadonlySet<Connection>;
+  /** How often it may be asked again: those before it have used up some of it. */
+  readonly patience: { tries: number };
+  readonly onRefusal: AskOptions["onRefusal"];
+}
+
 /** Asks one account; where it is busy and no other one is free, again a moment later. */
 async function askOne(
   { connection, call, release }: Slot,
   sent: Sent,
-  slots: Slots,
-  refused: ReadonlySet<Connection>,
-  onRefusal: AskOptions["onRefusal"],
+  { slots, refused, patience, onRefusal }: Asking,
 ): Promise<Upstream> {
+  const { signal, body: { model } } = sent;
+  patience.tries = Math.max(patience.tries, laterTries);
   for (let tries = 0;; tries++) {
     const startedTick = performance.now();
     try {
       const upstream = await connection.open(sent, release);
+      if (tries > 0) slots.avoid(connection, model, 0);
       upstream.watchedBy(call, performance.now() - startedTick);
       return upstream;
     } catch (thrown) {
       const error = thrown as RouterError;
       const wait = error.retryAfterMs ?? busyWait * 2 ** tries;
       const mayWait = error.code === "upstream_busy" && Number.isFinite(connection.parallel) &&
-        tries < busyTries && wait <= busyPatience;
-      if (!mayWait || slots.hasFree({ model: sent.body.model, refused })) throw error;
+        patience.tries > 0 && wait <= busyPatience;
+      if (!mayWait || slots.hasFree({ model, refused })) throw error;
+      patience.tries--;
       onRefusal?.(connection.name, error);
-      await pause(wait, sent.signal);
+      // Until it has answered: nobody whose patience is over shall wait for it.
+      slots.avoid(connection, model, wait + busyMs);
+      await pause(wait, signal);
     }
   }
 }

@@ -106,11 +106,17 @@ export class Slots {
     return this.#choice.hasFree(request);
   }
 
-  /** Has an account asked for a model only if no other can be, for some time. */
+  /** Whether an account that has not refused a request could run it now, or is worth waiting for. */
+  mayServe(request: AccountRequest): boolean {
+    return this.#choice.mayServe(request);
+  }
+
+  /** Has an account asked for a model only if no other can be, for some time; 0 ends that. */
   avoid(connection: Connection, model: string, ms: number): void {
     if (this.#connections.length === 1) return;
     this.#choice.avoid(connection, model, ms);
     for (const { watch } of this.#queue.list()) watch();
+    this.#serve();
   }
 
   /** Has a conversation ask the account again that has answered it, where that can be. */

@@ -230,6 +230,38 @@ Deno.test("Slots looks again when an account that came to be avoided is avoided 
   assertEquals((await waiting).connection.name, "a");
 });
 
+Deno.test("Slots looks again at once when what was waited for is avoided, and when it no longer is", async () => {
+  const [a, b] = [account("a", 1), account("b", 1)];
+  const slots = queueOf([a, b]);
+  slots.avoid(a, "m", 60_000);
+  const onB = now(slots);
+  const waiting = slots.take(request());
+  // Both are avoided: the one that is free will do.
+  slots.avoid(b, "m", 60_000);
+  const onA = await waiting;
+  assertEquals(onA.connection, a);
+  slots.avoid(b, "m", 0);
+  onA.release();
+  const next = slots.take(request());
+  assertInstanceOf(next, Promise);
+  slots.avoid(a, "m", 0);
+  assertEquals((await next).connection, a);
+  onB.release();
+});
+
+Deno.test("Slots says whether an account that is left is free, or only has to become free", () => {
+  const [a, b] = [account("a", 1), account("b", 1)];
+  const slots = queueOf([a, b]);
+  const mayServe = (...refused: Connection[]) =>
+    slots.mayServe({ model: "m", refused: new Set(refused) });
+  const slotsOf = new Map([now(slots), now(slots)].map((slot) => [slot.connection, slot]));
+  assertEquals([mayServe(), mayServe(a), mayServe(a, b)], [true, true, false]);
+  slots.avoid(b, "m", 60_000);
+  assertEquals([mayServe(), mayServe(a)], [true, false]);
+  slotsOf.get(b)!.release();
+  assertEquals([mayServe(a), mayServe(b)], [true, true]);
+});
+
 Deno.test("Slots serves a key's later request while its first one waits for another account", async () => {
   const [a, b] = [account("a", 1), account("b", 1)];
   const slots = queueOf([a, b]);

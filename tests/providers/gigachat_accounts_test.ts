@@ -188,6 +188,33 @@ Deno.test("20 clients ask an account that refuses once, and wait for the other",
   assertEquals(calls.filter(({ status }) => status === 402).length, 1);
 });
 
+Deno.test("a client is served by the one account that works, though the other is busy for long", async () => {
+  const { fake, router } = await startPair();
+  await using _fake = fake;
+  await using _router = router;
+  // Somebody else uses the first key.
+  fake.account.streams = 0;
+  fake.running.lateRefusals = 2;
+  const rest = Promise.withResolvers<void>();
+  async function* slowly() {
+    yield "один";
+    await rest.promise;
+    yield "два";
+  }
+  fake.reply = () => ({ content: slowly() });
+  const first = await router.chat({ ...question, stream: true });
+  const second = router.chat({ ...question, messages: [{ role: "user", content: "Ещё" }] });
+  // The first client was refused there as well. Now the second has been patient in vain.
+  const refusals = () => router.log.filter(({ account }) => account === "1").length;
+  while (refusals() < 7) await new Promise((resolve) => setTimeout(resolve, 5));
+  fake.reply = () => ({ content: "да" });
+  rest.resolve();
+  assertEquals((await readWholeStream(first)).done, true);
+  const response = await second;
+  assertEquals([response.status, response.headers.get("x-xrouter-queue")], [200, "1"]);
+  assertEquals((await response.json()).choices[0].message.content, "да");
+});
+
 Deno.test("a key that is not known costs the others nothing", async () => {
   await using fake = await startFakeGigachat({ credentials: secondKey });
   await using router = startRouter(fake, { GIGACHAT_CREDENTIALS: `${firstKey},${secondKey}` });
