@@ -55,7 +55,7 @@ export interface AskOptions extends Sent {
 export async function askAccounts(
   connections: readonly Connection[],
   slots: Slots,
-  { onWait, onCall, onRefusal, parallel, ...sent }: AskOptions,
+  { onWait, onCall, onRefusal, onAnswer, parallel, ...sent }: AskOptions,
   only?: Connection,
 ): Promise<Upstream> {
   const { signal, keyId, body: { model } } = sent;
@@ -95,13 +95,13 @@ export async function askAccounts(
     onCall?.(Number.isFinite(connection.parallel));
     refused.add(connection);
     let answered = false;
-    const onAnswer = () => {
+    const noteAnswer = () => {
       answered = true;
-      sent.onAnswer?.();
+      onAnswer?.();
     };
     try {
       const asking = { slots, refused, patience, onRefusal };
-      upstream = await askOne(slot, { ...sent, onAnswer }, asking);
+      upstream = await askOne(slot, { ...sent, onAnswer: noteAnswer }, asking);
       return upstream;
     } catch (thrown) {
       const error = thrown as RouterError;

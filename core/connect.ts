@@ -32,6 +32,7 @@ const providerShape = z.strictObject(
     accounts: method,
     httpClient: method,
     chatUrl: method,
+    prepare: method,
     encode: method,
     decoder: method,
     sendAgain: method,

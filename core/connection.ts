@@ -25,6 +25,8 @@ export interface Sent
   extends Pick<Call, "clientHeaders" | "keyId" | "headers" | "signal" | "cannotKeep" | "changed"> {
   /** The body in OpenAI's shape; `model` is the vendor's id. */
   readonly body: Body;
+  /** What the provider has prepared for a chat, whichever account is asked. */
+  readonly prepared?: unknown;
   /** Told when a call is signed in and goes out. */
   readonly onSend?: () => void;
   /** Told when the vendor has not refused: its answer begins. */
@@ -119,7 +121,7 @@ export class Connection {
   }
 
   async #open(
-    { body, onSend, onAnswer, onByte, onSpent, ...sent }: Sent,
+    { body, prepared, onSend, onAnswer, onByte, onSpent, ...sent }: Sent,
     onEnd: () => void,
   ): Promise<Upstream> {
     const call: Call = { ...sent, ...this.wire, headers: { ...sent.headers } };
@@ -134,7 +136,7 @@ export class Connection {
       return response;
     };
     return isChat(body)
-      ? await this.#openChat(body, call, post, { onEnd, onByte, onSpent })
+      ? await this.#openChat(body, call, post, { prepared, onEnd, onByte, onSpent })
       : await this.#openEmbeddings(body, call, post, { onEnd, onSpent });
   }
 
@@ -142,10 +144,12 @@ export class Connection {
     body: ChatBody,
     call: Call,
     post: Post,
-    { onEnd, onByte, onSpent }: Pick<Sent, "onByte" | "onSpent"> & { onEnd: () => void },
+    { prepared, onEnd, onByte, onSpent }:
+      & Pick<Sent, "prepared" | "onByte" | "onSpent">
+      & { onEnd: () => void },
   ): Promise<Upstream> {
     const { signal } = call;
-    const response = await this.#sendChat(body, call, post);
+    const response = await this.#sendChat(body, call, post, prepared);
     let upstream: Upstream | undefined;
     let reply: ChatReply | undefined;
     try {
@@ -177,9 +181,15 @@ export class Connection {
   }
 
   /** Sends a chat, and after a refusal once more where the provider has learned from it. */
-  async #sendChat(body: ChatBody, call: Call, post: Post, again = true): Promise<Response> {
+  async #sendChat(
+    body: ChatBody,
+    call: Call,
+    post: Post,
+    prepared: unknown,
+    again = true,
+  ): Promise<Response> {
     const provider = this.#provider;
-    const encoded = await provider.encode?.(body, call) ?? body;
+    const encoded = await provider.encode?.(body, call, prepared) ?? body;
     const url = provider.chatUrl?.(body, this.wire) ?? `${this.wire.baseUrl}/chat/completions`;
     const response = await post(
       url,
@@ -189,7 +199,7 @@ export class Connection {
     if (response.ok) return response;
     const refusal = await this.#faults.ofResponse(response, call);
     if (again && provider.sendAgain?.(refusal, body, call)) {
-      return this.#sendChat(body, call, post, false);
+      return this.#sendChat(body, call, post, prepared, false);
     }
     throw refusal;
   }

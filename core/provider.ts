@@ -140,7 +140,7 @@ export interface FileApi {
 }
 
 /** A provider. See the table in `providers/README.md` for what each member is for. */
-export interface Provider<Settings extends z.ZodType = z.ZodType> {
+export interface Provider<Settings extends z.ZodType = z.ZodType, Prepared = unknown> {
   /** Lower-case word, unique; the part before the slash in `vendor/model`. */
   readonly name: string;
   /**
@@ -186,8 +186,21 @@ export interface Provider<Settings extends z.ZodType = z.ZodType> {
   httpClient?(settings: z.output<Settings>, baseUrl: string): Deno.CreateHttpClientOptions;
   /** The address of a chat request. The default is `{baseUrl}/chat/completions`. */
   chatUrl?(body: ChatBody, wire: Wire<z.output<Settings>>): string;
+  /**
+   * Gets what a chat needs from elsewhere, such as images that it names by their addresses, before an
+   * account is taken for it: whoever is slow there keeps no call of the vendor's. Called once a try.
+   *
+   * @param signal Fires when nobody waits for it any more.
+   * @returns What `encode` gets at each account that is asked; nothing where nothing is needed.
+   * @throws {RouterError} `invalid_request` naming the field; the signal's reason, once it fires.
+   */
+  prepare?(body: ChatBody, signal: AbortSignal): Promise<Prepared> | undefined;
   /** Translates a request; the default sends it unchanged. */
-  encode?(body: ChatBody, call: Call<z.output<Settings>>): unknown | Promise<unknown>;
+  encode?(
+    body: ChatBody,
+    call: Call<z.output<Settings>>,
+    prepared?: Prepared,
+  ): unknown | Promise<unknown>;
   /** Makes the translator of one answer; without it the answer's bytes pass untouched. */
   decoder?(body: ChatBody, call: Call<z.output<Settings>>): Decoder;
   /**
@@ -231,8 +244,9 @@ export interface Provider<Settings extends z.ZodType = z.ZodType> {
  * assertEquals(provider.name, "deepseek");
  * ```
  */
-export function defineProvider<Settings extends z.ZodType = z.ZodType<{ apiKey?: string }>>(
-  provider: Provider<Settings>,
-): Provider<Settings> {
+export function defineProvider<
+  Settings extends z.ZodType = z.ZodType<{ apiKey?: string }>,
+  Prepared = unknown,
+>(provider: Provider<Settings, Prepared>): Provider<Settings, Prepared> {
   return provider;
 }

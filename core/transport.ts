@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import { askAccounts, type AskOptions } from "./ask_accounts.ts";
-import type { Body } from "./body.ts";
+import { type Body, isChat } from "./body.ts";
 import type { Circuit, CircuitListener } from "./breakers.ts";
 import { Connection } from "./connection.ts";
 import { RouterError } from "./errors.ts";
@@ -208,15 +208,25 @@ export class Transport {
   }
 
   /**
-   * Asks the vendor and waits for the first chunk of the answer. An account that refuses or cannot
-   * be reached is followed by the next.
+   * Asks the vendor and waits for the first chunk of the answer. A chat is prepared first, where the
+   * provider wants that; an account that refuses or cannot be reached is followed by the next.
    *
    * @throws {RouterError} What the provider's refusal or failure means; the signal's reason when it
    * was aborted.
    */
   async open({ account, ...options }: OpenOptions): Promise<Upstream> {
     const only = account === undefined ? undefined : this.#named(account);
-    return await askAccounts(this.#connections, this.#slots, options, only);
+    const preparing = this.#prepare(options);
+    const sent = preparing ? { ...options, prepared: await preparing } : options;
+    return await askAccounts(this.#connections, this.#slots, sent, only);
+  }
+
+  /** What a chat needs before an account is taken; nothing is got for a model that is not asked. */
+  #prepare({ body, signal }: OpenOptions): Promise<unknown> | undefined {
+    if (this.#provider.prepare === undefined || !isChat(body)) return undefined;
+    const refusal = this.refusal(body.model);
+    if (refusal !== undefined) throw refusal;
+    return this.#provider.prepare(body, signal);
   }
 
   /**

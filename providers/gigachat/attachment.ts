@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Call } from "xrouter/provider";
+import type { Call, ChatBody } from "xrouter/provider";
 import type { FileKind } from "./file_type.ts";
 import { refuse } from "./fault.ts";
 
@@ -74,8 +74,31 @@ function imageOf({ url, detail }: Fields, path: string, call: Call): Attachment 
     );
   }
   if (detail === "low" || detail === "high") call.changed(`${path}.detail`);
-  const source = /^data:/i.test(url) ? dataOf(url, `${path}.url`) : { url };
+  const source = isData(url) ? dataOf(url, `${path}.url`) : { url };
   return new Attachment(`${path}.url`, source, "image");
+}
+
+/** An image of the web, as the client names it. */
+export interface WebImage {
+  /** As that of its {@linkcode Attachment}. */
+  readonly path: string;
+  readonly url: string;
+  readonly kind: "image";
+}
+
+/** The images of users' messages that are named by an address. */
+export function webImagesOf({ messages }: ChatBody): WebImage[] {
+  const images: WebImage[] = [];
+  for (const [at, { role, content }] of messages.entries()) {
+    if (role !== "user" || !Array.isArray(content)) continue;
+    for (const [place, part] of content.entries()) {
+      const { url } = part.type === "image_url" ? fields(part.image_url) : {};
+      if (typeof url !== "string" || isData(url)) continue;
+      const path = `messages[${at}].content[${place}].image_url.url`;
+      images.push({ path, url, kind: "image" });
+    }
+  }
+  return images;
 }
 
 function fileOf({ file_id: id, file_data: data, filename }: Fields, path: string): Attachment {
@@ -85,9 +108,13 @@ function fileOf({ file_id: id, file_data: data, filename }: Fields, path: string
   if (typeof data !== "string") {
     throw refuse(path, 'must have "file_data", a data URL, or the "file_id" of an uploaded file');
   }
-  const source = /^data:/i.test(data) ? dataOf(data, `${path}.file_data`) : { base64: data };
+  const source = isData(data) ? dataOf(data, `${path}.file_data`) : { base64: data };
   const name = typeof filename === "string" ? filename : undefined;
   return new Attachment(`${path}.file_data`, source, undefined, name);
+}
+
+function isData(url: string): boolean {
+  return /^data:/i.test(url);
 }
 
 function dataOf(url: string, path: string): Source {

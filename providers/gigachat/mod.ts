@@ -5,7 +5,7 @@
  */
 import { defineProvider } from "xrouter/provider";
 import { accountsOf, missing } from "./accounts.ts";
-import { attachments, faultOfFiles } from "./attachments.ts";
+import { bring, faultOfFiles } from "./attachments.ts";
 import { authorize } from "./auth.ts";
 import { balance } from "./balance.ts";
 import { addHeaders } from "./call_headers.ts";
@@ -25,6 +25,7 @@ import { encodeV2 } from "./v2/encode.ts";
 import { unknownTool } from "./v2/fault.ts";
 import { usesV2 } from "./v2/settings.ts";
 import { rememberToolRole, tryOtherRole } from "./v2/tool_role.ts";
+import { fetchImages } from "./web_images.ts";
 
 export default defineProvider({
   name: "gigachat",
@@ -40,11 +41,12 @@ export default defineProvider({
 
   chatUrl: ({ model }, { settings, baseUrl }) =>
     usesV2(model, settings) ? chatUrlOfV2(baseUrl) : `${baseUrl}/chat/completions`,
-  encode(body, call) {
+  prepare: fetchImages,
+  encode(body, call, fetched) {
     addHeaders(body, call);
     return usesV2(body.model, call.settings)
-      ? encodeV2(body, call)
-      : attachments.bring(encode(body, call), call);
+      ? encodeV2(body, call, fetched)
+      : bring(encode(body, call), call, fetched);
   },
   decoder(body, call) {
     const v1 = new GigachatDecoder(body);

@@ -1,7 +1,6 @@
 import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "@std/assert";
 import { RouterError } from "../../core/errors.ts";
-import { GuardedFetch } from "../../core/guarded_fetch.ts";
-import { Attachments } from "../../providers/gigachat/attachments.ts";
+import { bring } from "../../providers/gigachat/attachments.ts";
 import { encode } from "../../providers/gigachat/encode.ts";
 import { uploadsOf } from "../../providers/gigachat/uploads.ts";
 import { callOf, type CallSetup } from "../support/call.ts";
@@ -19,13 +18,13 @@ import {
 import { askWith, type Content, image, refusal, said, user } from "../support/ask_with_files.ts";
 
 /** Brings the parts of one user message to a vendor that calls the files `id-1`, `id-2` and so on. */
-async function bring(parts: unknown[], setup: CallSetup = {}, web = new GuardedFetch()) {
+async function bringParts(parts: unknown[], setup: CallSetup = {}) {
   let ids = 0;
   const send = () => Promise.resolve(Response.json({ id: `id-${++ids}` }));
   const call = callOf({ send, ...setup });
   try {
     const encoded = encode(bodyOf({ messages: [user(parts as Content)] }), call);
-    return await new Attachments(web).bring(encoded, call);
+    return await bring(encoded, call, undefined);
   } finally {
     await uploadsOf(call.settings).close();
   }
@@ -69,7 +68,7 @@ Deno.test("gigachat: what is split, and an image's detail, is named in x-xrouter
     ...image("b"),
     image_url: { url: dataUrl(png("b")), detail: "low" },
   }];
-  await bring(parts, { replyHeaders });
+  await bringParts(parts, { replyHeaders });
   assertEquals(
     replyHeaders["x-xrouter-changed"],
     "messages[0].content[1].image_url.detail, messages[0].content",
@@ -195,9 +194,9 @@ Deno.test("gigachat: a document is uploaded by its name, and may be read by the 
 Deno.test("gigachat: a second document is refused, or left out where the policy says so", async () => {
   const parts = [filePart(bytesOf("%PDF-1.4"), "a"), filePart(bytesOf("%PDF-1.5"), "b")];
   const replyHeaders: Record<string, string> = {};
-  const error = await assertRejects(() => bring(parts), RouterError, "is a second document");
+  const error = await assertRejects(() => bringParts(parts), RouterError, "is a second document");
   assertEquals(error.param, "messages[0].content[1].file.file_data");
-  const { messages } = await bring(parts, { policy: "warn", replyHeaders });
+  const { messages } = await bringParts(parts, { policy: "warn", replyHeaders });
   assertEquals(messages, [
     { role: "user", content: "", attachments: ["id-1"] },
     { role: "user", content: "" },
@@ -239,27 +238,5 @@ Deno.test("gigachat: attachments that are no ids are refused", async () => {
     const messages = [{ ...user("Look"), attachments }];
     const error = await assertRejects(() => ask(connection, { messages }), RouterError);
     assertEquals([error.code, error.param], ["invalid_request", "messages[0].attachments"]);
-  }
-});
-
-Deno.test("gigachat: an image of the web is fetched by the guard, within limits", async () => {
-  const site = Deno.serve(
-    { hostname: "127.0.0.1", port: 0, onListen() {} },
-    ({ url }) =>
-      url.endsWith("/big")
-        ? new Response(new Uint8Array(16 * 1024 * 1024))
-        : new Response(png("cat"), { headers: { "content-type": "text/html" } }),
-  );
-  const { port } = site.addr;
-  const web = new GuardedFetch({ isAllowed: () => true, ports: [port] });
-  const fetched = (path: string) => bring([imagePart(`http://127.0.0.1:${port}/${path}`)], {}, web);
-  try {
-    const { messages } = await fetched("cat");
-    assertEquals(messages, [{ role: "user", content: "", attachments: ["id-1"] }]);
-    const error = await assertRejects(() => fetched("big"), RouterError);
-    assertEquals(error.param, "messages[0].content[0].image_url.url");
-    assertStringIncludes(error.message, "at most 15728640 bytes");
-  } finally {
-    await site.shutdown();
   }
 });

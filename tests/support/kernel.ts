@@ -130,7 +130,7 @@ export function startKernel(setup: KernelSetup): TestKernel {
     async [Symbol.asyncDispose]() {
       await server.shutdown();
       await kernel.drain(5_000);
-      for (const transport of transports) transport.close();
+      await Promise.all(transports.map((transport) => transport.close()));
     },
   };
 }

@@ -8,8 +8,9 @@
 import type { Call, ChatBody } from "xrouter/provider";
 import { callsIn, roleOf } from "../asked_call.ts";
 import type { GigachatMessage } from "../assistant_turn.ts";
-import { attachments } from "../attachments.ts";
+import { bring } from "../attachments.ts";
 import { encode } from "../encode.ts";
+import type { WebFiles } from "../web_images.ts";
 import { toV2Messages } from "./messages.ts";
 import type { V2Settings } from "./settings.ts";
 import { toolRoleOf } from "./tool_role.ts";
@@ -32,11 +33,13 @@ const options: ReadonlySet<string> = new Set([
  * Translates a request.
  *
  * @param call Says what becomes of fields that GigaChat cannot keep.
+ * @param fetched The files that it names by their addresses.
  * @throws {RouterError} `invalid_request` naming the field that GigaChat cannot take or keep.
  */
 export async function encodeV2(
   body: ChatBody,
   call: Call<V2Settings & Record<string, unknown>>,
+  fetched?: WebFiles,
 ): Promise<Record<string, unknown>> {
   const { body: rest, builtIn, config } = splitTools(body, call);
   const {
@@ -48,7 +51,7 @@ export async function encodeV2(
     function_ranker: ranker,
     model_options: given,
     ...fields
-  } = await attachments.bring(encode(rest, call), call);
+  } = await bring(encode(rest, call), call, fetched);
   const encoded: Record<string, unknown> = {};
   const modelOptions: Record<string, unknown> = effort === undefined
     ? {}
