@@ -7,8 +7,9 @@ import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { declaredFactsSchema } from "./model.ts";
 import type { LoadedModule } from "./load.ts";
-import { explain } from "./pipeline.ts";
+import { explain, noObject } from "./pipeline.ts";
 import type { Provider } from "./provider.ts";
+import { baseUrlSchema } from "./provider_settings.ts";
 import type { Problem } from "./settings.ts";
 import type { QueueLimits } from "./slots.ts";
 import { Transport } from "./transport.ts";
@@ -18,8 +19,7 @@ const method = z.function().optional();
 const providerShape = z.strictObject(
   {
     name: z.string().regex(/^[a-z][a-z0-9-]*$/, "must be lower-case words with dashes"),
-    baseUrl: z.url({ error: "must be a URL such as https://api.example.com/v1" })
-      .optional(),
+    baseUrl: baseUrlSchema.optional(),
     settings: z.custom<z.ZodType>((value) => value instanceof z.ZodType, "must be a zod schema")
       .optional(),
     models: z.record(z.string(), declaredFactsSchema).optional(),
@@ -49,6 +49,7 @@ const providerShape = z.strictObject(
     close: method,
     fetch: method,
   } satisfies Record<keyof Provider, z.ZodType>,
+  noObject("provider", "defineProvider"),
 );
 
 /** A provider with what it was connected from. */
@@ -112,13 +113,14 @@ export function connectProviders(
       providers.push(same);
       continue;
     }
-    const { transport, problems: wrong } = Transport.connect(
-      provider,
-      { env, file: section },
-      queue,
-    );
-    if (transport === undefined) problems.push(...wrong);
-    else providers.push({ file: path, provider, section, transport });
+    try {
+      const connected = Transport.connect(provider, { env, file: section }, queue);
+      const { transport } = connected;
+      if (transport === undefined) problems.push(...connected.problems);
+      else providers.push({ file: path, provider, section, transport });
+    } catch (error) {
+      problems.push({ at: path, message: error instanceof Error ? error.message : String(error) });
+    }
   }
   const transports = providers.map(({ transport }) => transport);
   return { providers, transports, names: [...files.keys()], problems };

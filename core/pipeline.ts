@@ -19,6 +19,12 @@ const word = z.enum(["caller", "inputTokens"] satisfies (keyof State)[]);
 const hook = z.function().optional();
 const schema = z.custom<z.ZodType>((value) => value instanceof z.ZodType, "must be a zod schema");
 
+/** What to say where a file's default export is not even an object. */
+export function noObject(kind: string, define: string): { error: z.core.$ZodErrorMap } {
+  const message = `exports no ${kind} by default. Write "export default ${define}({ … })"`;
+  return { error: ({ code }) => code === "invalid_type" ? message : undefined };
+}
+
 const pluginShape = z.strictObject({
   name,
   requires: z.array(word).optional(),
@@ -27,7 +33,7 @@ const pluginShape = z.strictObject({
   config: schema.optional(),
   routes: routesSchema.optional(),
   setup: z.function(),
-});
+}, noObject("plugin", "definePlugin"));
 
 const hooksShape = z.strictObject(
   {

@@ -12,6 +12,18 @@ export function variableOf(provider: string, suffix: string): string {
   return `${provider.toUpperCase().replaceAll("-", "_")}_${suffix}`;
 }
 
+/** A vendor's address. What is wrong with it is said without repeating it: it may hold a secret. */
+export const baseUrlSchema: z.ZodType<string> = z.string().superRefine((text, { addIssue }) => {
+  const url = URL.parse(text);
+  if (!/^https?:$/.test(url?.protocol ?? "")) {
+    addIssue("must be a URL such as https://api.example.com/v1");
+  } else if (url!.username !== "" || url!.password !== "") {
+    addIssue("must not hold a user or a password");
+  } else if (/[?#]/.test(text)) {
+    addIssue("must end with its path, without a query or a fragment: calls append to it");
+  }
+});
+
 /** The settings of a provider that declares none: its key, if it signs in with one. */
 export function defaultSettings(provider: Provider): z.ZodType {
   if (provider.authorize !== undefined || provider.fetch !== undefined) return z.strictObject({});

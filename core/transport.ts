@@ -11,7 +11,7 @@ import { Connection } from "./connection.ts";
 import { RouterError } from "./errors.ts";
 import type { DeclaredFacts } from "./model.ts";
 import type { Account, FileApi, Provider } from "./provider.ts";
-import { defaultSettings, variableOf } from "./provider_settings.ts";
+import { baseUrlSchema, defaultSettings, variableOf } from "./provider_settings.ts";
 import { type Problem, readSettings, settingsOf } from "./settings.ts";
 import { type QueueLimits, Slots } from "./slots.ts";
 import { unlessAborted } from "./unless_aborted.ts";
@@ -48,16 +48,18 @@ export class Transport {
     this.missing = baseUrl === ""
       ? `Set ${variableOf(provider.name, "BASE_URL")}`
       : provider.missing !== undefined
-      ? provider.missing(settings)
+      ? naming("missing", () => provider.missing!(settings))
       : provider.baseUrl === undefined || provider.authorize !== undefined ||
           !settingsOf(this.schema).has("apiKey") || settings.apiKey
       ? undefined
       : `Set ${variableOf(provider.name, "API_KEY")}`;
-    const accounts = provider.accounts?.(settings) as readonly Account[] | undefined ??
-      [{ name: "", settings }];
-    this.#connections = accounts.map((account) =>
-      new Connection(provider, account, withoutSlash(account.baseUrl ?? this.baseUrl))
-    );
+    const accounts: readonly Account[] =
+      naming("accounts", () => provider.accounts?.(settings) as readonly Account[] | undefined) ??
+        [{ name: "", settings }];
+    this.#connections = accounts.map((account) => {
+      const address = withoutSlash(account.baseUrl ?? this.baseUrl);
+      return naming("httpClient", () => new Connection(provider, account, address));
+    });
     this.#slots = new Slots(provider.name, this.#connections, queue);
   }
 
@@ -68,6 +70,7 @@ export class Transport {
    * @param sources The environment, and the provider's section of the configuration file.
    * @param queue How long requests may wait for a call that the vendor lets run.
    * @returns The transport, or every problem of its settings.
+   * @throws {Error} naming the method of the provider that throws.
    */
   static connect(
     provider: Provider,
@@ -75,29 +78,18 @@ export class Transport {
     queue: QueueLimits = defaultQueue,
   ): { transport: Transport; problems: [] } | { transport?: undefined; problems: Problem[] } {
     const variable = variableOf(provider.name, "BASE_URL");
-    const address = (sources.env[variable] ?? "").trim() || (provider.baseUrl ?? "");
-    const problems: Problem[] = [];
-    if (address === "") {
-      // Nobody has said where it runs: it is not configured.
-    } else if (!/^https?:$/.test(URL.parse(address)?.protocol ?? "")) {
-      problems.push({ at: variable, message: "must be a URL such as https://api.example.com/v1" });
-    } else if (new URL(address).username !== "" || new URL(address).password !== "") {
-      problems.push({ at: variable, message: "must not hold a user or a password" });
-    }
+    const set = sources.env[variable]?.trim();
+    const wrong = set ? baseUrlSchema.safeParse(set).error?.issues ?? [] : [];
+    const problems: Problem[] = wrong.map(({ message }) => ({ at: variable, message }));
     const read = readSettings(provider.settings ?? defaultSettings(provider), {
       ...sources,
       at: `providers["${provider.name}"]`,
     });
     problems.push(...read.problems);
     if (read.value === undefined || problems.length > 0) return { problems };
-    try {
-      const settings = read.value as Record<string, unknown>;
-      return { transport: new Transport(provider, settings, address, queue), problems: [] };
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      const message = `"missing", "accounts" or "httpClient" throws: ${reason}`;
-      return { problems: [{ at: `provider "${provider.name}"`, message }] };
-    }
+    const settings = read.value as Record<string, unknown>;
+    const address = set || (provider.baseUrl ?? "");
+    return { transport: new Transport(provider, settings, address, queue), problems: [] };
   }
 
   /** The provider's name. */
@@ -262,6 +254,16 @@ export class Transport {
   /** Lets the provider tidy its accounts up, and closes the HTTP clients. */
   async close(): Promise<void> {
     await Promise.allSettled(this.#connections.map((connection) => connection.close()));
+  }
+}
+
+/** Calls a method of a provider; what that throws is told with its name. */
+function naming<Result>(method: keyof Provider, call: () => Result): Result {
+  try {
+    return call();
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(`"${method}" throws: ${reason}`, { cause: error });
   }
 }
 

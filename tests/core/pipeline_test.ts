@@ -98,7 +98,9 @@ Deno.test("checkPlugins tells all that is wrong at once", () => {
   assertEquals(about("31_name.ts"), [
     'p/31_name.ts: "name": must be lower-case words with dashes',
   ]);
-  assertEquals(about("32_none.ts").length, 1);
+  assertEquals(about("32_none.ts"), [
+    'p/32_none.ts: exports no plugin by default. Write "export default definePlugin({ … })"',
+  ]);
   assertStringIncludes(about("33_keys.ts")[0]!, '"onRequest"');
   assertStringIncludes(about("34_setup.ts")[0]!, '"setup": ');
   assertStringIncludes(about("35_error.ts")[0]!, '"reject"|"skip"');
@@ -240,6 +242,17 @@ Deno.test("assemble tells every problem of every folder and setting at once", as
   await using providers = await dropIn({
     "twin.js": 'export default { name: "openai", baseUrl: "https://x.invalid" };',
     "odd.js": 'export default { name: "odd", baseUrl: "x.invalid", colour: "red" };',
+    "other.js": 'export default { name: "other", baseUrl: "ftp://x.invalid" };',
+    "function.js": "export default () => {};",
+    "lacking.js": `export default { name: "lacking", baseUrl: "https://x.invalid", missing() {
+      throw new Error("cannot say");
+    } };`,
+    "counting.js": `export default { name: "counting", accounts() {
+      throw new Error("cannot count");
+    } };`,
+    "dialling.js": `export default { name: "dialling", httpClient() {
+      throw new Error("cannot dial");
+    } };`,
   });
   const error = await assertRejects(
     () =>
@@ -261,6 +274,11 @@ Deno.test("assemble tells every problem of every folder and setting at once", as
       `${plugins.path}/unnumbered.js: has no number.`,
       `${providers.path}/twin.js: provider "openai" is already defined by `,
       `${providers.path}/odd.js: "baseUrl": must be a URL`,
+      `${providers.path}/other.js: "baseUrl": must be a URL`,
+      `${providers.path}/function.js: exports no provider by default. Write "export default defineProvider({ … })"`,
+      `${providers.path}/lacking.js: "missing" throws: cannot say`,
+      `${providers.path}/counting.js: "accounts" throws: cannot count`,
+      `${providers.path}/dialling.js: "httpClient" throws: cannot dial`,
       'Unrecognized key: "colour"',
       "API_RATE_LIMIT: must be above 0",
       "XROUTER_TOTAL_MS: must be at most 86400000 milliseconds, a day",

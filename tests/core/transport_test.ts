@@ -14,6 +14,14 @@ Deno.test("Transport takes only addresses that can be called and hold no secret"
       ["ftp://api.example.com", "must be a URL such as https://api.example.com/v1"],
       ["https://user@api.example.com", "must not hold a user or a password"],
       ["https://user:CANARY@api.example.com", "must not hold a user or a password"],
+      [
+        "https://api.example.com/v1?key=CANARY",
+        "must end with its path, without a query or a fragment: calls append to it",
+      ],
+      [
+        "https://api.example.com/v1#CANARY",
+        "must end with its path, without a query or a fragment: calls append to it",
+      ],
     ] as const
   ) {
     const env = { OPENAI_BASE_URL: address, OPENAI_API_KEY: "sk-1" };
