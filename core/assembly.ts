@@ -7,15 +7,12 @@
 import { join } from "node:path";
 import { Catalog } from "./catalog.ts";
 import { type CodeLimits, codeLimits } from "./code_limits.ts";
-import { type Config, ConfigError, tryConfig } from "./config.ts";
+import { type Config, ConfigError, root, tryConfig } from "./config.ts";
 import { type ConnectedProvider, connectProviders } from "./connect.ts";
 import { loadModules } from "./load.ts";
 import { type CheckedPlugin, checkPlugins } from "./pipeline.ts";
 import { readRoutes } from "./routing/routes.ts";
 import type { Problem } from "./settings.ts";
-
-/** The project's folder, also inside a compiled binary. */
-export const root: string = join(import.meta.dirname!, "..");
 
 /** All that is declared, checked but not yet opened. */
 export interface Assembly {
@@ -42,6 +39,19 @@ export async function assemble(
   before?: Assembly,
   limits: CodeLimits = codeLimits,
 ): Promise<Assembly> {
+  const { assembly, problems } = await tryAssemble(env, before, limits);
+  if (problems.length === 0) return assembly;
+  const opened = assembly.providers.filter((each) => !before?.providers.includes(each));
+  await Promise.all(opened.map(({ transport }) => transport.close()));
+  throw new ConfigError(problems);
+}
+
+/** As {@linkcode assemble}, but goes on with what is well, so that it can be looked at too. */
+export async function tryAssemble(
+  env: Readonly<Record<string, string | undefined>>,
+  before?: Assembly,
+  limits: CodeLimits = codeLimits,
+): Promise<{ assembly: Assembly; problems: Problem[] }> {
   const { config, problems: settingProblems } = await tryConfig(env);
   const folders = foldersOf(config);
   const pluginFiles = await loadModules(folders.plugins, limits.load);
@@ -60,22 +70,19 @@ export async function assemble(
     { at: "configuration file", routes: config.file.routes },
     ...plugins.map(({ file, plugin }) => ({ at: file, routes: plugin.routes ?? {} })),
   ], providers.names);
-  const all = [
-    ...settingProblems,
-    ...pluginFiles.problems,
-    ...providerFiles.problems,
-    ...problems,
-    ...providers.problems,
-    ...routes.problems,
-    ...unknownNames(config, plugins.map(({ plugin }) => plugin.name), providers.names),
-  ];
-  if (all.length > 0) {
-    const opened = providers.providers.filter((each) => !before?.providers.includes(each));
-    await Promise.all(opened.map(({ transport }) => transport.close()));
-    throw new ConfigError(all);
-  }
   const catalog = new Catalog(providers.transports, config.file.models, routes.routes);
-  return { config, plugins, providers: providers.providers, catalog };
+  return {
+    assembly: { config, plugins, providers: providers.providers, catalog },
+    problems: [
+      ...settingProblems,
+      ...pluginFiles.problems,
+      ...providerFiles.problems,
+      ...problems,
+      ...providers.problems,
+      ...routes.problems,
+      ...unknownNames(config, plugins.map(({ plugin }) => plugin.name), providers.names),
+    ],
+  };
 }
 
 /** The project's own folders of plugins and of providers, and those outside it. */

@@ -3,11 +3,15 @@
  *
  * @module
  */
+import { join, resolve } from "node:path";
 import { parseEnv } from "node:util";
 import { z } from "zod";
 import { unsupportedPolicies } from "./changes.ts";
 import { type ConfigFile, emptyConfigFile, parseConfigFile } from "./config_file.ts";
 import { commaList, type Problem, readSettings, setting } from "./settings.ts";
+
+/** The project's folder, also inside a compiled binary. */
+export const root: string = join(import.meta.dirname!, "..");
 
 const whole = (low: number, high: number) =>
   z.coerce.number({ error: "must be a number" })
@@ -17,6 +21,24 @@ const whole = (low: number, high: number) =>
 
 function isOrigin(text: string): boolean {
   return text === "*" || URL.parse(text)?.origin === text;
+}
+
+/** A folder beside the project's own one of that name. */
+const folderBeside = (own: string) =>
+  z.string().superRefine((path, { addIssue }) => {
+    if (resolve(path) === join(root, own)) {
+      addIssue("is the project's own folder, which is loaded anyway. Name another, or none");
+    } else if (!isFolder(path)) {
+      addIssue(`"${path}" cannot be read as a folder. Create it or correct its name`);
+    }
+  });
+
+function isFolder(path: string): boolean {
+  try {
+    return Deno.statSync(path).isDirectory;
+  } catch {
+    return false;
+  }
 }
 
 /** The settings of the program itself; plugins and providers declare their own. */
@@ -51,12 +73,12 @@ export const programSettings = z.strictObject({
   ),
   pluginsDir: setting(
     "XROUTER_PLUGINS_DIR",
-    z.string().optional(),
+    folderBeside("plugins").optional(),
     "A second folder of plugins, outside the project",
   ),
   providersDir: setting(
     "XROUTER_PROVIDERS_DIR",
-    z.string().optional(),
+    folderBeside("providers").optional(),
     "A second folder of providers, outside the project",
   ),
   currency: setting(
@@ -173,7 +195,10 @@ export async function readConfig(
   return config;
 }
 
-/** As {@linkcode readConfig}, but goes on with defaults, so that what else is wrong can be said too. */
+/**
+ * As {@linkcode readConfig}, but goes on with the default of what is wrong, so that what else is wrong
+ * can be said too.
+ */
 export async function tryConfig(
   env: Readonly<Record<string, string | undefined>>,
 ): Promise<{ config: Config; problems: Problem[] }> {
@@ -182,20 +207,18 @@ export async function tryConfig(
   let file = emptyConfigFile();
   if (path) {
     try {
-      const read = parseConfigFile(path, await Deno.readTextFile(path));
-      problems.push(...read.problems);
-      file = read.file ?? file;
+      const parsed = parseConfigFile(path, await Deno.readTextFile(path));
+      problems.push(...parsed.problems);
+      file = parsed.file ?? file;
     } catch {
       const message = "cannot be read. XROUTER_CONFIG must name a JSON file";
       problems.push({ at: path, message });
     }
   }
-  const read = readSettings(programSettings, { env, file: {}, at: "settings" });
-  problems.push(...read.problems);
-  const settings = read.value ?? {
-    ...programSettings.parse({}),
-    pluginsDir: env.XROUTER_PLUGINS_DIR?.trim() || undefined,
-    providersDir: env.XROUTER_PROVIDERS_DIR?.trim() || undefined,
-  };
-  return { config: { env, settings, file }, problems };
+  const read = (env: Config["env"]) =>
+    readSettings(programSettings, { env, file: {}, at: "settings" });
+  const { value, problems: wrong } = read(env);
+  problems.push(...wrong);
+  const unset = Object.fromEntries(wrong.map(({ at }) => [at, undefined]));
+  return { config: { env, settings: value ?? read({ ...env, ...unset }).value!, file }, problems };
 }

@@ -6,10 +6,10 @@
  */
 import type { Client } from "@libsql/client";
 import { join } from "node:path";
-import { assemble, type Assembly, closeProviders, foldersOf, root } from "./assembly.ts";
+import { assemble, type Assembly, closeProviders, foldersOf } from "./assembly.ts";
 import type { Catalog } from "./catalog.ts";
 import { type CodeLimits, codeLimits } from "./code_limits.ts";
-import type { Config } from "./config.ts";
+import { type Config, root } from "./config.ts";
 import type { InstalledPlugin } from "./hooks.ts";
 import { Kernel } from "./kernel.ts";
 import { FileWatcher } from "./file_watcher.ts";

@@ -4,17 +4,18 @@
  * @module
  */
 import type { Client } from "@libsql/client";
+import { existsSync } from "node:fs";
 import type { ProgramSettings } from "../config.ts";
 import { migrationsFolder } from "../program.ts";
-import { openDatabase, retryWhileBusy } from "../store/database.ts";
+import { filePath, openDatabase, retryWhileBusy } from "../store/database.ts";
 import { migrationStatus } from "../store/migrate.ts";
 import type { Check } from "./check.ts";
 import { type Redact, withoutUser } from "./redact.ts";
 import { within } from "./within.ts";
 
 /**
- * Whether the database answers and can be written, and which migrations it has. A file that does not
- * exist yet is made, as a start would make it; nothing else is changed.
+ * Whether the database answers and can be written, and which migrations it has. Nothing is changed,
+ * and a file that does not exist yet is not made.
  *
  * @param settings The program's settings.
  * @param redact Takes the secrets out of what a server says.
@@ -26,6 +27,10 @@ export async function checkDatabase(
   const address = withoutUser(databaseUrl).replace(/[?#].*$/s, "");
   let database: Client | undefined;
   try {
+    if (isMissing(databaseUrl)) {
+      const found = `there is no ${address} yet; the next start makes it`;
+      return [{ status: "info", name: "database", found }];
+    }
     database = await within(() =>
       openDatabase({
         url: databaseUrl,
@@ -47,6 +52,13 @@ export async function checkDatabase(
   } finally {
     database?.close();
   }
+}
+
+/** Whether the database is a file that nobody has made yet. */
+function isMissing(databaseUrl: string): boolean {
+  if (!/^file:/i.test(databaseUrl)) return false;
+  const path = filePath(databaseUrl);
+  return path !== ":memory:" && !existsSync(path);
 }
 
 /** Writes something and takes it back. */

@@ -3,9 +3,8 @@
  *
  * @module
  */
-import { ConfigError, readConfig, readEnvironment } from "../config.ts";
-import { assemble, type Assembly, closeProviders } from "../assembly.ts";
-import type { Problem } from "../settings.ts";
+import { readEnvironment } from "../config.ts";
+import { type Assembly, closeProviders, tryAssemble } from "../assembly.ts";
 import { defineCommand, jsonSwitch } from "./arguments.ts";
 import { type Check, formatCheck } from "./check.ts";
 import { checkDatabase } from "./database_check.ts";
@@ -34,37 +33,29 @@ type Report = (found: readonly Check[], nameWidth: number) => void;
 
 /** Looks at everything at the same time and reports it in an order that is always the same. */
 async function examine(report: Report): Promise<void> {
-  const env = readEnvironment();
-  let problems: readonly Problem[] = [];
-  const remember = (error: unknown) => {
-    if (!(error instanceof ConfigError)) throw error;
-    problems = error.problems;
-    return undefined;
-  };
-  const config = await readConfig(env).catch(remember);
-  const assembly = config && await assemble(env).catch(remember);
-  const providers = [...assembly?.catalog.providers.values() ?? []];
+  const { assembly, problems } = await tryAssemble(readEnvironment());
+  const providers = [...assembly.catalog.providers.values()];
   const configured = providers.filter(({ missing }) => missing === undefined);
   const names = configured.flatMap((each) => each.local ? [each.name] : credentialNames(each));
   const nameWidth = Math.max(...["configuration", ...names].map((name) => name.length));
 
   report(
-    assembly === undefined
-      ? problems.map(({ at, message }) => ({
+    problems.length === 0
+      ? [{ status: "ok", name: "configuration", found: summaryOf(assembly) }]
+      : problems.map(({ at, message }) => ({
         status: "fail",
         name: "configuration",
         found: `${at}: ${message}`,
-      }))
-      : [{ status: "ok", name: "configuration", found: summaryOf(assembly) }],
+      })),
     nameWidth,
   );
-  if (config === undefined) return;
-  const redact = createRedact(assembly ?? { config });
-  const database = checkDatabase(config.settings, redact);
+  const redact = createRedact(assembly);
+  const database = problems.some(({ at }) => at.startsWith("DATABASE_"))
+    ? []
+    : checkDatabase(assembly.config.settings, redact);
   const looks = configured.map((each) => checkProvider(each, redact));
   report(await database, nameWidth);
   for (const look of looks) report((await look).checks, nameWidth);
-  if (assembly === undefined) return;
   const others = providers.filter(({ missing }) => missing !== undefined);
   if (others.length > 0) {
     const found = `not configured: ${others.map(({ name }) => name).join(", ")}`;

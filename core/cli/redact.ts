@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Config, programSettings } from "../config.ts";
+import { programSettings } from "../config.ts";
 import type { Assembly } from "../assembly.ts";
 import { secretsOf, settingsOf } from "../settings.ts";
 
@@ -27,13 +27,11 @@ function isScheme(part: string): boolean {
  *
  * @param assembly What is configured, as far as it could be read.
  */
-export function createRedact(
-  { config: { env, file }, plugins = [], catalog }: { config: Config } & Partial<Assembly>,
-): Redact {
+export function createRedact({ config: { env, file }, plugins, catalog }: Assembly): Redact {
   const declared = [
     { schema: programSettings, section: undefined },
     ...plugins.map(({ plugin }) => ({ schema: plugin.config, section: file.plugins[plugin.name] })),
-    ...[...catalog?.providers.values() ?? []].map(({ schema, name }) => ({
+    ...[...catalog.providers.values()].map(({ schema, name }) => ({
       schema,
       section: file.providers[name],
     })),

@@ -134,8 +134,12 @@ function absolute(url: string, path: string): string {
   return path === ":memory:" ? url : `file:${encodeURIComponent(resolve(path))}${query}`;
 }
 
-/** The path in a `file:` URL: "file:relative", "file:/absolute" or "file:///absolute". */
-function filePath(url: string): string {
+/**
+ * The path in a `file:` URL: "file:relative", "file:/absolute" or "file:///absolute".
+ *
+ * @throws Error that names DATABASE_URL and the cure
+ */
+export function filePath(url: string): string {
   const encoded = url.slice("file:".length).replace(/[?#].*$/s, "");
   const path = /^(?:\/\/(?:localhost)?(?=\/))?((?!\/\/).+)$/is.exec(encoded)?.[1];
   try {

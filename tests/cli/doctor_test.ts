@@ -27,6 +27,14 @@ Deno.test("doctor finds all well, and then what went wrong with each vendor", ()
       OPENAI_BASE_URL: `${vendor.origin}/v1`,
       OPENAI_API_KEY: "sk-right",
     };
+    const fresh = await xrouter(folder, ["doctor"], env);
+    assertEquals([fresh.code, fresh.stderr], [0, ""], fresh.stdout);
+    assertMatch(
+      fresh.stdout,
+      /^info {2}database +there is no file:data\/xrouter\.db yet; the next start makes it$/m,
+    );
+    assertEquals([...Deno.readDirSync(folder)], []);
+    (await openDatabase({ url: `file:${folder}/data/xrouter.db` })).close();
     const well = await xrouter(folder, ["doctor"], env);
     assertEquals([well.code, well.stderr], [0, ""], well.stdout);
     for (
@@ -132,8 +140,9 @@ Deno.test("doctor tells a closed port, a wrong clock and a broken database apart
     assertEquals(checksOf(slow).clock!.status, "warn");
   }));
 
-Deno.test("doctor looks at the database although a plugin is broken, and not without settings", () =>
+Deno.test("doctor looks at all that it can although a plugin, a provider and a setting are wrong", () =>
   inFolder(async (folder) => {
+    await using vendor = startVendor();
     await Deno.mkdir(`${folder}/mine`);
     await Deno.writeTextFile(`${folder}/mine/99_x.ts`, "export default 7;");
     const database = await openDatabase({ url: `file:${folder}/data/xrouter.db` });
@@ -142,17 +151,31 @@ Deno.test("doctor looks at the database although a plugin is broken, and not wit
     );
     await database.execute("INSERT INTO migrations VALUES (9999, '9999_future.sql', 'x', 0)");
     database.close();
-    const [plugin, setting] = await Promise.all([
-      xrouter(folder, ["doctor"], { XROUTER_PLUGINS_DIR: "mine" }),
-      xrouter(folder, ["doctor"], { PORT: "CANARY", DATABASE_AUTH_TOKEN: "CANARY" }),
+    const env = {
+      PORT: "CANARY",
+      XROUTER_PLUGINS_DIR: "mine",
+      DEEPSEEK_BASE_URL: "https://api.example.com/v1?key=CANARY",
+      OPENAI_BASE_URL: `${vendor.origin}/v1`,
+      OPENAI_API_KEY: "sk-right",
+    };
+    const [broken, address] = await Promise.all([
+      xrouter(folder, ["doctor"], env),
+      xrouter(folder, ["doctor"], { DATABASE_URL: "postgres://u:CANARY@db/x" }),
     ]);
-    assertEquals([plugin.code, plugin.stderr], [1, ""]);
-    assertMatch(plugin.stdout, /^fail {2}configuration {2}\S+99_x\.ts: /);
-    assertMatch(plugin.stdout, /^ok {4}database +file:data\/xrouter\.db answers/m);
-    assertMatch(plugin.stdout, /^fail {2}migrations .*"9999_future\.sql".*\n +→ Start the newer/m);
-    assertEquals([setting.code, setting.stderr], [1, ""]);
-    assertMatch(
-      setting.stdout,
-      /^fail {2}configuration {2}PORT: must be a number\. It sets: .*\n$/,
-    );
+    assertEquals([broken.code, broken.stderr], [1, ""]);
+    for (
+      const line of [
+        /^fail {2}configuration +PORT: must be a number\. It sets: /,
+        /^fail {2}configuration +\S+99_x\.ts: exports no plugin by default/,
+        /^fail {2}configuration +DEEPSEEK_BASE_URL: must end with its path/,
+        /^ok {4}database +file:data\/xrouter\.db answers/,
+        /^fail {2}migrations .*"9999_future\.sql".*\n +→ Start the newer/,
+        /^ok {4}openai credentials +2 models are listed/,
+        /^ok {4}clock /,
+      ]
+    ) assertMatch(broken.stdout, new RegExp(line, "m"));
+    assertEquals([address.code, address.stderr], [1, ""]);
+    assertMatch(address.stdout, /^fail {2}configuration +DATABASE_URL: must begin with file:/);
+    assert(!/^\w+ +database /m.test(address.stdout), "another database is looked at");
+    assert(!/CANARY/.test(broken.stdout + address.stdout), "a secret is shown");
   }));

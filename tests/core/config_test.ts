@@ -51,6 +51,20 @@ Deno.test("readConfig names every variable that is wrong, and tells no secret", 
   assertEquals(problems.join().includes("canary"), false);
 });
 
+Deno.test("readConfig names the variable of a folder that is none, or the project's own", async () => {
+  const none = '"/nope" cannot be read as a folder. Create it or correct its name.';
+  const own = "is the project's own folder, which is loaded anyway. Name another, or none.";
+  const project = new URL("../../", import.meta.url).pathname;
+  for (const kind of ["plugins", "providers"]) {
+    const variable = `XROUTER_${kind.toUpperCase()}_DIR`;
+    for (const [path, said] of [["/nope", none], [`${project}${kind}/`, own]] as const) {
+      const [problem, ...others] = await problemsOf({ [variable]: path, PORT: "8001" }, assemble);
+      assertEquals(problem!.startsWith(`${variable}: ${said}`), true, problem);
+      assertEquals(others, []);
+    }
+  }
+});
+
 Deno.test("readConfig reads the configuration file", async () => {
   const text = JSON.stringify({
     plugins: { "rate-limit": { perMinute: 7 } },

@@ -190,7 +190,7 @@ Deno.test("reload notices a folder that vanishes and returns", async () => {
   const { router } = running;
   const folder = router.program.config.settings.pluginsDir!;
   const problems = await running.write({ plugins: null }, refused);
-  assertMatch(problems.join("\n"), /plugins: cannot be read as a folder/);
+  assertMatch(problems.join("\n"), /XROUTER_PLUGINS_DIR: ".*plugins" cannot be read as a folder/);
   assertEquals(await word(await router.chat(ask("echo"))), null);
   // It returns with something in it.
   await Deno.mkdir(`${folder}.new`);
