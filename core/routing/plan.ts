@@ -150,7 +150,7 @@ function plan(
       excluded.push({ target: id, code: "invalid_request", reason, param: "provider" });
     }
   }
-  if (options.length === 0) throw refusal(names, found, excluded);
+  if (options.length === 0) throw refusal(names, excluded);
 
   const table = found.find((each) => "targets" in each);
   // Only streams have a first token: a whole answer takes as long as it is.
@@ -268,13 +268,11 @@ const weightiest = ["context_length_exceeded", "invalid_request", "forbidden", "
 
 function refusal(
   names: readonly string[],
-  found: readonly Found[],
   excluded: readonly Exclusion[],
 ): RouterError {
   const code = weightiest.find((each) => excluded.some((one) => one.code === each)) ?? "no_route";
   const first = excluded.find((each) => each.code === code);
-  const alone = excluded.every((each) => each.code === code && each.error !== undefined) ||
-    !found.some((each) => "targets" in each);
+  const alone = new Set(excluded.map(({ reason }) => reason)).size === 1;
   if (first?.error !== undefined && alone) return first.error;
   const reasons = excluded.map(({ target, reason }) => `"${target}": ${reason}`);
   const asked = names.map((name) => `"${name}"`).join(", ");

@@ -1,5 +1,5 @@
 import { dropIn } from "../support/drop_in.ts";
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { AccountStore } from "../../core/ledger/accounts.ts";
 import { KeyStore } from "../../core/store/keys.ts";
 import { HeldClock } from "../support/clock.ts";
@@ -69,9 +69,9 @@ Deno.test("route tries model and then models, and passes over what it does not h
   assertEquals(await among({ model: "openai/fail", models: ["nothing", "echo"] }), "echo: echo");
   assertEquals(await among({ model: "nothing", models: ["nowhere", "openai/b"] }), "openai: b");
   assertEquals(await among({ model: "openai/a", models: ["openai/b"] }), "openai: a");
-  assertStringIncludes(
+  assertMatch(
     await among({ models: ["nothing", "nowhere"] }),
-    '404 no_route model: No provider has the model "nothing"',
+    /^404 no_route model: Nothing of "nothing", "nowhere" can .*"nothing": No .*"nowhere": No /,
   );
   assertStringIncludes(
     await among({ models: ["openai/fail1", "openai/fail2"] }),
@@ -258,10 +258,14 @@ Deno.test("route passes over the fallbacks that a key may not use", async () => 
   assertEquals(await narrow(ask("best")), "echo: echo");
   assertEquals(await narrow({ ...ask("openai/a"), models: ["nothing", "openai/b"] }), "openai: b");
   assertEquals(vendor.seen.map(({ body }) => body.model), ["b"], "nobody else was asked");
-  const forbidden =
-    '403 forbidden model: Key "narrow" may not use the model "openai/a". Allowed: "echo", "openai/b"';
-  assertEquals(await narrow(ask("openai/a")), forbidden);
-  assertEquals(await narrow({ ...ask("nothing"), models: ["openai/a", "openai/c"] }), forbidden);
+  assertEquals(
+    await narrow(ask("openai/a")),
+    '403 forbidden model: Key "narrow" may not use the model "openai/a". Allowed: "echo", "openai/b"',
+  );
+  assertMatch(
+    await narrow({ ...ask("nothing"), models: ["openai/a", "openai/c"] }),
+    /^403 forbidden model: .*"nothing": No .*"openai\/a": Key .*"openai\/c": Key "narrow" may not/,
+  );
   assertStringIncludes(
     await narrow(ask("nothing")),
     "404 no_route model: No provider has the model",
