@@ -15,7 +15,10 @@ import { routesSchema } from "./routing/routes.ts";
 import { type Problem, readSettings } from "./settings.ts";
 
 const name = z.string().regex(/^[a-z][a-z0-9-]*$/, "must be lower-case words with dashes");
-const word = z.enum(["caller", "inputTokens"] satisfies (keyof State)[]);
+const words = { caller: "caller", inputTokens: "inputTokens" } satisfies {
+  [Word in keyof State]: Word;
+};
+const word = z.enum(words);
 const hook = z.function().optional();
 const schema = z.custom<z.ZodType>((value) => value instanceof z.ZodType, "must be a zod schema");
 

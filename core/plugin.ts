@@ -58,8 +58,6 @@ export interface State {
   caller: ApiKey;
   /** Tokens of the request, counted before the call. Provided by `token-count`. */
   inputTokens: number;
-  /** The same by the count of the provider that is being asked. Provided by `exact-count`. */
-  exactInput: number;
 }
 
 /**
@@ -115,6 +113,8 @@ export interface Attempt {
   readonly target: Target;
   /** What is sent: this try's own copy, one level deep. Its `stream` stays as the client set it. */
   body: Body;
+  /** The request's input tokens by the count of the provider that is asked, where that was asked for. */
+  exactInput?: number;
   /** Input tokens beside the request's own: the words of its answer from which this try goes on. */
   readonly prefilled?: number;
   /** Headers for the provider beside those that authorize the call. */

@@ -19,13 +19,14 @@ export default definePlugin({
   setup(_config, { catalog, log }) {
     /** Until when providers are not asked, by `performance.now()`. */
     const resting = new Map<string, number>();
-    const count = async (x: Exchange, { body, target }: Attempt) => {
+    const count = async (x: Exchange, attempt: Attempt) => {
+      const { body, target } = attempt;
       const provider = catalog.providers.get(target.provider);
       if ((resting.get(target.provider) ?? 0) > performance.now()) return;
       try {
         const signal = AbortSignal.any([x.signal, AbortSignal.timeout(patienceMs)]);
         const tokens = await provider?.countTokens(body, signal);
-        if (tokens !== undefined) x.state.exactInput = tokens;
+        if (tokens !== undefined) attempt.exactInput = tokens;
       } catch (error) {
         if (x.signal.aborted) return;
         // What is wrong with one request says nothing of the next.
@@ -41,8 +42,6 @@ export default definePlugin({
     };
     return {
       onAttempt(x, attempt) {
-        // Another target counts in another way.
-        delete x.state.exactInput;
         const { limits, ownerLimits } = x.state.caller;
         return limits.exactCount ?? ownerLimits?.exactCount ? count(x, attempt) : undefined;
       },

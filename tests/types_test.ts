@@ -51,6 +51,8 @@ Deno.test("definePlugin knows the words that plugins share", () => {
   definePlugin({ name: "typo", requires: ["calller"], setup: () => ({}) });
   // @ts-expect-error: nor may anybody.
   definePlugin({ name: "typo", provides: ["calller"], setup: () => ({}) });
+  // @ts-expect-error: what only some requests have cannot be required.
+  definePlugin({ name: "typo", requires: ["exactInput"], setup: () => ({}) });
   // @ts-expect-error: a crash is rejected or skipped.
   definePlugin({ name: "typo", onError: "ignore", setup: () => ({}) });
 });

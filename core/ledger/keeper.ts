@@ -151,8 +151,9 @@ export class Keeper {
    */
   #plan(x: Exchange, attempt: Attempt, price: Price | undefined, others: number): Plan {
     const bounds = this.#boundsOf(x, attempt);
-    const { caller, inputTokens = 0, exactInput = inputTokens } = x.state;
-    const plan = { attempt, price, inputTokens: exactInput + (attempt.prefilled ?? 0) };
+    const { caller, inputTokens = 0 } = x.state;
+    const { exactInput = inputTokens, prefilled = 0 } = attempt;
+    const plan = { attempt, price, inputTokens: exactInput + prefilled };
     if (price === undefined) return { ...plan, need: 0 };
     const need = amountOf(bounds, price);
     const cap = capOf(caller);
@@ -177,8 +178,8 @@ export class Keeper {
     return plan.need = amountOf({ ...bounds, output: output * bounds.choices }, price!);
   }
 
-  #boundsOf(x: Exchange, { body, target, prefilled = 0 }: Attempt): Bounds {
-    const { inputTokens = 0, exactInput } = x.state;
+  #boundsOf(x: Exchange, { body, target, exactInput, prefilled = 0 }: Attempt): Bounds {
+    const { inputTokens = 0 } = x.state;
     const counted = (exactInput ?? inputTokens) + prefilled;
     const input = exactInput === undefined ? this.#margins.expect(target, counted) : counted;
     return boundsOf(body, target, counted, input);

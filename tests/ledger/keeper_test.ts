@@ -18,6 +18,8 @@ function target(model: string, input = 1) {
 /** One exchange that a test leads as the kernel would: 10 tokens of input, 5 of output at most. */
 class Trial {
   readonly x: Exchange;
+  /** What each try's provider counts; `undefined` where nobody asks it. */
+  exactInput: number | undefined = 10;
   readonly #keeper: Keeper;
   readonly #attempts: Attempt[] = [];
 
@@ -27,7 +29,6 @@ class Trial {
     const limits = { prepaid: true, limited: false, holdCap: null };
     const state = {
       caller: { id: keyId, owner: null, limits, ownerLimits: null },
-      exactInput: 10,
       inputTokens: 10,
     };
     const whole = { model: "asked", messages: [], ...body };
@@ -53,6 +54,7 @@ class Trial {
       target: target(model, input),
       body,
       headers: {},
+      ...this.exactInput !== undefined && { exactInput: this.exactInput },
       ...prefilled !== undefined && { prefilled },
     };
     await this.#keeper.hold(this.x, attempt);
@@ -301,7 +303,7 @@ Deno.test("Keeper learns nothing from a report on more than text, now or at the 
     const holdFor = async (body: object) => {
       const trial = new Trial(keeper, keyId, { max_tokens: 5, ...body });
       trial.x.state.inputTokens = 1_000;
-      delete trial.x.state.exactInput;
+      trial.exactInput = undefined;
       await trial.begin("m");
       const amounts = await held();
       trial.finish({ usage, cost: 20_000 });
