@@ -31,6 +31,8 @@ export default definePlugin({
       onChunk(_x, _chunk) {},
       /** Exactly once, whatever happened: record. `x.state` may be empty. */
       async onFinish(_x, _outcome) {},
+      /** What a try would cost at most, for those who ask where a request would go. */
+      estimate(_x, _attempt) {},
       /** Once at start: add routes of your own. */
       routes(_app) {},
       /** At GET /ready: throw if you cannot work. */

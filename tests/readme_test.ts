@@ -1,9 +1,11 @@
 import { assert, assertEquals, assertLessOrEqual, assertStringIncludes } from "@std/assert";
 import type { z } from "zod";
+import type { Hooks, Host } from "../core/plugin.ts";
 import { programSettings } from "../core/config.ts";
 import { loadModules } from "../core/load.ts";
 import { assemble, closeProviders } from "../core/assembly.ts";
 import { settingsOf } from "../core/settings.ts";
+import template from "../plugins/_template.ts";
 import { dropIn } from "./support/drop_in.ts";
 import { ask, startRouter } from "./support/router.ts";
 import { startUpstream, wholeAnswer } from "./support/upstream.ts";
@@ -11,11 +13,13 @@ import { startUpstream, wholeAnswer } from "./support/upstream.ts";
 const root = new URL("..", import.meta.url).pathname;
 const readme = await Deno.readTextFile(`${root}README.md`);
 
-/** The README's table rows, their columns' padding taken out. */
-const rows = new Set(
-  readme.split("\n").filter((line) => line.startsWith("|"))
-    .map((line) => line.replaceAll(/\s+/g, " ")),
-);
+/** The rows of a text's tables, their columns' padding taken out. */
+function rowsOf(text: string): string[] {
+  return text.split("\n").filter((line) => line.startsWith("|"))
+    .map((line) => line.replaceAll(/\s+/g, " "));
+}
+
+const rows = new Set(rowsOf(readme));
 
 /** The first TypeScript block after a heading. */
 function block(heading: string): string {
@@ -116,4 +120,37 @@ Deno.test("README's configuration file is one that XRouter takes", async () => {
   assertEquals((await response.json()).model, "echo", "GigaChat is not configured here");
   assertEquals(response.headers.get("x-ratelimit-limit-requests"), "300");
   await Deno.remove(file);
+});
+
+Deno.test("plugins/README shows the pipeline as the folder is", async () => {
+  const { plugins, catalog } = await assemble({});
+  await closeProviders(catalog);
+  const quoted = (words: readonly string[] = []) => words.map((word) => `\`${word}\``).join(", ");
+  const pipeline = plugins.map(({ file, plugin: { requires, provides } }) => [
+    quoted([file.slice(`${root}plugins/`.length).replace("mod.ts", "")]),
+    quoted(requires),
+    quoted(provides),
+  ]);
+  const shown = rowsOf(await Deno.readTextFile(`${root}plugins/README.md`))
+    .map((row) => row.split("|").map((cell) => cell.trim()))
+    .filter(([, file]) => /^`\d/.test(file!))
+    .map(([, file, _does, requires, provides]) => [file, requires, provides]);
+  assertEquals(shown, pipeline);
+});
+
+Deno.test("the template of a plugin has every hook", async () => {
+  const every = {
+    onRequest: true,
+    onRoute: true,
+    onAttempt: true,
+    onChunk: true,
+    onFinish: true,
+    estimate: true,
+    routes: true,
+    ready: true,
+    dispose: true,
+  } satisfies Record<keyof Hooks, true>;
+  const host = { log: { info() {} } } as unknown as Host;
+  const hooks = await template.setup({ greeting: "hello" }, host);
+  assertEquals(Object.keys(hooks).toSorted(), Object.keys(every).toSorted());
 });
