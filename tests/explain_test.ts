@@ -75,6 +75,8 @@ Deno.test("explain says of a target whose circuit is open that it would be refus
     targets.map(({ target, circuit, refusal }: any) => [target, circuit, refusal?.code ?? null]),
     [["openai/cheap", "open", "circuit_open"], ["openai/dear", "closed", null]],
   );
+  const [{ retry_after_ms: open }, { retry_after_ms: closed }] = targets;
+  assertEquals([Number.isInteger(open) && open > 0, closed], [true, null]);
 });
 
 Deno.test("explain says what a key can afford", async () => {

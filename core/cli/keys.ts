@@ -4,7 +4,7 @@
  * @module
  */
 import type { Account } from "../ledger/accounts.ts";
-import type { ApiKey } from "../store/keys.ts";
+import { type ApiKey, isLabel, labelRule } from "../store/keys.ts";
 import { defineCommand, jsonSwitch, UsageError } from "./arguments.ts";
 import {
   accountCells,
@@ -36,6 +36,8 @@ export const createKey = defineCommand({
     json: jsonSwitch,
   },
   async run({ name, owner, expires, credit, admin, json, ...flags }) {
+    if (!isLabel(name)) throw new UsageError(`--name ${labelRule}`);
+    if (owner !== undefined && !isLabel(owner)) throw new UsageError(`--owner ${labelRule}`);
     const expiresAt = expires === undefined ? undefined : readExpiry(expires, Date.now());
     const amount = credit === undefined ? undefined : readAmount("--credit", credit);
     if (amount !== undefined && amount <= 0) throw new UsageError("--credit must be above 0");

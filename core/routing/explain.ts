@@ -55,7 +55,7 @@ export async function explainRoute(
     return {
       target: `${provider}/${model}`,
       circuit: circuit?.state ?? null,
-      retry_after_ms: circuit?.retryAfterMs || null,
+      retry_after_ms: Math.ceil(circuit?.retryAfterMs ?? 0) || null,
       running,
       first_token_ms: firstTokenMs === undefined ? null : Math.round(firstTokenMs),
       timeouts_ms: { ...route.timeouts, ...target.timeouts },

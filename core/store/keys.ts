@@ -68,8 +68,8 @@ export class KeyStore {
     admin?: boolean;
   }): Promise<{ key: ApiKey; secret: string }> {
     const createdAt = Date.now();
-    checkLabel("name", name);
-    if (owner !== undefined) checkLabel("owner", owner);
+    if (!isLabel(name)) throw new Error(`Key name ${labelRule}`);
+    if (owner !== undefined && !isLabel(owner)) throw new Error(`Key owner ${labelRule}`);
     if (expiresAt !== undefined && !(Number.isSafeInteger(expiresAt) && expiresAt > createdAt)) {
       throw new Error(
         `Key expiry must be a time in the future, in whole milliseconds since 1970, ` +
@@ -166,14 +166,13 @@ export class KeyStore {
   }
 }
 
-function checkLabel(field: "name" | "owner", value: string): void {
-  const length = [...value].length;
+/** What a key's name and its owner's must be; see {@link isLabel}. */
+export const labelRule = "must have 1 to 100 printable characters";
+
+/** Whether a text may be the name of a key, or of its owner. */
+export function isLabel(text: string): boolean {
   // Half surrogates would come back from the database as other characters than were given.
-  if (length > 100 || value.trim() === "" || /[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(value)) {
-    throw new Error(
-      `Key ${field} must have 1 to 100 printable characters, not ${JSON.stringify(value)}`,
-    );
-  }
+  return [...text].length <= 100 && text.trim() !== "" && !/[\p{Cc}\p{Cs}\p{Zl}\p{Zp}]/u.test(text);
 }
 
 function toApiKey(row: Row): ApiKey {

@@ -62,10 +62,11 @@ Deno.test("keys commands fail with 1 and one clear message", () =>
     for (const name of ["twin", "twin"]) await store.create({ name });
     database.close();
     const canary = `xr-${"CANARY".repeat(7)}x`;
-    const [twins, unknown, label, past, itself, url, wrong] = await Promise.all([
+    const [twins, unknown, label, long, past, itself, url, wrong] = await Promise.all([
       xrouter(folder, ["keys", "revoke", "twin"], env),
       xrouter(folder, ["keys", "revoke", "nobody", "--json"], env),
       xrouter(folder, ["keys", "create", "--name", "a\nb"], env),
+      xrouter(folder, ["keys", "create", "--name", "a", "--owner", "b".repeat(101)], env),
       xrouter(folder, ["keys", "create", "--name", "a", "--expires", "2020-01-01"], env),
       xrouter(folder, ["keys", "revoke", canary], env),
       xrouter(folder, ["keys", "list"], { DATABASE_URL: "file:." }),
@@ -79,8 +80,9 @@ Deno.test("keys commands fail with 1 and one clear message", () =>
     assertMatch(twins!.stderr, /^2 keys are named "twin"\. Write the id: key_\w+, key_\w+\n$/);
     assertEquals([unknown!.code, unknown!.stdout], [1, ""]);
     assertMatch(unknown!.stderr, /^No key has the id or name "nobody"/);
-    assertEquals(label!.code, 1);
-    assertMatch(label!.stderr, /^Key name must have 1 to 100 printable characters.*\n$/);
+    assertEquals([label!.code, long!.code], [2, 2]);
+    assertMatch(label!.stderr, /^--name must have 1 to 100 printable characters\nUsage: /);
+    assertMatch(long!.stderr, /^--owner must have 1 to 100 printable characters\nUsage: /);
     assertEquals(past!.code, 2);
     assertMatch(past!.stderr, /^--expires must be in the future, not "2020-01-01"\nUsage: /);
     assertEquals(itself!.code, 2);
