@@ -19,22 +19,33 @@ export function readRetryAfter(headers: Headers, now: number = Date.now()): numb
   return Number.isFinite(ms) ? Math.min(longestRetryAfter, Math.max(0, ms)) : undefined;
 }
 
-/** A vendor's own words in an error body of any of the usual shapes, cut to 500 characters. */
-export function readVendorMessage(body: string): { message?: string; code?: string } {
+/** What a vendor says of an error. */
+interface VendorMessage {
+  /** Its own words, cut to 500 characters. */
+  message?: string;
+  /** Its name of the error. */
+  code?: string;
+  /** The request's field that is wrong. */
+  param?: string;
+}
+
+/** What a vendor says in an error body of any of the usual shapes. */
+export function readVendorMessage(body: string): VendorMessage {
   let json: unknown;
   try {
     json = JSON.parse(body);
   } catch {
     return {};
   }
-  const outer = json as { error?: unknown; message?: unknown; code?: unknown } | null;
+  const outer = json as Record<"error" | "message" | "code" | "param", unknown> | null;
   const inner = typeof outer?.error === "object" && outer.error !== null
-    ? outer.error as { message?: unknown; code?: unknown }
+    ? outer.error as Record<"message" | "code" | "param", unknown>
     : outer;
   const message = typeof outer?.error === "string" ? outer.error : inner?.message;
   return {
     ...(typeof message === "string" && { message: message.slice(0, 500) }),
     ...(typeof inner?.code === "string" && { code: inner.code }),
+    ...(typeof inner?.param === "string" && { param: inner.param.slice(0, 500) }),
   };
 }
 
@@ -60,19 +71,22 @@ export function faultByStatus(
     new RouterError(code, message, { detail: `HTTP ${status} ${body.slice(0, 500)}`, ...options });
   switch (status) {
     case 400:
-    case 422:
+    case 422: {
+      const field = vendor.param === undefined ? {} : { param: vendor.param };
       if (
         /context_length|context length|maximum context/i.test(`${vendor.code} ${vendor.message}`)
       ) {
         return fault(
           "context_length_exceeded",
           `Provider "${provider}" has too little room${said}`,
+          field,
         );
       }
       if (/content_(policy|filter)/i.test(`${vendor.code}`)) {
-        return fault("content_filter", `Provider "${provider}" refuses this content${said}`);
+        return fault("content_filter", `Provider "${provider}" refuses this content${said}`, field);
       }
-      return fault("invalid_request", `Provider "${provider}" refuses the request${said}`);
+      return fault("invalid_request", `Provider "${provider}" refuses the request${said}`, field);
+    }
     case 413:
       return fault("context_length_exceeded", `Provider "${provider}" finds the request too large`);
     case 401:

@@ -18,9 +18,11 @@ Deno.test("readRetryAfter reads seconds and dates", () => {
 });
 
 Deno.test("readVendorMessage reads every usual shape of an error", () => {
-  const shapes: [body: string, read: { message?: string; code?: string }][] = [
+  const shapes: [body: string, read: ReturnType<typeof readVendorMessage>][] = [
     ['{"error":{"message":"no","code":"bad"}}', { message: "no", code: "bad" }],
     ['{"message":"no","code":"bad"}', { message: "no", code: "bad" }],
+    ['{"error":{"message":"no","param":"top_p"}}', { message: "no", param: "top_p" }],
+    ['{"error":{"message":"no","param":null}}', { message: "no" }],
     ['{"status":404,"message":"no"}', { message: "no" }],
     ['{"error":"no"}', { message: "no" }],
     ['{"error":{"message":7,"code":429}}', {}],
@@ -90,6 +92,16 @@ Deno.test("faultByStatus knows refused content, which nobody else is asked for",
     const fault = faultByStatus("vendor", 400, body, new Headers());
     assertEquals([fault.code, fault.fallback], ["content_filter", false]);
   }
+});
+
+Deno.test("faultByStatus names the field that the vendor names", () => {
+  for (const code of ["unknown", "context_length_exceeded", "content_filter"]) {
+    const body = JSON.stringify({ error: { code, message: "no", param: "messages[0].content" } });
+    const fault = faultByStatus("vendor", 400, body, new Headers());
+    assertEquals(fault.body().error.param, "messages[0].content", code);
+  }
+  const silent = faultByStatus("vendor", 400, '{"error":{"message":"no"}}', new Headers());
+  assertEquals(silent.body().error.param, null);
 });
 
 Deno.test("faultByStatus hands on how long to wait", () => {
