@@ -117,7 +117,7 @@ Deno.test("plugins lists every problem of every file at once", () =>
         "92_empty.ts: has no default export",
         "unnumbered.ts: has no number",
         'unnumbered.ts: plugin "auth" is already defined by ',
-        "absent: cannot be read as a folder",
+        'XROUTER_PROVIDERS_DIR: "absent" cannot be read as a folder',
         "API_RATE_LIMIT: must be above 0",
         'plugins["nobody"]: there is no plugin "nobody"',
         'providers["openai"].apiKey: has the wrong form',
