@@ -216,7 +216,9 @@ Deno.test("Relay ends at the terminator of a vendor that keeps the connection op
     });
     await script.send(...parts);
     const response = await kernel.chat(ask("vendor/m", "hi", streaming));
-    assertEquals(await response.text(), delta("a") + stop + done);
+    // On a busy machine comments come before it begins.
+    const answer = (await response.text()).replace(/^(: .*\n\n)+/, "");
+    assertEquals(answer, delta("a") + stop + done);
     assertEquals((await kernel.ended()).state, "completed");
     await upstream.seen[0]!.closed;
   }
