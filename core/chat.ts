@@ -194,6 +194,12 @@ export function reasonOf(
   return reason && reason !== "null" ? reason : undefined;
 }
 
+/** Whether a reply has the alternatives of a whole answer. */
+export function isWholeReply(reply: ChatReply | null | undefined): boolean {
+  return Array.isArray(reply?.choices) && reply.choices.length > 0 &&
+    reply.choices.every((each) => Object(each) === each);
+}
+
 /** Whether a reply says that the answer failed, as some vendors do in one of the regular shape. */
 export function saysFailed({ error, object, choices }: ChatReply): boolean {
   return Boolean(error) || object === "error" || Array.isArray(choices) &&

@@ -5,7 +5,7 @@
  */
 import { askEmbeddings } from "./ask_embeddings.ts";
 import { type Body, isChat } from "./body.ts";
-import { type ChatBody, type ChatReply, saysFailed } from "./chat.ts";
+import { type ChatBody, type ChatReply, isWholeReply, saysFailed } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
 import { codeLimits, inTime } from "./code_limits.ts";
 import type { EmbeddingsBody } from "./embeddings.ts";
@@ -295,12 +295,7 @@ export class Connection {
   /** A chat's answer that is one JSON body. */
   #toChunk(bytes: Uint8Array, json: ChatReply, decoder: Decoder | undefined): Chunk {
     const reply = decoder === undefined ? json : decoder.whole(json);
-    if (
-      !Array.isArray(reply?.choices) || reply.choices.length === 0 ||
-      reply.choices.some((each) => Object(each) !== each)
-    ) {
-      throw this.#faults.unexpected("a chat completion");
-    }
+    if (!isWholeReply(reply)) throw this.#faults.unexpected("a chat completion");
     if (saysFailed(reply)) {
       throw this.#faults.unexpected("a whole answer", JSON.stringify(reply).slice(0, 500));
     }

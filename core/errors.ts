@@ -146,9 +146,14 @@ export class RouterError extends Error {
    * @param code A key of the table.
    * @param message What is wrong and what to do about it.
    * @param options Field, waiting time, headers, numbers, detail and cause.
+   * @throws {TypeError} when the table has no such code.
    */
   constructor(code: ErrorCode, message: string, options: RouterErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    if (!Object.hasOwn(errorTable, code)) {
+      const known = Object.keys(errorTable).join(", ");
+      throw new TypeError(`A RouterError has no code "${code}". Use one of ${known}`);
+    }
     this.code = code;
     this.param = options.param;
     this.retryAfterMs = options.retryAfterMs;
@@ -203,8 +208,14 @@ export class RouterError extends Error {
  */
 export function toRouterError(error: unknown, where: string): RouterError {
   if (error instanceof RouterError) return error;
-  const text = error instanceof Error ? error.message : String(error);
+  const text = error instanceof Error ? error.message : stackOf(error);
   return new RouterError("internal", `${where}: ${text}`, { cause: error });
+}
+
+/** A thrown value for the log: an error's stack; what is none is shown, one level deep. */
+export function stackOf(thrown: unknown): string {
+  if (thrown instanceof Error) return thrown.stack ?? thrown.message;
+  return typeof thrown === "string" ? thrown : Deno.inspect(thrown, { depth: 0 });
 }
 
 /** An error whose texts went through `change`; the same where that changed nothing. */

@@ -6,8 +6,9 @@
  */
 import type { ChatReply } from "./chat.ts";
 import type { Chunk } from "./chunk.ts";
-import { RouterError, toRouterError } from "./errors.ts";
+import { RouterError, stackOf, toRouterError } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
+import { asEstimate, asReply, asRoute, isPromise, wrongReturn } from "./hook_returns.ts";
 import type { Log } from "./log.ts";
 import type { Attempt, Estimate, Hooks, Outcome, Route, State } from "./plugin.ts";
 
@@ -80,10 +81,10 @@ export class HookRunner {
       if (place++ === this.#strangers) await x.readBody();
       try {
         const returned = run(x);
-        const reply = returned instanceof Promise ? await returned : returned;
+        const reply = isPromise(returned) ? await returned : returned;
         if (reply) {
           await x.readBody();
-          return reply;
+          return asReply(reply, x.path);
         }
       } catch (error) {
         this.#failed(plugin, "onRequest", error, x);
@@ -98,7 +99,7 @@ export class HookRunner {
     for (const { plugin, run } of this.#onRoute) {
       try {
         const route = await run(x);
-        if (route) return route;
+        if (route) return asRoute(route);
       } catch (error) {
         this.#failed(plugin, "onRoute", error, x);
       }
@@ -128,7 +129,8 @@ export class HookRunner {
   async estimate(x: LiveExchange, attempt: Attempt): Promise<Estimate | undefined> {
     for (const { plugin, run } of this.#estimate) {
       try {
-        return await run(x, attempt) || undefined;
+        const estimate = await run(x, attempt);
+        return estimate ? asEstimate(estimate) : undefined;
       } catch (error) {
         this.#failed(plugin, "estimate", error, x);
       }
@@ -140,7 +142,9 @@ export class HookRunner {
   chunk(x: LiveExchange, chunk: Chunk): boolean {
     for (const { plugin, run } of this.#onChunk) {
       try {
-        if (run(x, chunk) === false) return false;
+        const returned = run(x, chunk);
+        if (returned === false) return false;
+        if (isPromise(returned)) throw wrongReturn("false or nothing, without waiting", returned);
       } catch (error) {
         this.#failed(plugin, "onChunk", error, x);
       }
@@ -154,8 +158,9 @@ export class HookRunner {
     for (const { plugin, run } of this.#onFinish) {
       try {
         const result = run(x, outcome);
-        if (result) {
-          recorded.push(result.catch((error) => this.#crashed(plugin, "onFinish", error, x)));
+        if (isPromise(result)) {
+          const crashed = (error: unknown) => this.#crashed(plugin, "onFinish", error, x);
+          recorded.push(Promise.resolve(result).catch(crashed));
         }
       } catch (error) {
         this.#crashed(plugin, "onFinish", error, x);
@@ -176,7 +181,7 @@ export class HookRunner {
     this.#log.error(`plugin "${plugin.name}" crashed in ${hook}`, {
       file: plugin.file,
       requestId: x.id,
-      error: error instanceof Error ? error.stack ?? error.message : String(error),
+      error: stackOf(error),
     });
   }
 }

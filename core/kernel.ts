@@ -9,9 +9,8 @@ import { Attempts } from "./attempts.ts";
 import { type Path, pathOf } from "./body.ts";
 import type { Catalog } from "./catalog.ts";
 import type { UnsupportedPolicy } from "./changes.ts";
-import { priceIn } from "./ledger/charge.ts";
 import { Chunk } from "./chunk.ts";
-import { RouterError, toRouterError } from "./errors.ts";
+import { RouterError, stackOf, toRouterError } from "./errors.ts";
 import { Departures } from "./departures.ts";
 import { LiveExchange, type ReadBody } from "./exchange.ts";
 import { clientClosed, Flight } from "./flight.ts";
@@ -22,8 +21,8 @@ import type { ApiKey } from "./store/keys.ts";
 import { Generation } from "./generation.ts";
 import type { InstalledPlugin } from "./hooks.ts";
 import type { Log } from "./log.ts";
-import type { Outcome, Usage } from "./plugin.ts";
-import { costOf } from "./prices/price.ts";
+import { outcomeOf } from "./outcome.ts";
+import type { Usage } from "./plugin.ts";
 import { RetryBudget } from "./retry_budget.ts";
 import { checkReplyHeaders, errorResponse, streamResponse } from "./response.ts";
 import { waitingStream } from "./waiting_stream.ts";
@@ -114,7 +113,7 @@ export class Kernel {
     try {
       return await this.#answer(flight);
     } catch (thrown) {
-      return errorResponse(x, this.#giveUp(flight, thrown));
+      return this.#failed(flight, thrown);
     } finally {
       x.answered();
       this.#departures.forget(x);
@@ -245,6 +244,16 @@ export class Kernel {
     return streamResponse(flight.x, stream, false);
   }
 
+  /** What the client reads of an exchange that failed before its answer began. */
+  #failed(flight: Flight, thrown: unknown): Response {
+    try {
+      return errorResponse(flight.x, this.#giveUp(flight, thrown));
+    } catch (unsaid) {
+      // A plugin may throw what no JSON can hold.
+      return errorResponse(flight.x, this.#giveUp(flight, toRouterError(unsaid, "kernel")));
+    }
+  }
+
   /** Ends an exchange that failed before its answer began. @returns What the client reads. */
   #giveUp(flight: Flight, thrown: unknown, status?: number): RouterError {
     const error = flight.gone ? clientClosed(thrown) : toRouterError(thrown, "kernel");
@@ -282,30 +291,36 @@ export class Kernel {
     await this.#finish(flight, { ...end, ...(used !== undefined && { usage: used }) });
   }
 
-  /** Tells every plugin how it ended: the one place where `onFinish` is called. */
+  /** Ends the exchange, whatever becomes of its record. */
   async #finish(flight: Flight, end: Ending): Promise<void> {
     if (flight.finished) return;
     flight.finished = true;
-    const { x } = flight;
-    if (end.error?.code === "internal") {
-      this.#o.log.error(end.error.message, { requestId: x.id });
+    try {
+      await this.#record(flight, end);
+    } catch (error) {
+      this.#o.log.error("an exchange cannot be recorded", {
+        requestId: flight.x.id,
+        error: stackOf(error),
+      });
     }
-    if (flight.unsettled.length > 0) await Promise.all(flight.unsettled);
-    const attempt = x.answering ?? x.attempts.at(-1);
-    const target = attempt?.target;
-    const price = priceIn(this.#o.currency, target);
-    const { error, ...how } = end;
-    const outcome: Outcome = {
-      ...how,
-      ...(error !== undefined && { error }),
-      ...(attempt !== undefined && { attempt, target: attempt.target }),
-      ...(end.usage !== undefined && price !== undefined && { cost: costOf(end.usage, price) }),
-      durationMs: performance.now() - x.startedTick,
-    };
-    logAccess(this.#o.log, x, outcome);
-    await flight.generation.hooks.finish(x, outcome);
     this.#flights.delete(flight);
     flight.over?.resolve();
     if (this.#flights.size === 0) this.#idle?.();
+  }
+
+  /** Tells every plugin how it ended: the one place where `onFinish` is called. */
+  async #record(flight: Flight, end: Ending): Promise<void> {
+    const { x } = flight;
+    if (end.error?.code === "internal") {
+      const { message, cause } = end.error;
+      this.#o.log.error(message, {
+        requestId: x.id,
+        ...cause !== undefined && { error: stackOf(cause) },
+      });
+    }
+    if (flight.unsettled.length > 0) await Promise.allSettled(flight.unsettled);
+    const outcome = outcomeOf(flight, end, this.#o.currency);
+    logAccess(this.#o.log, x, outcome);
+    await flight.generation.hooks.finish(x, outcome);
   }
 }
