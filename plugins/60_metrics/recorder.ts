@@ -8,12 +8,20 @@ import type { Instruments } from "./instruments.ts";
 import type { Labels } from "./labels.ts";
 import { ModelSeries } from "./model_series.ts";
 
+type Path = Exchange["path"];
+
+/** The operations by the names of OpenTelemetry's conventions. */
+const operations = {
+  "/v1/chat/completions": "chat",
+  "/v1/embeddings": "embeddings",
+} as const satisfies Record<Path, string>;
+
 /** Writes what became of exchanges into the instruments. */
 export class Recorder {
   readonly #to: Instruments;
   readonly #labels: Labels;
   readonly #currency: string;
-  /** By `provider/model`, both bounded. */
+  /** By `operation/provider/model`, all of them bounded. */
   readonly #models = new Map<string, ModelSeries>();
 
   /**
@@ -38,7 +46,7 @@ export class Recorder {
     }
     // What a plugin answered by itself has no target, and uses nothing.
     if (target === undefined) return;
-    const series = this.#seriesOf(target);
+    const series = this.#seriesOf(x.path, target);
     series.recordDuration(outcome.durationMs, error);
     if (outcome.usage !== undefined) series.recordUsage(outcome.usage, outcome.cost);
     // The first chunk of an answer that is not streamed is the whole of it.
@@ -47,14 +55,15 @@ export class Recorder {
     }
   }
 
-  #seriesOf(target: Target): ModelSeries {
-    const known = this.#models.get(`${target.provider}/${target.model}`);
+  #seriesOf(path: Path, target: Target): ModelSeries {
+    const operation = operations[path];
+    const known = this.#models.get(`${operation}/${target.provider}/${target.model}`);
     if (known !== undefined) return known;
     const provider = this.#labels.provider(target);
     const model = this.#labels.model(target);
-    const id = `${provider}/${model}`;
+    const id = `${operation}/${provider}/${model}`;
     const series = this.#models.get(id) ??
-      new ModelSeries(this.#to, ["chat", provider, model], this.#currency);
+      new ModelSeries(this.#to, [operation, provider, model], this.#currency);
     this.#models.set(id, series);
     return series;
   }

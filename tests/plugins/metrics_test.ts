@@ -59,6 +59,22 @@ Deno.test("metrics tells processor time, memory and start of the process", async
   assert(cpu <= later && later <= (user + system) / 1_000_000, `${cpu}, then ${later}`);
 });
 
+Deno.test("metrics tells embeddings and chats of one model apart", async () => {
+  const catalog = catalogOf();
+  using plugin = await startMetrics(catalog);
+  const target = catalog.target("alpha", "priced");
+  const rest = { target, usage };
+  plugin.finish({ ...exchange(target), path: "/v1/embeddings" }, rest);
+  for (let i = 0; i < 2; i++) plugin.finish(exchange(target), rest);
+  const page = await plugin.scrape();
+  const model = labelsOf("alpha", "priced");
+  for (const [operation, count] of [["chat", 2], ["embeddings", 1]] as const) {
+    const labels = { ...model, gen_ai_operation_name: operation };
+    assertEquals(page.value("gen_ai_server_request_duration_seconds_count", labels), count);
+    assertEquals(page.value("xrouter_cached_tokens_total", labels), usage.cached * count);
+  }
+});
+
 Deno.test("metrics measures a stream: time, first token, tokens, cost and the try", async () => {
   const catalog = catalogOf();
   using plugin = await startMetrics(catalog);
