@@ -46,7 +46,7 @@ export function createLog(
 /** Milliseconds for which lines are collected, so that a busy log costs one write for many lines. */
 const collectMs = 100;
 
-/** Writes lines to standard error, in groups. */
+/** Writes lines to standard error, in groups; what cannot be written is dropped. */
 export class StderrLines {
   #lines: string[] = [];
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -65,6 +65,10 @@ export class StderrLines {
     if (this.#lines.length === 0) return;
     const bytes = new TextEncoder().encode(`${this.#lines.join("\n")}\n`);
     this.#lines = [];
-    for (let at = 0; at < bytes.length;) at += Deno.stderr.writeSync(bytes.subarray(at));
+    try {
+      for (let at = 0; at < bytes.length;) at += Deno.stderr.writeSync(bytes.subarray(at));
+    } catch {
+      // Whoever read it has gone: the answers that run are worth more than lines that nobody reads.
+    }
   }
 }

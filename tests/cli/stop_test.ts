@@ -16,6 +16,11 @@ class LogReader {
     while (!pattern.test(this.#text) && await this.#more());
   }
 
+  /** Reads no more, as a collector of logs that has died. */
+  async leave(): Promise<void> {
+    await this.#reader.cancel();
+  }
+
   /** Reads to the end. */
   async rest(): Promise<string> {
     while (await this.#more());
@@ -103,6 +108,20 @@ Deno.test("start ends a stream whose time has passed, with an error frame and it
     assertEquals(code, 0, log);
     const [row] = await rowsIn(folder) as { state: string; status: number }[];
     assertEquals([row!.state, row!.status], ["failed", 200]);
+  }));
+
+Deno.test("start serves on although nobody reads its log any more, and stops as it should", () =>
+  inFolder(async (folder) => {
+    const server = await serve(folder);
+    await server.log.leave();
+    for (let i = 0; i < 2; i++) {
+      const text = await (await server.chat(slow)).text();
+      assertMatch(text, /data: \[DONE\]\n\n$/);
+    }
+    server.child.kill("SIGTERM");
+    assertEquals((await server.ended()).code, 0);
+    const row = { state: "completed", status: 200, output_tokens: 4 };
+    assertEquals(await rowsIn(folder), [row, row]);
   }));
 
 Deno.test("start ends at once when it is told twice", () =>
