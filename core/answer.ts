@@ -92,7 +92,7 @@ export class Answer {
     const { body } = this.#flight.x;
     if (!said?.canGoOn || !isChat(body) || (body.n ?? 1) > 1) return undefined;
     // What a plugin refuses, or crashes on, is no fault of the provider's.
-    const isCut = error.code === "upstream_unavailable" || error.code === "timeout";
+    const isCut = ["upstream_unavailable", "timeout", "provider_failed"].includes(error.code);
     if (!isCut || this.#flight.unwanted) return undefined;
     const broken = this.#begun;
     broken.over(error);

@@ -97,8 +97,10 @@ export class Attempts {
     this.#note(error);
     const { targets, attempts, retries } = this.#route;
     if (this.#used >= attempts) return undefined;
+    // What the same target would only do again.
+    const isFinal = error.detail === anotherAnswer || error.code === "provider_failed";
     if (this.#place < targets.length - 1) this.#advance();
-    else if (error.detail === anotherAnswer || this.#tries > retries) return undefined;
+    else if (isFinal || this.#tries > retries) return undefined;
     else if (!await this.#backOff(error, 0)) return undefined;
     for (; this.#place < targets.length; this.#advance()) {
       const target = targets[this.#place]!;

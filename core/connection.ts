@@ -14,6 +14,7 @@ import { unlessAborted } from "./unless_aborted.ts";
 import { readWhole } from "./read_whole.ts";
 import { Upstream } from "./upstream.ts";
 import { VendorFaults } from "./vendor_faults.ts";
+import { VendorModule } from "./vendor_module.ts";
 
 /** Milliseconds for a provider's side calls, such as signing in. */
 const sideCallTimeout = 20_000;
@@ -43,6 +44,7 @@ type Post = (url: string, body: unknown, accept: string) => Promise<Response>;
 /** One account, ready to be called. */
 export class Connection {
   readonly #provider: Provider;
+  readonly #module: VendorModule;
   readonly #client: Deno.HttpClient | undefined;
   readonly #faults: VendorFaults;
   /** Tells it apart in the log. */
@@ -51,6 +53,8 @@ export class Connection {
   readonly parallel: number;
   /** What the provider's methods get. */
   readonly wire: Wire;
+  /** The same for what encodes: what fails on it is the network's doing, and not the module's. */
+  readonly #sideCalls: Wire;
 
   /**
    * @param provider The provider as its file declares it.
@@ -59,7 +63,8 @@ export class Connection {
    */
   constructor(provider: Provider, { name, settings, parallel }: Account, baseUrl: string) {
     this.#provider = provider;
-    this.#faults = new VendorFaults(provider, settings);
+    this.#module = new VendorModule(provider);
+    this.#faults = new VendorFaults(provider, this.#module, settings);
     this.name = name;
     this.parallel = parallel ?? Infinity;
     const options = provider.httpClient?.(settings, baseUrl);
@@ -73,6 +78,20 @@ export class Connection {
       baseUrl,
       fetch: (url, init) => this.fetch(url, deadline(init)),
       send: (path, init) => this.signedIn(`${baseUrl}${path}`, deadline(init)),
+    };
+    const { fetch, send } = this.wire;
+    const read = async (asked: Promise<Response>) => {
+      try {
+        const response = await asked;
+        return new Response(response.body && await response.arrayBuffer(), response);
+      } catch (error) {
+        throw this.#faults.ofNetwork(error);
+      }
+    };
+    this.#sideCalls = {
+      ...this.wire,
+      fetch: (url, init) => read(fetch(url, init)),
+      send: (path, init) => read(send(path, init)),
     };
   }
 
@@ -124,12 +143,12 @@ export class Connection {
     { body, prepared, onSend, onAnswer, onByte, onSpent, ...sent }: Sent,
     onEnd: () => void,
   ): Promise<Upstream> {
-    const call: Call = { ...sent, ...this.wire, headers: { ...sent.headers } };
+    const call: Call = { ...sent, ...this.#sideCalls, headers: { ...sent.headers } };
     const post = async (url: string, encoded: unknown, accept: string) => {
       const response = await this.signedIn(url, {
         method: "POST",
         headers: { "content-type": "application/json", accept, ...call.headers },
-        body: JSON.stringify(encoded),
+        body: this.#module.toJson(encoded, call.headers),
         signal: call.signal,
       }, onSend);
       if (response.ok) onAnswer?.();
@@ -153,7 +172,7 @@ export class Connection {
     let upstream: Upstream | undefined;
     let reply: ChatReply | undefined;
     try {
-      const decoder = this.#provider.decoder?.(body, call);
+      const decoder = this.#module.decoder(body, call);
       const isStream = /^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "");
       if (body.stream && isStream) {
         upstream = Upstream.stream(response, {
@@ -188,17 +207,12 @@ export class Connection {
     prepared: unknown,
     again = true,
   ): Promise<Response> {
-    const provider = this.#provider;
-    const encoded = await provider.encode?.(body, call, prepared) ?? body;
-    const url = provider.chatUrl?.(body, this.wire) ?? `${this.wire.baseUrl}/chat/completions`;
-    const response = await post(
-      url,
-      encoded,
-      body.stream ? "text/event-stream" : "application/json",
-    );
+    const encoded = await this.#module.encode(body, call, prepared);
+    const accept = body.stream ? "text/event-stream" : "application/json";
+    const response = await post(this.#module.chatUrl(body, this.wire), encoded, accept);
     if (response.ok) return response;
     const refusal = await this.#faults.ofResponse(response, call);
-    if (again && provider.sendAgain?.(refusal, body, call)) {
+    if (again && this.#module.sendAgain(refusal, body, call)) {
       return this.#sendChat(body, call, post, prepared, false);
     }
     throw refusal;
@@ -215,8 +229,7 @@ export class Connection {
       if (!response.ok) throw await this.#faults.ofResponse(response);
       return await this.#readReply(response);
     };
-    const { embeddings = {} } = this.#provider;
-    const chunk = await askEmbeddings(body, embeddings, call, send, onSpent);
+    const chunk = await askEmbeddings(body, this.#module.embeddings, call, send, onSpent);
     onEnd();
     const upstream = Upstream.whole(chunk, false);
     await upstream.begin();
@@ -265,7 +278,7 @@ export class Connection {
     // A redirect is answered like any refusal: followed, it would carry the credentials elsewhere.
     const full: RequestInit = { redirect: "manual", ...init, headers };
     if (this.#provider.fetch !== undefined) {
-      return this.#provider.fetch(new Request(url, full), this.wire.settings);
+      return this.#module.fetch(new Request(url, full), this.wire.settings);
     }
     return fetch(url, this.#client === undefined ? full : { ...full, client: this.#client });
   }

@@ -49,6 +49,7 @@ export const errorTable = {
   queue_full: entry(429, "rate_limit_error", { fallback: true }),
   aborted: entry(499, "aborted"),
   internal: entry(500, "server_error", { expose: false }),
+  provider_failed: entry(500, "server_error", { fallback: true }),
   upstream_rejected: entry(502, "upstream_error", { fallback: true }),
   upstream_unavailable: entry(502, "upstream_error", { retry: true, fallback: true }),
   unavailable: entry(503, "server_error"),

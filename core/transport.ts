@@ -16,6 +16,7 @@ import { type Problem, readSettings, settingsOf } from "./settings.ts";
 import { type QueueLimits, Slots } from "./slots.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 import type { Upstream } from "./upstream.ts";
+import { VendorModule } from "./vendor_module.ts";
 
 /** How long requests wait where nobody says otherwise. */
 const defaultQueue: QueueLimits = { length: 100, waitMs: 30_000 };
@@ -29,6 +30,7 @@ export interface OpenOptions extends AskOptions {
 /** One provider, ready to be called. */
 export class Transport {
   readonly #provider: Provider;
+  readonly #module: VendorModule;
   readonly #connections: readonly Connection[];
   readonly #slots: Slots;
   #turn = 0;
@@ -44,6 +46,7 @@ export class Transport {
     queue: QueueLimits,
   ) {
     this.#provider = provider;
+    this.#module = new VendorModule(provider);
     this.baseUrl = withoutSlash(baseUrl);
     this.missing = baseUrl === ""
       ? `Set ${variableOf(provider.name, "BASE_URL")}`
@@ -218,7 +221,7 @@ export class Transport {
     if (this.#provider.prepare === undefined || !isChat(body)) return undefined;
     const refusal = this.refusal(body.model);
     if (refusal !== undefined) throw refusal;
-    return this.#provider.prepare(body, signal);
+    return this.#module.prepare(body, signal);
   }
 
   /**

@@ -12,6 +12,7 @@ import { Deadline, wholeAnswer } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
 import { clientClosed, type Flight } from "./flight.ts";
+import { unsendable } from "./header_syntax.ts";
 import { defaultEncoding } from "./input_tokens.ts";
 import type { Log } from "./log.ts";
 import type { Attempt, RoutedTarget, Timeouts } from "./plugin.ts";
@@ -158,6 +159,11 @@ export class Try {
     await this.#deadline.race(hooks.attempt(x, attempt, signal));
     if ((attempt.body.stream === true) !== (x.body.stream === true)) {
       const reason = 'A plugin changed "stream" of a try. It is the client\'s to choose';
+      throw new RouterError("internal", reason);
+    }
+    const wrong = unsendable(attempt.headers);
+    if (wrong !== undefined) {
+      const reason = `A plugin set the header "${wrong}" of a try to what it cannot be`;
       throw new RouterError("internal", reason);
     }
     flight.checkWanted();

@@ -303,7 +303,7 @@ function faultIn(data: string): RouterError | undefined {
 }
 
 /** What cannot be read is the provider's failure: a broken connection, an event without end. */
-function unreadable(error: unknown): RouterError {
+export function unreadable(error: unknown): RouterError {
   if (error instanceof RouterError) return error;
   return new RouterError("upstream_unavailable", "The provider's answer cannot be read", {
     detail: error instanceof Error ? error.message : String(error),

@@ -9,6 +9,7 @@ import type { Call, Provider } from "./provider.ts";
 import { defaultSettings } from "./provider_settings.ts";
 import { withoutSecrets } from "./settings.ts";
 import { readWhole } from "./read_whole.ts";
+import type { VendorModule } from "./vendor_module.ts";
 
 /**
  * What follows the name of a scheme signs someone in, such as a token that was issued meanwhile;
@@ -25,15 +26,18 @@ const maxErrorBytes = 64 * 1024;
 /** The faults of one account. */
 export class VendorFaults {
   readonly #provider: Provider;
+  readonly #module: VendorModule;
   /** Strikes the account's secrets out: vendors' words reach the log and the client. */
   readonly redact: (text: string) => string;
 
   /**
    * @param provider The provider as its file declares it.
+   * @param module Calls its `fault`.
    * @param settings The account's settings.
    */
-  constructor(provider: Provider, settings: Record<string, unknown>) {
+  constructor(provider: Provider, module: VendorModule, settings: Record<string, unknown>) {
     this.#provider = provider;
+    this.#module = module;
     const schema = provider.settings ?? defaultSettings(provider);
     this.redact = (text) =>
       withoutSecrets(text, schema, settings).replace(signIn, "$1 […]").replace(longRun, "[…]");
@@ -42,7 +46,7 @@ export class VendorFaults {
   /** A refusal, as the provider names it, or by its status. */
   of(status: number, body: string, headers: Headers, call?: Call): RouterError {
     const said = this.redact(body);
-    return this.#provider.fault?.(status, said, headers, call) ??
+    return this.#module.fault(status, said, headers, call) ??
       faultByStatus(this.#provider.name, status, said, headers);
   }
 
@@ -53,9 +57,9 @@ export class VendorFaults {
   }
 
   /** What a failed connection or a broken body means; the signal's reason where it has fired. */
-  ofNetwork(error: unknown, signal: AbortSignal): RouterError {
+  ofNetwork(error: unknown, signal?: AbortSignal): RouterError {
     if (error instanceof RouterError) return withTexts(error, this.redact);
-    if (signal.aborted && signal.reason instanceof RouterError) return signal.reason;
+    if (signal?.aborted && signal.reason instanceof RouterError) return signal.reason;
     const reason = error instanceof Error ? error.message : String(error);
     const cause = error instanceof Error && error.cause instanceof Error
       ? `: ${error.cause.message}`
