@@ -4,6 +4,8 @@
  * @module
  */
 
+import { RouterError } from "./errors.ts";
+
 /** Bytes that one read takes at most. */
 const bufferBytes = 16 * 1024;
 
@@ -29,9 +31,16 @@ export class ByteReader {
     }
   }
 
-  /** The next bytes, the caller's to keep; `undefined` at the end. Rejects when the stream fails. */
+  /**
+   * The next bytes, the caller's to keep; `undefined` at the end. Rejects when the stream fails.
+   *
+   * @throws {RouterError} as {@linkcode asBytes}.
+   */
   async read(): Promise<Uint8Array | undefined> {
-    if (this.#usual !== undefined) return (await this.#usual.read()).value;
+    if (this.#usual !== undefined) {
+      const { value, done } = await this.#usual.read();
+      return done ? undefined : asBytes(value);
+    }
     const { value, done } = await this.#byob!.read(new Uint8Array(this.#buffer));
     if (done) return undefined;
     // To be read into, a buffer changes hands: this is the same memory under a new name.
@@ -43,4 +52,13 @@ export class ByteReader {
   cancel(): Promise<void> {
     return (this.#byob ?? this.#usual!).cancel();
   }
+}
+
+/** @throws {RouterError} `provider_failed` where a provider inside this process gives no bytes. */
+export function asBytes(part: unknown): Uint8Array {
+  if (part instanceof Uint8Array) return part;
+  throw new RouterError(
+    "provider_failed",
+    `XRouter's module for the provider answers with a stream of what is no Uint8Array: ${typeof part}`,
+  );
 }

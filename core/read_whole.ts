@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { asBytes } from "./byte_reader.ts";
 import type { ChatReply } from "./chat.ts";
 import { parseReply } from "./chunk.ts";
 import { RouterError } from "./errors.ts";
@@ -16,7 +17,8 @@ const decoder = new TextDecoder();
 /**
  * Reads a body that is not a stream.
  *
- * @throws {RouterError} `upstream_unavailable` when it is longer than `limit` and not an error text.
+ * @throws {RouterError} `upstream_unavailable` when it is longer than `limit` and not an error text;
+ * `provider_failed` when it is no body of bytes.
  */
 export async function readWhole(
   response: Response,
@@ -33,7 +35,7 @@ async function readUpTo(response: Response, limit: number): Promise<Uint8Array> 
   const parts: Uint8Array[] = [];
   let length = 0;
   for await (const part of response.body ?? []) {
-    length += part.length;
+    length += asBytes(part).length;
     if (length > limit) {
       if (!response.ok) break;
       throw new RouterError(

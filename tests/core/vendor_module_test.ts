@@ -134,6 +134,24 @@ Deno.test("a provider whose embeddings' encode or decode crashes is not called u
   }
 });
 
+Deno.test("a provider inside the process whose stream is endless and no bytes fails at once", async () => {
+  for (const part of [5, "data: hi", {}, [1]]) {
+    for (const type of ["text/event-stream", "application/json"]) {
+      const endless = () =>
+        new Response(
+          new ReadableStream({ pull: (controller) => controller.enqueue(part as never) }),
+          { headers: { "content-type": type } },
+        );
+      await using kernel = startKernel({ providers: [inProcess(endless)] });
+      const stream = type === "text/event-stream";
+      const response = await kernel.chat(ask("vendor/m", "hi", { stream }));
+      const { error } = await response.json();
+      assertEquals([response.status, error.code], [500, "provider_failed"]);
+      assertStringIncludes(error.message, "a stream of what is no Uint8Array");
+    }
+  }
+});
+
 Deno.test("what fails on the network while a provider encodes stays the network's failure", async () => {
   const cut = () =>
     new Response(
