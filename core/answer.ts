@@ -5,6 +5,7 @@
  */
 import type { Attempts } from "./attempts.ts";
 import { isChat } from "./body.ts";
+import { countTexts } from "./bounded_count.ts";
 import { Continuation, SaidSoFar, withPrefill } from "./continuation.ts";
 import type { RouterError } from "./errors.ts";
 import type { Flight } from "./flight.ts";
@@ -102,7 +103,8 @@ export class Answer {
     const rest = await this.#attempts.goOn(error, async ({ facts }) => {
       if (!facts.prefill) return [{ body }];
       const tokenizer = await loadTokenizer(facts.encoding ?? defaultEncoding);
-      const prefilled = tokenizer.count(said.text);
+      const { tokens: prefilled, exact } = await countTexts([said.text], tokenizer);
+      if (!exact) this.#flight.x.state.extrapolated = true;
       return [{ body: withPrefill(body, said.text, output), prefilled }, { body }];
     });
     if (rest === undefined) return undefined;

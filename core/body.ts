@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { type Counted, countTexts } from "./bounded_count.ts";
 import { type ChatBody, parseChatBody } from "./chat.ts";
 import { countEmbeddingsInput, type EmbeddingsBody, parseEmbeddingsBody } from "./embeddings.ts";
 import { parseReply } from "./chunk.ts";
@@ -40,9 +41,28 @@ export function isChat(body: Body): body is ChatBody {
   return body.messages !== undefined;
 }
 
-/** Input tokens of a request. */
-export function countBody(body: Body, tokenizer: Tokenizer): number {
-  return isChat(body) ? countInput(body, tokenizer) : countEmbeddingsInput(body, tokenizer);
+/**
+ * Input tokens of a request; a promise where its texts are long.
+ *
+ * @param client Once it has gone, the counting ends.
+ * @throws The signal's reason.
+ */
+export function countBody(
+  body: Body,
+  tokenizer: Tokenizer,
+  client?: { readonly signal: AbortSignal },
+): Counted | Promise<Counted> {
+  const texts: string[] = [];
+  const collect = {
+    count(text: string) {
+      texts.push(text);
+      return 0;
+    },
+  };
+  const beside = isChat(body) ? countInput(body, collect) : countEmbeddingsInput(body, collect);
+  const all = ({ tokens, exact }: Counted) => ({ tokens: beside + tokens, exact });
+  const counted = countTexts(texts, tokenizer, client);
+  return counted instanceof Promise ? counted.then(all) : all(counted);
 }
 
 /** Whether the whole input is text, so that its tokens are counted and not estimated. */

@@ -87,7 +87,10 @@ export function parseEmbeddingsBody(bytes: Uint8Array): EmbeddingsBody {
 }
 
 /** Input tokens: those of the texts, or the ids themselves. */
-export function countEmbeddingsInput({ input }: EmbeddingsBody, tokenizer: Tokenizer): number {
+export function countEmbeddingsInput(
+  { input }: EmbeddingsBody,
+  tokenizer: Pick<Tokenizer, "count">,
+): number {
   if (typeof input === "string") return tokenizer.count(input);
   let tokens = 0;
   for (const item of input) {

@@ -58,6 +58,8 @@ export interface State {
   caller: ApiKey;
   /** Tokens of the request, counted before the call. Provided by `token-count`. */
   inputTokens: number;
+  /** `inputTokens` is an estimate: not all of so long a text was counted. Provided by `token-count`. */
+  extrapolated?: true;
 }
 
 /**

@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { countTexts, mostUnits } from "./bounded_count.ts";
 import { type ChatReply, endedIn, saysFailed, textOf } from "./chat.ts";
 import { type Chunk, parseReply } from "./chunk.ts";
 import type { Usage } from "./plugin.ts";
@@ -20,7 +21,7 @@ const reportDepth = 4;
 const foldBytes = 256 * 1024;
 
 /** Characters of text that are kept before they are counted. */
-const countChars = 1024 * 1024;
+const countChars = mostUnits / 2;
 
 /** Collects what one answer produced. */
 export class Tally {
@@ -36,7 +37,7 @@ export class Tally {
   #text = "";
   /** How much of the text {@linkcode Tally.soFar} has seen, and how many tokens that were. */
   #seen = 0;
-  #seenTokens = 0;
+  #seenTokens = Promise.resolve(0);
   #counted = Promise.resolve(0);
   #last: ChatReply[] | undefined;
   /** A report in an event of its own, and how many events had come then. */
@@ -112,12 +113,11 @@ export class Tally {
 
   /** Output tokens until now. Each call counts what came since the last, so a token may be cut in two. */
   async soFar(): Promise<number> {
-    const tokenizer = await loadTokenizer(this.encoding);
     this.#fold(this.#ends.length - reportDepth);
-    this.#seenTokens += tokenizer.count(this.#text.slice(this.#seen));
+    this.#seenTokens = this.#add(this.#seenTokens, this.#text.slice(this.#seen));
     this.#seen = this.#text.length;
-    const seen = this.#seenTokens;
-    return seen + await this.#counted;
+    const [seen, counted] = await Promise.all([this.#seenTokens, this.#counted]);
+    return seen + counted;
   }
 
   #lastReport(): WireUsage | undefined {
@@ -190,13 +190,18 @@ export class Tally {
   #count(): void {
     const text = this.#text;
     this.#text = "";
-    this.#seen = this.#seenTokens = 0;
+    this.#seen = 0;
+    this.#seenTokens = Promise.resolve(0);
     if (text === "") return;
     this.#anyCounted = true;
-    const before = this.#counted;
-    this.#counted = loadTokenizer(this.encoding)
-      .then(async (tokenizer) => await before + tokenizer.count(text));
+    this.#counted = this.#add(this.#counted, text);
     // A failure is told to whoever asks for the usage, not to the process.
     this.#counted.catch(() => {});
+  }
+
+  /** Tokens of a text beside those that were counted before it. */
+  async #add(before: Promise<number>, text: string): Promise<number> {
+    const { tokens } = await countTexts([text], await loadTokenizer(this.encoding));
+    return await before + tokens;
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 import { definePlugin } from "xrouter/plugin";
-import { countBody } from "../core/body.ts";
+import { noteInput } from "../core/input_tokens.ts";
 import { loadTokenizer } from "../core/tokens.ts";
 
 export default definePlugin({
@@ -19,7 +19,7 @@ export default definePlugin({
         const tokenizer = encoding === undefined || encoding === standard.encoding
           ? standard
           : await loadTokenizer(encoding);
-        x.state.inputTokens = countBody(x.body, tokenizer);
+        return noteInput(x, tokenizer);
       },
     };
   },

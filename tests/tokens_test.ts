@@ -167,7 +167,7 @@ Deno.test("Tokenizer counts a megabyte of the worst inputs and does not hang", a
 });
 
 /** Counts one token a letter, so that sums can be checked by hand. */
-const letters: Tokenizer = { encoding: "o200k_base", count: (text) => text.length };
+const letters: Pick<Tokenizer, "count"> = { count: (text) => text.length };
 
 Deno.test("countInput adds 3 for the reply, 3 for each message and 1 for each name", () => {
   assertEquals(countInput({ messages: [] }, letters), 3);

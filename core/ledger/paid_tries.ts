@@ -39,7 +39,7 @@ export function paidTries(
 
 /** What all entries of an exchange have in common. */
 export function askedOf(x: Exchange, tag: string | null): Asked {
-  const { caller, inputTokens } = x.state;
+  const { caller, inputTokens, extrapolated = false } = x.state;
   return {
     requestId: x.id,
     createdAt: x.startedAt,
@@ -49,6 +49,6 @@ export function askedOf(x: Exchange, tag: string | null): Asked {
     modelAsked: x.parsedBody?.model,
     stream: x.parsedBody?.stream === true,
     countedTokens: inputTokens,
-    uncounted: x.parsedBody !== undefined && !isText(x.parsedBody),
+    uncounted: extrapolated || x.parsedBody !== undefined && !isText(x.parsedBody),
   };
 }

@@ -8,9 +8,10 @@ import type { Catalog } from "../catalog.ts";
 import { RouterError } from "../errors.ts";
 import type { LiveExchange } from "../exchange.ts";
 import type { HookRunner } from "../hooks.ts";
-import { defaultEncoding, inputTokens } from "../input_tokens.ts";
+import { defaultEncoding, noteInput } from "../input_tokens.ts";
 import { toUnits } from "../ledger/money.ts";
 import type { RoutedTarget } from "../plugin.ts";
+import { loadTokenizer } from "../tokens.ts";
 
 /** What explaining needs. */
 export interface ExplainOptions {
@@ -33,7 +34,7 @@ export async function explainRoute(
 ): Promise<Record<string, unknown>> {
   const { body } = x;
   const encoding = catalog.encodingOf(body.model) ?? defaultEncoding;
-  x.state.inputTokens = await inputTokens(x, encoding);
+  await noteInput(x, await loadTokenizer(encoding));
   const route = await hooks.route(x);
   if (route === undefined || route.targets.length === 0) {
     throw new RouterError("no_route", `No plugin has a route for the model "${body.model}"`, {
