@@ -8,6 +8,7 @@ import { partUnits, type Tokenizer } from "./tokens.ts";
 
 /** Tokens of texts. */
 export interface Counted {
+  /** How many there are. */
   readonly tokens: number;
   /** All of the texts was counted; otherwise the number is an estimate from samples. */
   readonly exact: boolean;

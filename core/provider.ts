@@ -17,11 +17,13 @@ export { bearerTokens, readGrant, type Token } from "./bearer_tokens.ts";
 export type { DeclaredFacts, ModelFacts } from "./model.ts";
 export type { Price } from "./prices/price.ts";
 export type { DatedPrice, DeclaredPrice } from "./prices/tariff.ts";
-export { type Body, isChat } from "./body.ts";
+export { type Body, countBody, isChat } from "./body.ts";
+export type { Counted } from "./bounded_count.ts";
 export type { ChatBody, ChatReply } from "./chat.ts";
 export { type EmbeddingsBody, type EmbeddingsReply, textsOf } from "./embeddings.ts";
 export { RouterError } from "./errors.ts";
 export { setting } from "./settings.ts";
+export { type Encoding, loadTokenizer, type Tokenizer } from "./tokens.ts";
 export type { WireUsage } from "./usage_report.ts";
 
 /** The way to one account of a vendor. */

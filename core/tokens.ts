@@ -7,10 +7,12 @@ import { tokensOfAttached } from "./attached_tokens.ts";
 /** The byte-pair encodings whose tokens can be counted, by their OpenAI names. */
 export const encodings = ["o200k_base", "cl100k_base"] as const;
 
+/** One of {@linkcode encodings}. */
 export type Encoding = (typeof encodings)[number];
 
 /** Counts the tokens of a text in one encoding; made by {@linkcode loadTokenizer}. */
 export interface Tokenizer {
+  /** What it counts in. */
   readonly encoding: Encoding;
   /**
    * Tokens of `text`. The text of a special token, such as `<|endoftext|>`, counts as ordinary text.

@@ -1,10 +1,12 @@
-import { assert, assertEquals, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import type { ChatReply } from "../../core/chat.ts";
 import { Transport } from "../../core/transport.ts";
 import echo from "../../providers/echo.ts";
+import { dropIn } from "../support/drop_in.ts";
 import { readWholeStream } from "../support/event_stream.ts";
 import { seededRandom } from "../support/random.ts";
 import { randomJson } from "../support/random_json.ts";
+import { ask, startRouter } from "../support/router.ts";
 
 /** Asks echo as the transport does. */
 async function askEcho(body: object, signal = new AbortController().signal): Promise<Response> {
@@ -60,13 +62,13 @@ Deno.test("echo stops at max_tokens, and says so", async () => {
   }
 });
 
-Deno.test("echo calls a tool that it is told to call, in every model that answers", async () => {
+Deno.test("echo calls a tool that it is told to call, in every model that answers whole", async () => {
   const tools = [{ type: "function", function: { name: "first" } }, {
     type: "function",
     function: { name: "second" },
   }];
   const second = { type: "function", function: { name: "second" } };
-  for (const model of ["echo", "echo-long", "echo-cut"]) {
+  for (const model of ["echo", "echo-long"]) {
     for (const [choice, name] of [["required", "first"], [second, "second"]] as const) {
       const whole = await reply({ model, tools, tool_choice: choice });
       const { message, finish_reason: finish } = whole.choices[0]!;
@@ -92,6 +94,109 @@ Deno.test("echo-long says a thousand words, echo-cut half and no end", async () 
   );
   assertEquals([cut.text, cut.done], ["a b", false]);
   assert(cut.events.every(({ choices }) => choices[0]!.finish_reason === null));
+});
+
+Deno.test("echo-cut breaks a whole answer off, too", async () => {
+  await assertRejects(() => reply({ model: "echo-cut" }), SyntaxError);
+  await using router = await startRouter();
+  const response = await router.chat(ask("echo-cut"));
+  assertEquals([response.status, (await response.json()).error.code], [
+    502,
+    "upstream_unavailable",
+  ]);
+});
+
+Deno.test("echo gives as many alternatives as are asked for, whole and streamed", async () => {
+  const { choices, usage } = await reply({ n: 3 });
+  assertEquals(choices.map(({ index, message }) => [index, message!.content]), [
+    [0, "one two three"],
+    [1, "one two three"],
+    [2, "one two three"],
+  ]);
+  assertEquals(usage!.completion_tokens, 9);
+  const streaming = { n: 3, stream: true, "stream_options": { include_usage: true } };
+  const { events } = await readWholeStream(await askEcho(streaming));
+  const texts = ["", "", ""];
+  const ends: unknown[] = [];
+  for (const { index, delta, finish_reason: end } of events.flatMap((event) => event.choices)) {
+    texts[index] += delta!.content ?? "";
+    ends[index] = end;
+  }
+  assertEquals([texts, ends], [Array(3).fill("one two three"), Array(3).fill("stop")]);
+  assertEquals(events.at(-1)!.usage, usage);
+});
+
+Deno.test("echo says nothing from the first word on at which it is to stop", async () => {
+  const cases: [string | string[] | null, string][] = [
+    ["two", "one "],
+    [["three", "o t"], "one tw"],
+    [["", "four"], "one two three"],
+    [null, "one two three"],
+    ["one", ""],
+  ];
+  for (const [stop, text] of cases) {
+    const whole = (await reply({ stop })).choices[0]!;
+    assertEquals([whole.message!.content, whole.finish_reason], [text, "stop"]);
+    assertEquals((await readWholeStream(await askEcho({ stop, stream: true }))).text, text);
+  }
+  const long = await reply({ model: "echo-long", stop: "threeone" });
+  assertEquals(long.choices[0]!.message!.content, "one two three".slice(0, -"three".length));
+});
+
+Deno.test("echo says the beginning of a long text, and that it is cut", async () => {
+  const text = "word ".repeat(1_000_000);
+  const { choices: [choice], usage } = await reply(said(text));
+  assertEquals([choice!.message!.content, choice!.finish_reason], [
+    text.slice(0, 16_384),
+    "length",
+  ]);
+  assert(usage!.prompt_tokens >= 1_000_000);
+  const tools = [{ type: "function", function: { name: "first" } }];
+  const call = await reply({ ...said(text), tools, tool_choice: "required" });
+  const { arguments: json } = call.choices[0]!.message!.tool_calls![0]!.function!;
+  assertEquals(JSON.parse(json!).text, text.slice(0, 16_384));
+});
+
+Deno.test("echo has no other models than it lists, and no embeddings", async () => {
+  await using router = await startRouter();
+  const refusal = async (response: Response) => {
+    const { error: { code, param, message } } = await response.json();
+    return [response.status, code, param, message];
+  };
+  const models = Object.keys(echo.models!).join(", ");
+  assertEquals(await refusal(await router.chat(ask("echo/typo"))), [
+    404,
+    "no_route",
+    "model",
+    `Echo has no model "typo". It has ${models}`,
+  ]);
+  for (const [param, value] of [["n", 129], ["stop", Array(5).fill("x")]] as const) {
+    const refused = await refusal(await router.chat(ask("echo", "hi", { [param]: value })));
+    assertEquals(refused.slice(0, 3), [400, "invalid_request", param]);
+  }
+  for (let i = 0; i < 10; i++) {
+    const response = await fetch(`${router.url}/v1/embeddings`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${router.secret}`, "content-type": "application/json" },
+      body: JSON.stringify({ model: "echo", input: "x" }),
+    });
+    const [status, code, param, message] = await refusal(response);
+    assertEquals([status, code, param], [400, "invalid_request", "model"]);
+    assertStringIncludes(message, "Name a model that does");
+  }
+  // Nobody else is kept from it by that.
+  const chat = await router.chat(ask("echo"));
+  assertEquals(chat.status, 200);
+  await chat.body?.cancel();
+});
+
+Deno.test("echo can be copied to a folder outside", async () => {
+  const source = await Deno.readTextFile(new URL("../../providers/echo.ts", import.meta.url));
+  const copy = source.replace('name: "echo"', 'name: "parrot"').replaceAll('"echo', '"parrot');
+  await using folder = await dropIn({ "parrot.ts": copy });
+  await using router = await startRouter({ XROUTER_PROVIDERS_DIR: folder.path });
+  const answer = await (await router.chat(ask("parrot", "one two"))).json();
+  assertEquals(answer.choices[0].message.content, "one two");
 });
 
 Deno.test("echo-fail and echo-busy refuse", async () => {
