@@ -30,8 +30,8 @@ const authorizationKeys = commaList.transform((keys) =>
 const address = (example: string) =>
   z.string().refine((url) => {
     const { protocol, username, password } = URL.parse(url) ?? {};
-    return protocol === "https:" && username === "" && password === "";
-  }, { error: `must be an address such as ${example}` });
+    return protocol === "https:" && username === "" && password === "" && !/[?#]/.test(url);
+  }, { error: `must be an address such as ${example}, with nothing behind its path` });
 
 const scopes = ["GIGACHAT_API_PERS", "GIGACHAT_API_B2B", "GIGACHAT_API_CORP"] as const;
 

@@ -167,6 +167,8 @@ Deno.test("gigachat refuses a scope and an address that do not exist", () => {
     GIGACHAT_AUTH_URL: "ngw.devices.sberbank.ru",
   });
   assertEquals(problems.map(({ at }) => at).sort(), ["GIGACHAT_AUTH_URL", "GIGACHAT_SCOPE"]);
+  const [query] = read({ GIGACHAT_AUTH_URL: "https://ngw.test/api?key=secret" }).problems;
+  assertEquals([query?.at, query?.message.includes("secret")], ["GIGACHAT_AUTH_URL", false]);
 });
 
 Deno.test("gigachat reads a bundle of certificate authorities and refuses a broken one", async () => {
