@@ -1,5 +1,5 @@
 /**
- * The connection to one account of a vendor: its HTTP client, its sign-in, and the answer as chunks.
+ * The connection to one account of a vendor: what it is asked, and the answer as chunks.
  *
  * @module
  */
@@ -14,12 +14,8 @@ import { unlessAborted } from "./unless_aborted.ts";
 import { readWhole } from "./read_whole.ts";
 import { Upstream } from "./upstream.ts";
 import { VendorFaults } from "./vendor_faults.ts";
+import { VendorHttp } from "./vendor_http.ts";
 import { VendorModule } from "./vendor_module.ts";
-
-/** Milliseconds for a provider's side calls, such as signing in. */
-const sideCallTimeout = 20_000;
-
-const userAgent = "xrouter";
 
 /** What one attempt sends. */
 export interface Sent
@@ -45,16 +41,12 @@ type Post = (url: string, body: unknown, accept: string) => Promise<Response>;
 export class Connection {
   readonly #provider: Provider;
   readonly #module: VendorModule;
-  readonly #client: Deno.HttpClient | undefined;
+  readonly #http: VendorHttp;
   readonly #faults: VendorFaults;
   /** Tells it apart in the log. */
   readonly name: string;
   /** Calls that may run at a time. */
   readonly parallel: number;
-  /** What the provider's methods get. */
-  readonly wire: Wire;
-  /** The same for what encodes: what fails on it is the network's doing, and not the module's. */
-  readonly #sideCalls: Wire;
 
   /**
    * @param provider The provider as its file declares it.
@@ -67,32 +59,12 @@ export class Connection {
     this.#faults = new VendorFaults(provider, this.#module, settings);
     this.name = name;
     this.parallel = parallel ?? Infinity;
-    const options = provider.httpClient?.(settings, baseUrl);
-    this.#client = options && Deno.createHttpClient(options);
-    const deadline = (init?: RequestInit): RequestInit => ({
-      signal: AbortSignal.timeout(sideCallTimeout),
-      ...init,
-    });
-    this.wire = {
-      settings,
-      baseUrl,
-      fetch: (url, init) => this.fetch(url, deadline(init)),
-      send: (path, init) => this.signedIn(`${baseUrl}${path}`, deadline(init)),
-    };
-    const { fetch, send } = this.wire;
-    const read = async (asked: Promise<Response>) => {
-      try {
-        const response = await asked;
-        return new Response(response.body && await response.arrayBuffer(), response);
-      } catch (error) {
-        throw this.#faults.ofNetwork(error);
-      }
-    };
-    this.#sideCalls = {
-      ...this.wire,
-      fetch: (url, init) => read(fetch(url, init)),
-      send: (path, init) => read(send(path, init)),
-    };
+    this.#http = new VendorHttp(provider, this.#module, this.#faults, { settings, baseUrl });
+  }
+
+  /** What the provider's methods get. */
+  get wire(): Wire {
+    return this.#http.wire;
   }
 
   /** Ids of the models that the vendor offers to the account now. */
@@ -101,7 +73,7 @@ export class Connection {
       const ids: unknown = await unlessAborted(this.#provider.listModels(this.wire), signal);
       return Array.isArray(ids) ? ids.filter((id) => typeof id === "string") : [];
     }
-    const response = await this.signedIn(`${this.wire.baseUrl}/models`, { signal });
+    const response = await this.#http.signedIn(`${this.wire.baseUrl}/models`, { signal });
     if (!response.ok) throw await this.#faults.ofResponse(response);
     const list = await response.json() as { data?: Partial<ListedModel>[] } | null;
     return (Array.isArray(list?.data) ? list.data : [])
@@ -143,9 +115,9 @@ export class Connection {
     { body, prepared, onSend, onAnswer, onByte, onSpent, ...sent }: Sent,
     onEnd: () => void,
   ): Promise<Upstream> {
-    const call: Call = { ...sent, ...this.#sideCalls, headers: { ...sent.headers } };
+    const call: Call = { ...sent, ...this.#http.sideCalls, headers: { ...sent.headers } };
     const post = async (url: string, encoded: unknown, accept: string) => {
-      const response = await this.signedIn(url, {
+      const response = await this.#http.signedIn(url, {
         method: "POST",
         headers: { "content-type": "application/json", accept, ...call.headers },
         body: this.#module.toJson(encoded, call.headers),
@@ -243,44 +215,10 @@ export class Connection {
    */
   async send(path: string, init: RequestInit & { signal: AbortSignal }): Promise<Response> {
     try {
-      return await this.signedIn(`${this.wire.baseUrl}${path}`, init);
+      return await this.#http.signedIn(`${this.wire.baseUrl}${path}`, init);
     } catch (error) {
       throw this.#faults.ofNetwork(error, init.signal);
     }
-  }
-
-  /** A call with the account's sign-in; a 401 refreshes the sign-in once. */
-  async signedIn(url: string, init: RequestInit, onSend?: () => void): Promise<Response> {
-    const signIn = await this.#authorize(init.signal);
-    onSend?.();
-    const response = await this.fetch(url, init, signIn);
-    if (response.status !== 401 || this.#provider.authorize === undefined) return response;
-    let again: Record<string, string>;
-    try {
-      again = await this.#authorize(init.signal, signIn);
-    } catch (error) {
-      await response.body?.cancel();
-      throw error;
-    }
-    // A sign-in that stays the same would be refused again.
-    if (Object.keys(again).every((name) => again[name] === signIn[name])) return response;
-    await response.body?.cancel();
-    return await this.fetch(url, init, again);
-  }
-
-  /** A call as it is, with some headers for the sign-in. */
-  fetch(url: string, init: RequestInit, signIn: Record<string, string> = {}): Promise<Response> {
-    const headers = {
-      "user-agent": userAgent,
-      ...init.headers as Record<string, string> | undefined,
-      ...signIn,
-    };
-    // A redirect is answered like any refusal: followed, it would carry the credentials elsewhere.
-    const full: RequestInit = { redirect: "manual", ...init, headers };
-    if (this.#provider.fetch !== undefined) {
-      return this.#module.fetch(new Request(url, full), this.wire.settings);
-    }
-    return fetch(url, this.#client === undefined ? full : { ...full, client: this.#client });
   }
 
   /** Lets the provider tidy the account up, for so long, and closes the HTTP client. */
@@ -289,20 +227,8 @@ export class Connection {
       const tidied = this.#provider.close?.(this.wire);
       if (tidied !== undefined) await inTime(tidied, codeLimits.dispose);
     } finally {
-      this.#client?.close();
+      this.#http.close();
     }
-  }
-
-  #authorize(
-    signal: AbortSignal | null | undefined,
-    rejected?: Readonly<Record<string, string>>,
-  ): Record<string, string> | Promise<Record<string, string>> {
-    if (this.#provider.authorize !== undefined) {
-      const headers = this.#provider.authorize(this.wire, rejected);
-      return headers instanceof Promise && signal ? unlessAborted(headers, signal) : headers;
-    }
-    const { apiKey } = this.wire.settings;
-    return typeof apiKey === "string" ? { authorization: `Bearer ${apiKey}` } : {};
   }
 
   /** A chat's answer that is one JSON body. */

@@ -12,9 +12,9 @@ import type { UnsupportedPolicy } from "./changes.ts";
 import { Chunk } from "./chunk.ts";
 import { RouterError, stackOf, toRouterError } from "./errors.ts";
 import { Departures } from "./departures.ts";
+import { withEarlyHead } from "./early_head.ts";
 import { LiveExchange, type ReadBody } from "./exchange.ts";
 import { clientClosed, Flight } from "./flight.ts";
-import { waitingFrame } from "./frames.ts";
 import { type Ending, handOver, type HandOverOptions, handOverOwn } from "./hand_over.ts";
 import { explainRoute } from "./routing/explain.ts";
 import type { ApiKey } from "./store/keys.ts";
@@ -24,8 +24,7 @@ import type { Log } from "./log.ts";
 import { outcomeOf } from "./outcome.ts";
 import type { Usage } from "./plugin.ts";
 import { RetryBudget } from "./retry_budget.ts";
-import { checkReplyHeaders, errorResponse, streamResponse } from "./response.ts";
-import { waitingStream } from "./waiting_stream.ts";
+import { errorResponse } from "./response.ts";
 
 /** Times and places that the kernel works with. */
 export interface KernelOptions {
@@ -44,12 +43,6 @@ export interface KernelOptions {
   /** What to do with fields that a vendor cannot keep. */
   unsupported: UnsupportedPolicy;
 }
-
-/**
- * Milliseconds after which a stream gets its head that waits in a provider's queue, or for the answer
- * of an account that runs few calls.
- */
-const scarceMs = 1_000;
 
 /** Milliseconds that hooks get at a stop to heed that their exchange was ended. */
 const graceMs = 2_000;
@@ -208,40 +201,12 @@ export class Kernel {
       const answer = new Answer(flight, begun, attempts, { currency, continues });
       return handOver(flight, answer, this.#handOver);
     });
-    return stream === true ? await this.#orWait(flight, asked) : await asked;
-  }
-
-  /**
-   * The answer, or after some silence a stream that waits for it with comments. From then on the
-   * status has gone out: what fails is an error frame, but other targets are still asked.
-   */
-  async #orWait(flight: Flight, asked: Promise<Response>): Promise<Response> {
-    const { keepAliveMs } = this.#o;
-    const { promise: silence, resolve } = Promise.withResolvers<void>();
-    let due = performance.now() + keepAliveMs;
-    let timer = setTimeout(resolve, keepAliveMs);
-    // A client that leaves is noticed for certain only once its stream has begun, and others wait for
-    // its call.
-    flight.x.onScarce = () => {
-      if (performance.now() + scarceMs >= due) return;
-      due = performance.now() + scarceMs;
-      clearTimeout(timer);
-      timer = setTimeout(resolve, scarceMs);
-    };
-    const response = await Promise.race([asked, silence]).finally(() => {
-      clearTimeout(timer);
-      flight.x.onScarce = undefined;
-    });
-    if (response) return response;
-    checkReplyHeaders(flight.x);
-    const stream = waitingStream({
-      answer: asked.then(({ body }) => body!),
-      comment: () => waitingFrame(flight.x.waiting),
-      keepAliveMs,
+    if (stream !== true) return await asked;
+    return await withEarlyHead(x, asked, {
+      keepAliveMs: this.#o.keepAliveMs,
       onGone: () => flight.leave(),
       onFailure: (reason) => this.#giveUp(flight, reason, 200),
     });
-    return streamResponse(flight.x, stream, false);
   }
 
   /** What the client reads of an exchange that failed before its answer began. */

@@ -157,7 +157,7 @@ export class Transport {
    * @throws {TypeError} when name, connection or certificate fails; the signal's reason.
    */
   async reach(signal: AbortSignal): Promise<Headers> {
-    const response = await this.#connections[0]!.fetch(this.baseUrl, {
+    const response = await this.#connections[0]!.wire.fetch(this.baseUrl, {
       redirect: "manual",
       signal,
     });
