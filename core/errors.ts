@@ -52,6 +52,7 @@ export const errorTable = {
   provider_failed: entry(500, "server_error", { fallback: true }),
   upstream_rejected: entry(502, "upstream_error", { fallback: true }),
   upstream_unavailable: entry(502, "upstream_error", { retry: true, fallback: true }),
+  unfit_answer: entry(502, "upstream_error", { retry: true, fallback: true }),
   unavailable: entry(503, "server_error"),
   circuit_open: entry(503, "upstream_error", { fallback: true }),
   timeout: entry(504, "timeout_error", { fallback: true }),

@@ -5,6 +5,7 @@
  */
 import type { Call, ChatBody } from "xrouter/provider";
 import type { FileKind } from "./file_type.ts";
+import { roleOf } from "./asked_call.ts";
 import { refuse } from "./fault.ts";
 
 /** Where the bytes of an attachment are. */
@@ -89,8 +90,9 @@ export interface WebImage {
 /** The images of users' messages that are named by an address. */
 export function webImagesOf({ messages }: ChatBody): WebImage[] {
   const images: WebImage[] = [];
-  for (const [at, { role, content }] of messages.entries()) {
-    if (role !== "user" || !Array.isArray(content)) continue;
+  for (const [at, message] of messages.entries()) {
+    const { content } = message;
+    if (!Array.isArray(content) || roleOf(message) !== "user") continue;
     for (const [place, part] of content.entries()) {
       const { url } = part.type === "image_url" ? fields(part.image_url) : {};
       if (typeof url !== "string" || isData(url)) continue;

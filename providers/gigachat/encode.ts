@@ -19,8 +19,16 @@ const deterministic = 0.0001;
 /** OpenAI's limit; GigaChat's documents call what is above it excessive. */
 const hottest = 2;
 
+interface Limit {
+  /** Whether a value means something that GigaChat cannot give. */
+  readonly asks: (value: unknown) => boolean;
+  readonly cure: string;
+  /** The field is GigaChat's own: other values pass. */
+  readonly own?: true;
+}
+
 /** Fields whose meaning GigaChat cannot give; what becomes of them is the policy's to say. */
-const impossible: Readonly<Record<string, { asks: (value: unknown) => boolean; cure: string }>> = {
+const impossible: Readonly<Record<string, Limit>> = {
   n: {
     asks: (value) => value !== 1,
     cure: "must be 1: GigaChat gives one answer a request. Send several requests",
@@ -68,6 +76,17 @@ const impossible: Readonly<Record<string, { asks: (value: unknown) => boolean; c
   verbosity: {
     asks: (value) => value !== "medium",
     cure: 'must be "medium": say in a message how long the answer shall be',
+  },
+  storage: {
+    own: true,
+    asks: (value) =>
+      ["thread_id", "assistant_id"].some((name) => Object.hasOwn(Object(value), name)),
+    cure:
+      "must name no thread and no assistant: Sber keeps them for the account, which keys share. Send the messages",
+  },
+  assistant_id: {
+    asks: () => true,
+    cure: "cannot be kept: it takes the place of the model, which has the price. Leave it out",
   },
   web_search_options: {
     asks: () => true,
@@ -121,8 +140,8 @@ export function encode(body: ChatBody, call: Call): Record<string, unknown> {
       continue;
     }
     const limit = Object.hasOwn(impossible, field) ? impossible[field] : undefined;
-    if (limit === undefined) encoded[field] = value;
-    else if (limit.asks(value)) call.cannotKeep(field, limit.cure);
+    if (limit?.asks(value)) call.cannotKeep(field, limit.cure);
+    else if (limit === undefined || limit.own) encoded[field] = value;
   }
   checkStops(body, call);
   const names = new FunctionNames(body);

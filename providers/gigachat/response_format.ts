@@ -95,7 +95,7 @@ export class AnswerFormat {
   /**
    * Checks a document.
    *
-   * @throws {RouterError} `upstream_unavailable`, because another try may give a right one.
+   * @throws {RouterError} `unfit_answer`: another try may give a right one.
    */
   check(text: string): void {
     let value: unknown;
@@ -103,7 +103,7 @@ export class AnswerFormat {
       value = JSON.parse(text);
     } catch {
       throw new RouterError(
-        "upstream_unavailable",
+        "unfit_answer",
         'GigaChat\'s answer is not the JSON that "response_format" asks for',
         { detail: text.slice(0, 500) },
       );
@@ -111,7 +111,7 @@ export class AnswerFormat {
     const problem = this.#schema.problemOf(value);
     if (problem === undefined) return;
     throw new RouterError(
-      "upstream_unavailable",
+      "unfit_answer",
       `GigaChat's answer does not fit the schema of "response_format". ${problem}`,
       { detail: text.slice(0, 500) },
     );

@@ -55,12 +55,28 @@ for (const [format, said, heard] of documents) {
       if (typeof heard === "string") assertEquals(await read(), heard);
       else {
         const error = await assertRejects(read, RouterError);
-        assertEquals(error.code, "upstream_unavailable");
+        assertEquals(error.code, "unfit_answer");
         assert(heard.test(error.message), error.message);
       }
     }
   });
 }
+
+Deno.test("an answer that does not fit its schema is asked for again, and shuts the model for nobody", async () => {
+  await using fake = await startFakeGigachat();
+  await using router = await startRouter(fake.env);
+  const messages = [{ role: "user", content: "?" }];
+  fake.reply = () => ({ content: "Москва" });
+  for (let i = 0; i < 6; i++) {
+    const unfit = { model: "gigachat/GigaChat-2", messages, response_format: bySchema };
+    const response = await router.chat(unfit);
+    assertEquals([response.status, (await response.json()).error.code], [502, "unfit_answer"]);
+  }
+  assert(fake.chats.length > 6);
+  const response = await router.chat({ model: "gigachat/GigaChat-2", messages });
+  assertEquals(response.status, 200);
+  await response.body!.cancel();
+});
 
 Deno.test("an answer that is no document by its nature is not checked", async () => {
   await using fake = await startFakeGigachat();

@@ -124,6 +124,15 @@ Deno.test("v2: options stand apart, and what v1 calls otherwise is renamed", asy
   assertEquals(sent.model_options, { temperature: 1, preset: "fast" });
 });
 
+Deno.test("v2: threads and assistants, which belong to the account, cannot be kept", async () => {
+  for (const name of ["thread_id", "assistant_id"]) {
+    const error = await assertRejects(() => encoded({ storage: { [name]: "t" } }), RouterError);
+    assertEquals([error.code, error.param], ["invalid_request", "storage"]);
+  }
+  const error = await assertRejects(() => encoded({ assistant_id: "a" }), RouterError);
+  assertEquals([error.code, error.param], ["invalid_request", "assistant_id"]);
+});
+
 Deno.test("v2: tools and the choice among them", async () => {
   const specifications = [weather.function];
   const of = async (choice: unknown) =>

@@ -140,6 +140,17 @@ Deno.test("gigachat: an image that is none is the client's 400, before an accoun
   assertEquals(fake.requests, []);
 });
 
+Deno.test("gigachat: images of a role that nobody knows are fetched as the user's are", async () => {
+  await using fake = await startFakeGigachat();
+  await using site = new ImageSite();
+  await using router = startRouter(fake);
+  const { messages: [message], ...rest } = chat(textPart("?"), site.image("cat"));
+  const response = await router.chat({ ...rest, messages: [{ ...message!, role: "human" }] });
+  assertEquals([response.status, stored(fake)], [200, ["cat"]]);
+  assertEquals(response.headers.get("x-xrouter-changed")?.includes("messages[0].role"), true);
+  await response.body!.cancel();
+});
+
 Deno.test("gigachat: images of the web keep their places, and the limits of all files", async () => {
   await using fake = await startFakeGigachat();
   await using site = new ImageSite();
