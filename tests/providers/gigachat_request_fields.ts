@@ -108,7 +108,7 @@ export const samplingRows: readonly RequestField[] = [
       assertEquals(choice!.message?.content, "раз, два, ");
       assertEquals(choice!.finish_reason, "stop");
     },
-    note: "the answer is cut before it, and GigaChat's stream ended there",
+    note: "cut off before it: a stream is ended there, a whole answer is paid in full",
   },
   {
     field: "stream",
