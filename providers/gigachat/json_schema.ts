@@ -14,6 +14,9 @@ const formats = new Set([
   ...["date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"],
 ]);
 
+/** Those that were read, as long as their requests last. */
+const known = new WeakMap<Schema, JsonSchema>();
+
 /**
  * A client's schema. Regular expressions in it are not looked at: one that takes for ever would
  * stop everybody's requests.
@@ -24,10 +27,18 @@ export class JsonSchema {
   #steps = 0;
 
   /**
+   * Reads a schema, once: to read it takes longer than all else that is done with a request.
+   *
    * @param schema A JSON Schema; it stays as it is.
    * @throws {Error} for a reference that leads nowhere; its message follows the schema's name.
    */
-  constructor(schema: Schema) {
+  static of(schema: Schema): JsonSchema {
+    let read = known.get(schema);
+    if (read === undefined) known.set(schema, read = new JsonSchema(schema));
+    return read;
+  }
+
+  private constructor(schema: Schema) {
     this.#schema = structuredClone(schema);
     this.#lookup = resolve(this.#schema);
     for (const node of new Set(Object.values(this.#lookup))) {

@@ -46,7 +46,7 @@ export function encodeResponseFormat(
   const { schema, path, strict, any } = wanted;
   if (any) call.changed("response_format");
   try {
-    new JsonSchema(schema);
+    JsonSchema.of(schema);
   } catch (error) {
     throw refuse(path, (error as Error).message);
   }
@@ -89,7 +89,7 @@ export class AnswerFormat {
   /** @returns `undefined` for a request whose answer may be any text. */
   static of({ response_format: format }: ChatBody): AnswerFormat | undefined {
     const wanted = isSchema(format) ? read(format) : undefined;
-    return wanted && new AnswerFormat(new JsonSchema(wanted.schema));
+    return wanted && new AnswerFormat(JsonSchema.of(wanted.schema));
   }
 
   /**

@@ -245,7 +245,8 @@ export const answerRows: readonly AnswerField[] = [
     field: "usage.prompt_tokens_details.cached_tokens",
     read: (seen) => (usage(seen).prompt_tokens_details as Fields).cached_tokens,
     cases: [[used(17, 2, 3), 2], [used(20, 5, 3), 5]],
-    note: "`precached_prompt_tokens`; Sber does not bill them, nor do its prices here; say `cached: 0` in yours",
+    note:
+      "`precached_prompt_tokens`; Sber does not bill them, nor do its prices here; say `cached: 0` in yours",
   },
   {
     field: "usage.completion_tokens",
