@@ -142,13 +142,17 @@ async function compose(body: ChatBody, client: Request): Promise<Answer> {
 /** The words to say, and whether more would be said. */
 function wordsOf(body: ChatBody): { words: string[]; isCut: boolean } {
   const text = lastText(body) || "(nothing)";
-  let words = split(text.slice(0, longest));
-  if (body.model === "echo-long") {
-    words = Array.from({ length: longWords }, (_, i) => words[i % words.length]!);
+  const once = split(text.slice(0, longest));
+  const count = body.model === "echo-long" ? longWords : once.length;
+  const words: string[] = [];
+  for (let units = 0; words.length < count;) {
+    const word = once[words.length % once.length]!;
+    if ((units += word.length) > longest) break;
+    words.push(word);
   }
   const before = untilStop(words.join(""), body.stop);
   return before === undefined
-    ? { words, isCut: text.length > longest }
+    ? { words, isCut: text.length > longest || words.length < count }
     : { words: split(before), isCut: false };
 }
 

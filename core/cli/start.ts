@@ -70,7 +70,7 @@ export async function start(): Promise<number> {
   const begun = performance.now();
   const closed = server.shutdown();
   await program.drain();
-  // Answers that clients still read, and bodies that still arrive, have the rest of the time.
+  // Answers that clients still read have the rest of the time.
   const limit = program.config.settings.stopSeconds * 1000;
   await Promise.race([closed, pause(Math.max(1_000, limit - (performance.now() - begun)))]);
   await program.drain();

@@ -17,8 +17,9 @@ export interface Pairs {
 
 /**
  * Finds the call of each result: by its id, or without one by its name, or without that by its
- * place. One that gives a name may answer a call that has none. Among several calls it is the last message's first that is still open; a result that
- * comes before its call answers it where no other does.
+ * place. One that gives a name may answer a call that has none. Among several calls it is the last
+ * message's first that is still open; a result that comes before its call answers it where no other
+ * does.
  */
 export function pairResults(messages: readonly Message[]): Pairs {
   const calls = new Map<number, AskedCall[]>();

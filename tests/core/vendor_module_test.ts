@@ -200,3 +200,20 @@ Deno.test("a header of a try that cannot be sent is a plugin's mistake", async (
   const [line] = kernel.log.filter(({ level }) => level === "error");
   assertEquals(line!.message, 'A plugin set the header "x-name" of a try to what it cannot be');
 });
+
+Deno.test("a header of a try is sent without the end of the line that it was read from", async () => {
+  const seen: (string | null)[] = [];
+  const vendor = inProcess((request) => {
+    seen.push(request.headers.get("x-token"));
+    return answers(request);
+  });
+  await using kernel = startKernel({
+    providers: [vendor],
+    plugins: [{
+      hooks: { onAttempt: (_x, { headers }) => void (headers["x-token"] = "secret\n") },
+    }],
+  });
+  const response = await kernel.chat(ask("vendor/m"));
+  await response.body?.cancel();
+  assertEquals([response.status, seen], [200, ["secret"]]);
+});

@@ -230,3 +230,14 @@ Deno.test("echo needs nothing to be set, and lists its models", async () => {
   assertEquals(await transport!.listModels(AbortSignal.timeout(1000)), Object.keys(echo.models!));
   transport!.close();
 });
+
+Deno.test("echo says no more than it may, however long its words and however many alternatives", async () => {
+  await using router = await startRouter();
+  for (const model of ["echo", "echo-long"]) {
+    const content = " ".repeat(16_383) + "a b";
+    const response = await router.chat({ model, n: 128, messages: [{ role: "user", content }] });
+    const { choices } = await response.json();
+    assertEquals([response.status, choices.length], [200, 128]);
+    assertEquals([choices[0].message.content.length, choices[0].finish_reason], [16_384, "length"]);
+  }
+});
