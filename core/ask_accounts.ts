@@ -65,7 +65,7 @@ export async function askAccounts(
     ? conversationOf(sent.body, sent)
     : undefined;
   const take = () => slots.take({ model, parallel, keyId, signal, conversation, refused, onWait });
-  const patience = { tries: busyTries };
+  const patience: Patience = { tries: busyTries };
   let failure: RouterError | undefined;
   for (;;) {
     signal.throwIfAborted();
@@ -108,6 +108,7 @@ export async function askAccounts(
       const ms = avoidedFor(error, answered);
       // Before the slot is given back: whoever takes it next must know.
       if (ms !== undefined) slots.avoid(connection, model, ms);
+      else if (patience.account === connection) slots.avoid(connection, model, 0);
       call.failed(error);
       release();
       if (ms === undefined) throw error;
@@ -136,12 +137,19 @@ function avoidedFor({ code, retryAfterMs }: RouterError, answered: boolean): num
   }
 }
 
+/** How long a request goes on asking accounts that are busy. */
+interface Patience {
+  /** How often one may be asked again: those before it have used up some of it. */
+  tries: number;
+  /** The one that was asked again last, and is avoided by others meanwhile. */
+  account?: Connection;
+}
+
 /** What one account's turn needs to know of the others'. */
 interface Asking {
   readonly slots: Slots;
   readonly refused: ReadonlySet<Connection>;
-  /** How often it may be asked again: those before it have used up some of it. */
-  readonly patience: { tries: number };
+  readonly patience: Patience;
   readonly onRefusal: AskOptions["onRefusal"];
 }
 
@@ -169,6 +177,7 @@ async function askOne(
       patience.tries--;
       onRefusal?.(connection.name, error);
       // Until it has answered: nobody whose patience is over shall wait for it.
+      patience.account = connection;
       slots.avoid(connection, model, wait + busyMs);
       await pause(wait, signal);
     }

@@ -16,11 +16,11 @@ function vendorAt(url: string, accounts: string[]): Provider {
   }) as Provider;
 }
 
-/** Too many calls, to come again at once. */
-function refusal(): Response {
+/** Too many calls, to come again at once, or in some seconds. */
+function refusal(seconds = 0): Response {
   return Response.json({ error: { message: "no" } }, {
     status: 429,
-    headers: { "retry-after": "0" },
+    headers: { "retry-after": `${seconds}` },
   });
 }
 
@@ -149,3 +149,37 @@ Deno.test("an account that has answered after a wait is avoided no longer", asyn
   end();
   assertEquals((await readWholeStream(running)).done, true);
 });
+
+for (const leaves of [false, true]) {
+  const how = leaves ? "that is not waited for to the end" : "that answers 400 after a wait";
+  Deno.test(`an account ${how} is avoided no longer`, async () => {
+    // Nothing is avoided for long enough to be avoided no longer.
+    using _clock = new HeldClock();
+    await using vendor = startUpstream((seen, number) => {
+      if (!asked(seen).endsWith("first")) return wholeAnswer();
+      if (number < 3) return refusal(leaves && number === 2 ? 2 : 0);
+      return Response.json({ error: { message: "wrong" } }, { status: 400 });
+    });
+    await using router = startKernel({ providers: [vendorAt(vendor.url, ["a", "b"])] });
+    const leaving = new AbortController();
+    const first = router.chat(question("first"), { signal: leaving.signal });
+    if (leaves) {
+      // Both accounts have refused, and the second one will be asked again.
+      while (router.log.length < 2) await new Promise((resolve) => setTimeout(resolve, 1));
+      leaving.abort();
+      await first.catch(() => {});
+      await router.ended();
+    } else {
+      const response = await first;
+      assertEquals(response.status, 400);
+      await response.body!.cancel();
+    }
+    const before = vendor.seen.length;
+    assertEquals(before, leaves ? 2 : 3);
+    for (const content of ["1", "2", "3", "4"]) {
+      await (await router.chat(question(content))).body!.cancel();
+    }
+    const accounts = vendor.seen.slice(before).map((each) => asked(each)[0]!);
+    assertEquals(accounts.toSorted(), ["a", "a", "b", "b"]);
+  });
+}
