@@ -192,7 +192,8 @@ export interface Provider<Settings extends z.ZodType = z.ZodType, Prepared = unk
    * Gets what a chat needs from elsewhere, such as images that it names by their addresses, before an
    * account is taken for it: whoever is slow there keeps no call of the vendor's. Called once a try.
    *
-   * @param signal Fires when nobody waits for it any more.
+   * @param signal Fires when nobody waits for it any more. It has fired already where all slots and
+   * places in the queue are spoken for: nothing may be got then.
    * @returns What `encode` gets at each account that is asked; nothing where nothing is needed.
    * @throws {RouterError} `invalid_request` naming the field; the signal's reason, once it fires.
    */

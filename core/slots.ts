@@ -25,10 +25,16 @@ export interface Waiting {
   readonly place: number;
 }
 
-/** A slot that is asked for. */
-export interface SlotRequest extends AccountRequest {
+/** What a slot is wanted for. */
+export interface ModelCall {
+  /** The model that will be asked. */
+  readonly model: string;
   /** Calls of that model that may run at a time, over all accounts; by default any number. */
   readonly parallel?: number | undefined;
+}
+
+/** A slot that is asked for. */
+export interface SlotRequest extends AccountRequest, ModelCall {
   /** Who asks; each gets a turn, however many requests it has. */
   readonly keyId: string | undefined;
   /** Ends the wait. */
@@ -65,6 +71,8 @@ export class Slots {
   /** Calls under way by model, over all accounts. */
   readonly #runningOf = new Map<string, number>();
   readonly #queue = new SlotQueue<Waiter>();
+  /** What is being prepared for a slot, in the order of its coming. */
+  readonly #coming = new Set<ModelCall>();
   readonly #choice: AccountChoice;
   /** Who is not asked for which model. */
   readonly breakers: Breakers;
@@ -99,6 +107,23 @@ export class Slots {
     const refusal = this.#refusal(request);
     if (refusal !== undefined) throw refusal;
     return this.#wait(request);
+  }
+
+  /**
+   * Counts a call as one that will want a slot, while what it needs is got from elsewhere: that must
+   * not be got for more calls than there are free slots and places in the queue.
+   *
+   * @returns `queue_full` where all of these are taken, so that the call is not counted; and what
+   * ends the counting, for right before the slot is taken.
+   */
+  expect({ model, parallel }: ModelCall): { refusal: RouterError | undefined; leave(): void } {
+    const coming = { model, parallel };
+    const refusal = this.#hasRoomFor(coming) ? undefined : this.#full(
+      coming,
+      `${this.#queue.length + this.#coming.size} requests wait or are prepared already`,
+    );
+    if (refusal === undefined) this.#coming.add(coming);
+    return { refusal, leave: () => void this.#coming.delete(coming) };
   }
 
   /** Whether an account that has not refused a request could run it now, and is not avoided. */
@@ -142,6 +167,28 @@ export class Slots {
   /** Whether as many calls of a model run as may. */
   #isTaken(model: string, parallel = Infinity): boolean {
     return (this.#runningOf.get(model) ?? 0) >= parallel;
+  }
+
+  /** Whether a slot or a place in the queue is left, once all that are coming have theirs. */
+  #hasRoomFor(call: ModelCall): boolean {
+    const now = performance.now();
+    let free = 0;
+    for (const each of this.#connections) {
+      if (!this.breakers.mayCall(each, call.model, now)) continue;
+      free += each.parallel - (this.#running.get(each) ?? 0);
+    }
+    const freeOf = new Map<string, number>();
+    let places = this.#limits.length - this.#queue.length;
+    for (const { model, parallel = Infinity } of [...this.#coming, call]) {
+      const left = freeOf.get(model) ?? parallel - (this.#runningOf.get(model) ?? 0);
+      if (free > 0 && left > 0) {
+        free--;
+        freeOf.set(model, left - 1);
+      } else if (--places < 0) {
+        return false;
+      }
+    }
+    return true;
   }
 
   #slot(connection: Connection, model: string): Slot {
@@ -237,7 +284,7 @@ export class Slots {
     this.#serve();
   }
 
-  #full({ model, parallel }: SlotRequest, reason: string): RouterError {
+  #full({ model, parallel }: ModelCall, reason: string): RouterError {
     const whose = this.#isTaken(model, parallel)
       ? `Every call of the model "${model}" that provider "${this.#provider}" may run at a time`
       : `Every call that provider "${this.#provider}" lets run at a time`;

@@ -211,17 +211,25 @@ export class Transport {
    */
   async open({ account, ...options }: OpenOptions): Promise<Upstream> {
     const only = account === undefined ? undefined : this.#named(account);
-    const preparing = this.#prepare(options);
-    const sent = preparing ? { ...options, prepared: await preparing } : options;
+    const { body, parallel, signal } = options;
+    let prepared: unknown;
+    if (this.#provider.prepare !== undefined && isChat(body)) {
+      const circuitOpen = this.refusal(body.model);
+      if (circuitOpen !== undefined) throw circuitOpen;
+      const place = this.#slots.expect({ model: body.model, parallel });
+      try {
+        // Only the provider knows whether the chat needs anything: one that does is refused by this.
+        const until = place.refusal ? AbortSignal.abort(place.refusal) : signal;
+        const preparing = this.#module.prepare(body, until);
+        if (preparing !== undefined) {
+          prepared = await (place.refusal ? unlessAborted(preparing, until) : preparing);
+        }
+      } finally {
+        place.leave();
+      }
+    }
+    const sent = prepared === undefined ? options : { ...options, prepared };
     return await askAccounts(this.#connections, this.#slots, sent, only);
-  }
-
-  /** What a chat needs before an account is taken; nothing is got for a model that is not asked. */
-  #prepare({ body, signal }: OpenOptions): Promise<unknown> | undefined {
-    if (this.#provider.prepare === undefined || !isChat(body)) return undefined;
-    const refusal = this.refusal(body.model);
-    if (refusal !== undefined) throw refusal;
-    return this.#module.prepare(body, signal);
   }
 
   /**

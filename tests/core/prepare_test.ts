@@ -2,6 +2,8 @@ import { assertEquals } from "@std/assert";
 import type { ChatBody } from "../../core/chat.ts";
 import { RouterError } from "../../core/errors.ts";
 import type { Call, Provider } from "../../core/provider.ts";
+import { Transport } from "../../core/transport.ts";
+import { callOf } from "../support/call.ts";
 import { inProcess, startKernel } from "../support/kernel.ts";
 import { startUpstream, wholeAnswer } from "../support/upstream.ts";
 
@@ -178,4 +180,71 @@ Deno.test("a client who leaves while its chat is prepared has nobody asked, and 
   await left;
   const { state, attempt, usage } = await router.ended();
   assertEquals([state, attempt, usage, vendor.seen.length], ["aborted", undefined, undefined, 0]);
+});
+
+/** Opens a chat of a model, and tells how that ended: with an answer, or the error's code. */
+async function outcomeOf(transport: Transport, model: string, content: string, parallel?: number) {
+  const { clientHeaders, keyId, headers, cannotKeep, changed, signal } = callOf();
+  const body = { model, messages: [{ role: "user" as const, content }] };
+  const call = { clientHeaders, keyId, headers, cannotKeep, changed, signal, body, parallel };
+  try {
+    const upstream = await transport.open(call);
+    await upstream.cancel();
+    return "answered";
+  } catch (error) {
+    return (error as RouterError).code;
+  }
+}
+
+for (const heeds of [true, false]) {
+  const how = heeds ? "heeds" : "does not heed";
+  Deno.test(`no more is prepared than has a slot or a place, by one who ${how} the signal`, async () => {
+    await using vendor = startUpstream(() => wholeAnswer());
+    const ready = Promise.withResolvers<void>();
+    let preparing = 0;
+    const { provider } = vendorAt(vendor.url, ({ messages }, signal) => {
+      if (messages[0]!.content === "text") return undefined;
+      if (signal.aborted) return heeds ? Promise.reject(signal.reason) : Promise.resolve();
+      preparing++;
+      return ready.promise;
+    });
+    const queue = { length: 1, waitMs: 30_000 };
+    const { transport } = Transport.connect(provider, { env: {}, file: {} }, queue);
+    const open = Array.from({ length: 200 }, () => outcomeOf(transport!, "m", "image"));
+    assertEquals(await Promise.all(open.slice(2)), Array(198).fill("queue_full"));
+    assertEquals([preparing, vendor.seen.length], [2, 0]);
+    // Whoever needs nothing is not held up by those who do.
+    assertEquals(await outcomeOf(transport!, "m", "text"), "answered");
+    ready.resolve();
+    assertEquals(await Promise.all(open), [
+      "answered",
+      "answered",
+      ...Array(198).fill("queue_full"),
+    ]);
+    // Those who came through take nobody's place.
+    const more = [outcomeOf(transport!, "m", "image"), outcomeOf(transport!, "m", "image")];
+    assertEquals([...await Promise.all(more), preparing], ["answered", "answered", 4]);
+    await transport!.close();
+  });
+}
+
+Deno.test("what is prepared for a model has that model's slots, and fails without keeping a place", async () => {
+  await using vendor = startUpstream(() => wholeAnswer());
+  const failing = Promise.withResolvers<void>();
+  const { provider } = vendorAt(vendor.url, () => failing.promise, ["a", "b", "c"]);
+  const queue = { length: 1, waitMs: 30_000 };
+  const { transport } = Transport.connect(provider, { env: {}, file: {} }, queue);
+  // One call of "m" may run: the second one has the only place, and the third none.
+  const ofOne = [1, 2, 3].map(() => outcomeOf(transport!, "m", "image", 1));
+  assertEquals(await ofOne[2], "queue_full");
+  // The other accounts are free for another model.
+  const ofOther = [1, 2, 3].map(() => outcomeOf(transport!, "other", "image"));
+  assertEquals(await ofOther[2], "queue_full");
+  failing.reject(new RouterError("invalid_request", "The image is wrong"));
+  const outcomes = await Promise.all([...ofOne, ...ofOther]);
+  const each = ["invalid_request", "invalid_request", "queue_full"];
+  assertEquals(outcomes, [...each, ...each]);
+  const after = await Promise.all([1, 2].map(() => outcomeOf(transport!, "m", "image", 1)));
+  assertEquals([after, vendor.seen.length], [["invalid_request", "invalid_request"], 0]);
+  await transport!.close();
 });
