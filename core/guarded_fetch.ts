@@ -82,7 +82,6 @@ export class GuardedFetch {
    * @throws {UnfetchableError} The reason, fit for the client: it tells nothing of the network here.
    */
   async get(address: string, { bytes, ms, signal }: FetchLimits): Promise<Fetched> {
-    signal.throwIfAborted();
     const deadline = AbortSignal.timeout(ms);
     const either = AbortSignal.any([signal, deadline]);
     try {

@@ -189,15 +189,15 @@ export interface Provider<Settings extends z.ZodType = z.ZodType, Prepared = unk
   /** The address of a chat request. The default is `{baseUrl}/chat/completions`. */
   chatUrl?(body: ChatBody, wire: Wire<z.output<Settings>>): string;
   /**
-   * Gets what a chat needs from elsewhere, such as images that it names by their addresses, before an
-   * account is taken for it: whoever is slow there keeps no call of the vendor's. Called once a try.
+   * Says what a chat needs from elsewhere, such as images that it names by their addresses. That is got
+   * before an account is taken for it: whoever is slow there keeps no call of the vendor's. Called once
+   * a try.
    *
-   * @param signal Fires when nobody waits for it any more. It has fired already where all slots and
-   * places in the queue are spoken for: nothing may be got then.
-   * @returns What `encode` gets at each account that is asked; nothing where nothing is needed.
-   * @throws {RouterError} `invalid_request` naming the field; the signal's reason, once it fires.
+   * @returns What gets it; nothing where nothing is needed. Its signal fires when nobody waits any more;
+   * its outcome is what `encode` gets at each account that is asked. It throws a {@linkcode RouterError},
+   * `invalid_request` naming the field say, or the signal's reason.
    */
-  prepare?(body: ChatBody, signal: AbortSignal): Promise<Prepared> | undefined;
+  prepare?(body: ChatBody): ((signal: AbortSignal) => Promise<Prepared>) | undefined;
   /** Translates a request; the default sends it unchanged. */
   encode?(
     body: ChatBody,

@@ -113,17 +113,17 @@ export class Slots {
    * Counts a call as one that will want a slot, while what it needs is got from elsewhere: that must
    * not be got for more calls than there are free slots and places in the queue.
    *
-   * @returns `queue_full` where all of these are taken, so that the call is not counted; and what
-   * ends the counting, for right before the slot is taken.
+   * @returns What ends the counting, for right before the slot is taken.
+   * @throws {RouterError} `queue_full` where all of these are taken.
    */
-  expect({ model, parallel }: ModelCall): { refusal: RouterError | undefined; leave(): void } {
+  expect({ model, parallel }: ModelCall): () => void {
     const coming = { model, parallel };
-    const refusal = this.#hasRoomFor(coming) ? undefined : this.#full(
-      coming,
-      `${this.#queue.length + this.#coming.size} requests wait or are prepared already`,
-    );
-    if (refusal === undefined) this.#coming.add(coming);
-    return { refusal, leave: () => void this.#coming.delete(coming) };
+    if (!this.#hasRoomFor(coming)) {
+      const waiting = this.#queue.length + this.#coming.size;
+      throw this.#full(coming, `${waiting} requests wait or are prepared already`);
+    }
+    this.#coming.add(coming);
+    return () => void this.#coming.delete(coming);
   }
 
   /** Whether an account that has not refused a request could run it now, and is not avoided. */

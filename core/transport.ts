@@ -211,25 +211,24 @@ export class Transport {
    */
   async open({ account, ...options }: OpenOptions): Promise<Upstream> {
     const only = account === undefined ? undefined : this.#named(account);
-    const { body, parallel, signal } = options;
-    let prepared: unknown;
-    if (this.#provider.prepare !== undefined && isChat(body)) {
-      const circuitOpen = this.refusal(body.model);
-      if (circuitOpen !== undefined) throw circuitOpen;
-      const place = this.#slots.expect({ model: body.model, parallel });
-      try {
-        // Only the provider knows whether the chat needs anything: one that does is refused by this.
-        const until = place.refusal ? AbortSignal.abort(place.refusal) : signal;
-        const preparing = this.#module.prepare(body, until);
-        if (preparing !== undefined) {
-          prepared = await (place.refusal ? unlessAborted(preparing, until) : preparing);
-        }
-      } finally {
-        place.leave();
-      }
-    }
-    const sent = prepared === undefined ? options : { ...options, prepared };
+    const get = isChat(options.body) ? this.#module.prepare(options.body) : undefined;
+    const sent = get ? { ...options, prepared: await this.#prepare(options, get) } : options;
     return await askAccounts(this.#connections, this.#slots, sent, only);
+  }
+
+  /** Gets what a chat needs, for no more of them than can have their turn. */
+  async #prepare(
+    { body: { model }, parallel, signal }: OpenOptions,
+    get: (signal: AbortSignal) => Promise<unknown>,
+  ): Promise<unknown> {
+    const circuitOpen = this.refusal(model);
+    if (circuitOpen !== undefined) throw circuitOpen;
+    const leave = this.#slots.expect({ model, parallel });
+    try {
+      return await get(signal);
+    } finally {
+      leave();
+    }
   }
 
   /**

@@ -23,10 +23,10 @@ export class VendorModule {
     this.#provider = provider;
   }
 
-  /** What a chat needs before an account is taken; nothing where it needs nothing. */
-  prepare(body: ChatBody, signal: AbortSignal): Promise<unknown> | undefined {
-    const preparing = this.#run("prepare", () => this.#provider.prepare?.(body, signal));
-    return preparing && this.#wait("prepare", async () => await preparing, signal);
+  /** What gets what a chat needs before an account is taken; nothing where it needs nothing. */
+  prepare(body: ChatBody): ((signal: AbortSignal) => Promise<unknown>) | undefined {
+    const get = this.#run("prepare", () => this.#provider.prepare?.(body));
+    return get && ((signal) => this.#wait("prepare", async () => await get(signal), signal));
   }
 
   /** The body as the vendor wants it; the client's where it needs no change. */

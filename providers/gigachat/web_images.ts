@@ -19,15 +19,15 @@ export type WebFiles = ReadonlyMap<string, UploadFile>;
 const guard = new GuardedFetch();
 
 /**
- * Fetches the images that a chat names by their addresses, one after the other.
- *
- * @returns Nothing where it names none.
- * @throws {RouterError} `invalid_request` naming one that cannot be fetched, or that GigaChat cannot
- * take; the signal's reason, once it fires.
+ * What fetches the images that a chat names by their addresses, one after the other; nothing where it
+ * names none. It throws a {@linkcode RouterError}, `invalid_request` naming one that cannot be fetched,
+ * or that GigaChat cannot take, and the signal's reason, once it fires.
  */
-export function fetchImages(body: ChatBody, signal: AbortSignal): Promise<WebFiles> | undefined {
+export function fetchImages(
+  body: ChatBody,
+): ((signal: AbortSignal) => Promise<WebFiles>) | undefined {
   const images = webImagesOf(body);
-  return images.length === 0 ? undefined : fetchAll(images, signal);
+  return images.length === 0 ? undefined : (signal) => fetchAll(images, signal);
 }
 
 async function fetchAll(images: readonly WebImage[], signal: AbortSignal): Promise<WebFiles> {
