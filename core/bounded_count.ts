@@ -55,7 +55,8 @@ function* countAll(texts: readonly string[], tokenizer: Tokenizer): Generator<vo
   for (const text of texts) {
     if (text.length <= partUnits) {
       tokens += tokenizer.count(text);
-      units += text.length;
+      // An empty text takes time, too.
+      units += text.length + 1;
       // The many short texts of a chat are mostly known: looking at the clock would take longer.
       if (units <= partUnits) continue;
       units = 0;

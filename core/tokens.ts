@@ -54,22 +54,26 @@ const edge = new RegExp(
  * no piece to merge is longer than 2 × {@linkcode wholeRun} + 4 units; never cuts a surrogate pair.
  * Text without a run longer than {@linkcode wholeRun} stays one part and its count exact. A cut adds
  * at most 4 tokens, or saves 2, and mostly changes nothing (measured on 50 kinds of run).
+ *
+ * @yields Between two steps of {@linkcode wholeRun} units, the tokens counted: none. Other work may
+ * be done there, since letters outside Latin take 0.1 µs each to look at.
+ * @returns The parts.
  */
-export function cutRuns(text: string): string[] {
+export function* cutRuns(text: string): Generator<number, string[]> {
   const parts: string[] = [];
   let start = 0;
-  let end = 0;
   for (let at = 0; at + wholeRun < text.length;) {
-    if (end <= at) {
-      edge.lastIndex = at;
-      end = edge.test(text) ? edge.lastIndex : text.length;
-    }
+    // As far as an edge matters, with the code points around, by which it is known.
+    const from = Math.max(at - 1, 0);
+    const around = text.slice(from, at + wholeRun + 2);
+    edge.lastIndex = at - from;
     at += wholeRun;
-    if (at < end) {
+    if (!edge.test(around) || from + edge.lastIndex > at) {
       if (text.codePointAt(at - 1)! > 0xffff) at--;
       parts.push(text.slice(start, at));
       start = at;
     }
+    yield 0;
   }
   parts.push(text.slice(start));
   return parts;
@@ -122,7 +126,7 @@ async function load(encoding: Encoding): Promise<Tokenizer> {
     const known = texts.get(text);
     if (known !== undefined) return yield known;
     let sum = 0;
-    for (const run of cutRuns(text)) {
+    for (const run of yield* cutRuns(text)) {
       for (let at = 0; at < run.length;) {
         const stop = Math.min(at + partUnits, run.length);
         let tokens = 0;

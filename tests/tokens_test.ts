@@ -17,6 +17,14 @@ import {
 import { randomInputs, repeatedInputs } from "./fixtures/tokens/worst_inputs.ts";
 import { seededRandom } from "./support/random.ts";
 
+/** The parts of {@linkcode cutRuns}. */
+function runsOf(text: string): string[] {
+  const steps = cutRuns(text);
+  let step = steps.next();
+  while (!step.done) step = steps.next();
+  return step.value;
+}
+
 const ranks: Record<Encoding, TiktokenBPE> = {
   "o200k_base": o200kRanks,
   "cl100k_base": cl100kRanks,
@@ -95,7 +103,7 @@ for (const encoding of encodings) {
       const length = wholeRun + random(8 * wholeRun);
       const text = `Before ${input.slice(0, length)} after`;
       const difference = Math.abs(tokenizer.count(text) - whole(text));
-      assertLessOrEqual(difference, 4 * (cutRuns(text).length - 1), `${name}, ${length}`);
+      assertLessOrEqual(difference, 4 * (runsOf(text).length - 1), `${name}, ${length}`);
     }
   });
 }
@@ -107,16 +115,23 @@ Deno.test("loadTokenizer loads an encoding once", async () => {
 
 Deno.test("cutRuns leaves ordinary text whole", () => {
   for (const [name, text] of Object.entries(samples)) {
-    assertEquals(cutRuns(text.repeat(50)).length, 1, name);
+    assertEquals(runsOf(text.repeat(50)).length, 1, name);
   }
-  assertEquals(cutRuns(`${"#".repeat(wholeRun - 6)}internationalization`).length, 1);
+  assertEquals(runsOf(`${"#".repeat(wholeRun - 6)}internationalization`).length, 1);
+});
+
+Deno.test("cutRuns lets others work while it looks through a text", () => {
+  const runs = "한".repeat(100 * wholeRun);
+  for (const text of [runs, samples.code.repeat(200), `${runs.slice(0, 250)} `.repeat(100)]) {
+    assertLessOrEqual(Math.floor((text.length - 1) / wholeRun), [...cutRuns(text)].length);
+  }
 });
 
 Deno.test("cutRuns leaves no long piece in a megabyte of the worst inputs", () => {
   const pieces = Object.values(ranks).map((encoding) => new RegExp(encoding.pat_str, "gu"));
   const inputs = { ...repeatedInputs(), ...randomInputs(seededRandom()) };
   for (const [name, text] of Object.entries(inputs)) {
-    const parts = cutRuns(text);
+    const parts = runsOf(text);
     assert(parts.join("") === text, name);
     for (const part of parts) {
       assert(!/^\p{Cs}|\p{Cs}$/u.test(part) || name === "lone surrogates", `${name}: cut a pair`);
@@ -143,7 +158,7 @@ Deno.test("cutRuns leaves no long piece in random alternations", () => {
       const length = random(1_500);
       text += Array.from({ length }, () => few[random(few.length)]).join("");
     }
-    const parts = cutRuns(text);
+    const parts = runsOf(text);
     assertEquals(parts.join(""), text);
     for (const pattern of pieces) {
       for (const [piece] of parts.flatMap((part) => [...part.matchAll(pattern)])) {

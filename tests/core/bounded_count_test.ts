@@ -85,6 +85,31 @@ Deno.test("countTexts estimates many short texts a token too high each at most",
   assert(tokens > 0.995 * counted && tokens < 1.01 * (counted + texts.length), `${tokens}`);
 });
 
+Deno.test("countTexts adds two standard errors to an estimate", async () => {
+  let samples = 0;
+  // Every second sample has 200 tokens more: a variance of 200² / 2 by the differences.
+  const count = () => samples++ % 2 === 0 ? 100 : 300;
+  const { tokens } = await countTexts([fill(2 * mostUnits, english)], { ...tokenizer, count });
+  const sum = 256 * 200;
+  const error = Math.sqrt(256 * 200 ** 2 / 2);
+  assertEquals([samples, tokens], [256, Math.ceil(2 * (sum + 2 * error))]);
+});
+
+Deno.test("countTexts serves others while it counts many empty texts", async () => {
+  let counted = 0;
+  const count = () => {
+    // All the time of a slice, twice in all.
+    if (counted++ % 50_000 === 0) {
+      for (const end = performance.now() + 10; performance.now() < end;);
+    }
+    return 0;
+  };
+  const result = countTexts(Array(100_000).fill(""), { ...tokenizer, count });
+  assert(counted < 50_000, `${counted}`);
+  assertEquals(await result, { tokens: 0, exact: true });
+  assertEquals(counted, 100_000);
+});
+
 Deno.test("countTexts estimates the worst inputs to within a few percent", async () => {
   const { "random letters": letters = "" } = randomInputs(seededRandom());
   for (const [name, text] of Object.entries({ ...repeatedInputs(), letters })) {

@@ -86,6 +86,19 @@ Deno.test("Tally forgets the events of a long answer, not their text", async () 
   assertAlmostEquals((await tally.usage(() => 0)).output, await tokensIn(word.repeat(1500)), 6);
 });
 
+Deno.test("Tally counts no text twice, however often it is asked meanwhile", async () => {
+  const tally = new Tally("o200k_base");
+  const word = "wort ".repeat(200);
+  // The last events of each stretch are not counted before the next.
+  for (let stretch = 1; stretch <= 6; stretch++) {
+    for (let i = 0; i < 100; i++) {
+      tally.add(Chunk.fromBytes(encoder.encode(delta(word)), false));
+    }
+    const expected = await tokensIn(word.repeat(100 * stretch - 4));
+    assertAlmostEquals(await tally.soFar(), expected, 2 * stretch);
+  }
+});
+
 Deno.test("Tally takes no report that is none", async () => {
   const reports: unknown[] = [
     "many",

@@ -26,10 +26,30 @@ Deno.test("inSlices lets timers run between the slices of long work", async () =
   assert(order.filter((each) => each === "timer").length >= 5, order.join());
 });
 
-Deno.test("inSlices gives each of several a slice in turn", async () => {
+Deno.test("inSlices gives each of several a slice in turn, and others what lies between", async () => {
   const order: string[] = [];
-  await Promise.all(["a", "b", "c"].map((name) => inSlices(slow(3, () => order.push(name)))));
-  assertEquals(order.join(""), "abcabcabc");
+  const timer = setInterval(() => order.push("-"), 0);
+  const all = ["a", "b", "c"].map((name) => inSlices(slow(3, () => order.push(name))));
+  // While one waits, the first slices of the others wait, too.
+  assertEquals(order.join(""), "a");
+  await Promise.all(all);
+  clearInterval(timer);
+  const turns = order.join("").split(/-+/);
+  assertEquals(turns.join(""), "aabcabcbc");
+  assertEquals(turns.filter((turn) => turn.length > 1), [], order.join(""));
+});
+
+Deno.test("inSlices does much short work in one turn", async () => {
+  let turns = 0;
+  const timer = setInterval(() => turns++, 0);
+  const long = inSlices(slow(2, () => {}));
+  const short = Array.from({ length: 1_000 }, () => inSlices(slow(0, () => {})));
+  assert(short.every((each) => each instanceof Promise));
+  await Promise.all([long, ...short]);
+  clearInterval(timer);
+  assert(turns < 500, `${turns}`);
+  // Nothing waits any more.
+  assertEquals(inSlices(slow(0, () => {})), { steps: 0 });
 });
 
 Deno.test("inSlices gives up the work of a client that has gone", async () => {
@@ -40,4 +60,5 @@ Deno.test("inSlices gives up the work of a client that has gone", async () => {
   await assertRejects(() => work, Error, "gone");
   // Those that come after it go on.
   assertEquals(await inSlices(slow(2, () => {})), { steps: 2 });
+  assertEquals(inSlices(slow(0, () => {})), { steps: 0 });
 });
