@@ -20,6 +20,8 @@ Deno.test("whatever happens together, balance is credits less charges, and holds
     }
     const ids = [...keys.map(([id]) => id), "owner:me"];
     const running: [request: string, id: string, owner: string | null][] = [];
+    // The others may have so much held soon that no credit is enough to begin with.
+    await stores[0]!.credit(ids[0]!, 1_000, "first");
     let refused = 0;
     const step = async () => {
       const turn = random(2);
@@ -63,5 +65,4 @@ Deno.test("whatever happens together, balance is credits less charges, and holds
     }
     second.close();
     assert(refused > 0, "nothing was ever refused");
-    assert((await stores[0]!.list()).some(({ prepaid }) => prepaid), "nothing was ever credited");
   }));
