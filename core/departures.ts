@@ -131,12 +131,20 @@ function statesOf(keys: ReadonlySet<string>, tables: readonly Table[]): Map<stri
       const local = text.indexOf(": ", row) + 2;
       const remote = local + addressLength + portLength + 1;
       const end = remote + addressLength + portLength;
-      const address = text.startsWith(mapped, remote) ? remote + mapped.length : remote;
-      const key = text.slice(address, end);
+      // Most rows are of connections that have ended: a look at two characters passes them over.
+      const state = text.startsWith(open, end + 1)
+        ? open
+        : text.startsWith(closed, end + 1)
+        ? closed
+        : undefined;
+      if (state === undefined) continue;
+      const key = text.slice(
+        text.startsWith(mapped, remote) ? remote + mapped.length : remote,
+        end,
+      );
       if (!keys.has(key)) continue;
-      const state = text.slice(end + 1, end + 3);
       // Others of this machine may talk to the same end: an open connection may be the client's.
-      if (state === open || state === closed && states.get(key) !== open) states.set(key, state);
+      if (state === open || states.get(key) !== open) states.set(key, state);
     }
   }
   return states;
