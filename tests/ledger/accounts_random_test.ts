@@ -23,6 +23,7 @@ Deno.test("whatever happens together, balance is credits less charges, and holds
     // The others may have so much held soon that no credit is enough to begin with.
     await stores[0]!.credit(ids[0]!, 1_000, "first");
     let refused = 0;
+    let credited = 0;
     const step = async () => {
       const turn = random(2);
       const [id, owner] = keys[random(keys.length)]!;
@@ -30,6 +31,7 @@ Deno.test("whatever happens together, balance is credits less charges, and holds
       if (kind === 0) {
         const amount = random(2) === 0 ? 1 + random(300) : -1 - random(200);
         await stores[turn]!.credit(ids[random(ids.length)]!, amount, "random");
+        credited++;
       } else if (kind < 4) {
         running.push([await hold(clients[turn]!, id, owner, random(60)), id, owner]);
       } else if (kind === 4 && running.length > 0) {
@@ -65,4 +67,5 @@ Deno.test("whatever happens together, balance is credits less charges, and holds
     }
     second.close();
     assert(refused > 0, "nothing was ever refused");
+    assert(credited > 0, "nothing was ever credited");
   }));
