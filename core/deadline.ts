@@ -47,7 +47,7 @@ export class Deadline implements Ticking {
    * @param waiting What is waited for, for the message: `the first byte`.
    */
   expect(ms: number, waiting: string): void {
-    const due = performance.now() + ms;
+    const due = ms === Infinity ? ms : performance.now() + ms;
     this.#due = Math.min(due, this.#end);
     this.#waiting = due < this.#end ? waiting : this.#whole;
     startTicking(this);

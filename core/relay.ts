@@ -75,7 +75,8 @@ export class Relay {
   #pumping = false;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #keepAlive: ReturnType<typeof setInterval> | undefined;
-  #lastSent = performance.now();
+  /** Nothing was sent since the last look. */
+  #silent = false;
 
   /** @param options The answer and all that belongs to it. */
   constructor(options: RelayOptions) {
@@ -291,14 +292,14 @@ export class Relay {
 
   #send(bytes: Uint8Array): void {
     if (this.#gone) return;
-    this.#lastSent = performance.now();
+    this.#silent = false;
     this.#controller!.enqueue(bytes);
   }
 
   #sendKeepAlive(): void {
     // Only while the client waits: to one that does not read, comments would pile up.
-    if (!this.#pumping || this.#gone) return;
-    if (performance.now() - this.#lastSent >= this.#o.keepAliveMs / 2) this.#send(keepAliveFrame);
+    if (this.#silent && this.#pumping && !this.#gone) this.#send(keepAliveFrame);
+    this.#silent = true;
   }
 
   #close(): void {

@@ -40,6 +40,23 @@ Deno.test("openDatabase makes the folder and holds its pragmas in every parallel
     client.close();
   }));
 
+Deno.test("openDatabase copies its log into the file seldom: writes go on while it is short", () =>
+  inFolder(async (folder) => {
+    const client = await openDatabase({ url: `file:${folder}/x.db` });
+    const sizes = () => ["x.db", "x.db-wal"].map((name) => Deno.statSync(`${folder}/${name}`).size);
+    await client.execute("CREATE TABLE texts (text TEXT NOT NULL)");
+    const [before] = sizes();
+    // Both connections write: the one of prepared writes takes those with plain values.
+    for (let row = 0; row < 40; row++) {
+      await client.execute({ sql: "INSERT INTO texts VALUES (?)", args: ["x".repeat(250_000)] });
+      await client.execute(`INSERT INTO texts VALUES ('${"y".repeat(250_000)}')`);
+    }
+    const [file, log] = sizes();
+    assertEquals(file, before);
+    assert(log! > 20_000_000);
+    client.close();
+  }));
+
 Deno.test("openDatabase finds its data again, under any file name", () =>
   inFolder(async (folder) => {
     const url = `file:${encodeURI(join(folder, "клю чи 100%.db"))}`;
