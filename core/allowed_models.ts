@@ -16,6 +16,14 @@ export interface ModelList {
   readonly models: readonly string[];
 }
 
+/** A route that a key may use. */
+export interface AllowedRoute {
+  /** Its name. */
+  readonly id: string;
+  /** Its first target that the key may use; absent where none can be used now. */
+  readonly target?: Target | undefined;
+}
+
 /**
  * The targets of some names that a key may use.
  *
@@ -58,22 +66,21 @@ export async function resolveAllowed(
 export async function listAllowed(
   catalog: Catalog,
   key: ApiKey | undefined,
-): Promise<{ routes: string[]; models: CatalogModel[] }> {
+): Promise<{ routes: AllowedRoute[]; models: CatalogModel[] }> {
   const models = await catalog.models();
-  const routes = [...catalog.routes.keys()];
   const lists = listsOf(key);
-  if (lists.length === 0) return { routes, models };
-  const usable: string[] = [];
-  for (const route of routes) {
+  const routes: AllowedRoute[] = [];
+  for (const id of catalog.routes.keys()) {
     try {
-      await resolveAllowed(catalog, [route], key);
-      usable.push(route);
+      const [target] = await resolveAllowed(catalog, [id], key);
+      routes.push({ id, target });
     } catch (error) {
       if (!(error instanceof RouterError)) throw error;
+      if (lists.length === 0) routes.push({ id });
     }
   }
   return {
-    routes: usable,
+    routes,
     models: models.filter((model) => !refusingOf(lists, catalog, model.id, model)),
   };
 }

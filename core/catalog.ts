@@ -78,7 +78,10 @@ export class Catalog {
       const { price, ...rest } = facts;
       const models = this.#facts.get(provider) ?? new Map<string, ModelFacts>();
       this.#facts.set(provider, models.set(model, { ...models.get(model), ...rest }));
-      if (price !== undefined) declared.push({ provider, model, source, tariff: toTariff(price) });
+      if (price === undefined) return;
+      const transport = this.#providers.get(provider);
+      const prices = [price].flat().map((each) => transport?.priced(each) ?? each);
+      declared.push({ provider, model, source, tariff: toTariff(prices) });
     };
     for (const { name, models } of providers) {
       for (const [model, facts] of Object.entries(models)) note("provider", name, model, facts);

@@ -23,6 +23,7 @@ const providerShape = z.strictObject(
     settings: z.custom<z.ZodType>((value) => value instanceof z.ZodType, "must be a zod schema")
       .optional(),
     models: z.record(z.string(), declaredFactsSchema).optional(),
+    freeCache: z.boolean().optional(),
     onAbort: z.enum(["drain", "cancel"]).optional(),
     missing: method,
     listed: method,

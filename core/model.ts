@@ -8,6 +8,9 @@ import type { Price } from "./prices/price.ts";
 import { type DeclaredPrice, declaredPriceSchema } from "./prices/tariff.ts";
 import { type Encoding, encodings } from "./tokens.ts";
 
+/** What models are for: `chat` answers chats alone, `embeddings` makes vectors alone. */
+export const modelKinds = ["chat", "embeddings"] as const;
+
 /** What is known of a model. A field that is absent is not known. */
 export interface ModelFacts {
   /** What its tokens cost now. Without it costs are recorded as unknown, never as 0. */
@@ -18,6 +21,10 @@ export interface ModelFacts {
   readonly maxOutput?: number | undefined;
   /** The encoding its tokens are counted with before the provider reports them. */
   readonly encoding?: Encoding | undefined;
+  /** What it is for; a request for the other is never sent to it. */
+  readonly kind?: typeof modelKinds[number] | undefined;
+  /** Fields of a chat that it heeds, beside those of tools, by the names that OpenRouter has for them. */
+  readonly parameters?: readonly string[] | undefined;
   /** It can call tools; `false`: a request with tools is never sent to it. */
   readonly tools?: boolean | undefined;
   /** It can see images; `false`: a request with images is never sent to it. */
@@ -45,6 +52,12 @@ export const declaredFactsSchema = z.strictObject({
     .optional(),
   maxOutput: z.int().positive().describe("Tokens that an answer may have").optional(),
   encoding: z.enum(encodings).describe("The encoding its tokens are counted with").optional(),
+  kind: z.enum(modelKinds).describe(
+    "What it is for, chat or embeddings; requests for the other are never sent to it",
+  ).optional(),
+  parameters: z.array(z.string()).describe(
+    "Fields of a chat that it heeds, beside those of tools: shown to clients as supported_parameters",
+  ).optional(),
   tools: z.boolean().describe("false: requests with tools are never sent to it").optional(),
   images: z.boolean().describe("false: requests with images are never sent to it").optional(),
   prefill: z.boolean().describe("It goes on from a last message whose role is assistant")

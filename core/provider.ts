@@ -155,6 +155,11 @@ export interface Provider<Settings extends z.ZodType = z.ZodType, Prepared = unk
   /** What is known of its models, by id. Those not named here work too. */
   readonly models?: Readonly<Record<string, DeclaredFacts>>;
   /**
+   * The vendor bills no tokens that come from its cache: its models' prices, whoever sets them, have 0
+   * for these where they do not say `cached`.
+   */
+  readonly freeCache?: boolean;
+  /**
    * What keeps it from being used, as an instruction: `Set GIGACHAT_CREDENTIALS`. The default asks
    * for `apiKey`, unless the provider signs in by its own `authorize` or has no `apiKey`.
    */

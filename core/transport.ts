@@ -10,6 +10,7 @@ import type { Circuit, CircuitListener } from "./breakers.ts";
 import { Connection } from "./connection.ts";
 import { RouterError } from "./errors.ts";
 import type { DeclaredFacts } from "./model.ts";
+import type { Price } from "./prices/price.ts";
 import type { Account, FileApi, Provider } from "./provider.ts";
 import { baseUrlSchema, defaultSettings, variableOf } from "./provider_settings.ts";
 import { type Problem, readSettings, settingsOf } from "./settings.ts";
@@ -103,6 +104,11 @@ export class Transport {
   /** What the provider's file says of its models. */
   get models(): Readonly<Record<string, DeclaredFacts>> {
     return this.#provider.models ?? {};
+  }
+
+  /** A price of its models; what that leaves out is as the vendor bills it. */
+  priced<Any extends Price>(price: Any): Any {
+    return price.cached === undefined && this.#provider.freeCache ? { ...price, cached: 0 } : price;
   }
 
   /** How the vendor keeps files; `undefined` where it keeps none. */

@@ -35,7 +35,7 @@ const models: Record<string, ModelFacts> = {
   "yandexgpt-5-pro": { context: 32_768 },
   "yandexgpt-5.1": { context: 32_768 },
 };
-for (const name of ["text-search-doc", "text-search-query"]) models[name] = {};
+for (const name of ["text-search-doc", "text-search-query"]) models[name] = { kind: "embeddings" };
 for (const name of ["yandexgpt", "yandexgpt-32k", "yandexgpt-lite"]) {
   for (const branch of ["", ":latest", ":rc", ":deprecated"]) {
     models[`${name}${branch}`] = { context: 32_768 };

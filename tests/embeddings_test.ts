@@ -1,9 +1,9 @@
 import { assertAlmostEquals, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import OpenAI from "openai";
+import { ask, startRouter } from "./support/router.ts";
 import { startFakeGigachat } from "./support/fake_gigachat.ts";
 import { dimensions, vectorOf } from "./support/fake_gigachat_embeddings.ts";
 import { clientOf } from "./support/openai_client.ts";
-import { startRouter } from "./support/router.ts";
 import { startUpstream } from "./support/upstream.ts";
 
 const model = "gigachat/Embeddings";
@@ -28,6 +28,32 @@ Deno.test("the openai client gets GigaChat's embeddings of a text and of a list,
     { model: "Embeddings", input: ["Привет"] },
     { model: "Embeddings", input: inputs },
   ]);
+});
+
+Deno.test("a chat with an embedder, and embeddings of a chat, are refused before GigaChat is asked", async () => {
+  await using fake = await startFakeGigachat();
+  await using router = await startRouter(fake.env, {
+    routes: { both: [model, "gigachat/GigaChat-2"] },
+  });
+  const refused = await router.chat(ask(model));
+  assertEquals(refused.status, 400);
+  const { error } = await refused.json();
+  assertEquals([error.code, error.param], ["invalid_request", "model"]);
+  assertMatch(error.message, /makes embeddings, and does not chat\. Ask it at \/v1\/embeddings/);
+  const client = clientOf(router);
+  await assertRejects(
+    () => client.embeddings.create({ model: "gigachat/GigaChat-2", input: "раз" }),
+    OpenAI.BadRequestError,
+    "chats, and makes no embeddings. Ask it at /v1/chat/completions",
+  );
+  assertEquals(
+    [...fake.requestsTo("/v1/chat/completions"), ...fake.requestsTo("/v1/embeddings")],
+    [],
+  );
+  const chat = await router.chat(ask("both"));
+  assertEquals([chat.status, chat.headers.get("x-xrouter-attempts")], [200, "1"]);
+  await chat.body!.cancel();
+  assertEquals((await client.embeddings.create({ model: "both", input: "раз" })).data.length, 1);
 });
 
 Deno.test("embeddings are held, charged and recorded like chats", async () => {

@@ -6,6 +6,7 @@ import { startOfDay } from "../core/prices/tariff.ts";
 import { HeldClock } from "./support/clock.ts";
 import { dropIn } from "./support/drop_in.ts";
 import { ask, startRouter, type TestRouter } from "./support/router.ts";
+import { startFakeGigachat } from "./support/fake_gigachat.ts";
 import { startUpstream, wholeAnswer } from "./support/upstream.ts";
 
 const rub = (input: number) => ({ currency: "RUB", input, output: 100, cached: 0 });
@@ -166,4 +167,33 @@ Deno.test("a router that is closed reads no prices", async () => {
   assertEquals(catalog.target("echo", "echo").facts.price?.currency, "RUB");
   await catalog.prices.refresh();
   assertEquals(router.log.filter(({ level }) => level === "error"), []);
+});
+
+Deno.test("what GigaChat has cached is charged only where a price says so itself", async () => {
+  await using fake = await startFakeGigachat();
+  const price = { currency: "RUB", input: 80, output: 100 };
+  await using router = await startRouter(fake.env, {
+    models: {
+      "gigachat/GigaChat-2": { price },
+      "gigachat/GigaChat-3-Pro": { price: [{ ...price, from: "2026-01-01" }] },
+      "gigachat/GigaChat-2-Max": { price: { ...price, cached: 8 } },
+    },
+  });
+  const models = ["GigaChat-2", "GigaChat-3-Pro", "GigaChat-2-Max"];
+  for (const [i, model] of models.entries()) {
+    for (let turn = 0; turn < 2; turn++) await answered(router, `gigachat/${model}`);
+    const cached = i < 2 ? 0 : 8;
+    assertEquals(await shownPrice(router, `gigachat/${model}`), { ...price, cached });
+  }
+  await router.stop();
+  const rows = await router.usage();
+  for (const { model, cost, charged, ...row } of rows) {
+    const [input, cached, output] = [row.input_tokens, row.cached_tokens, row.output_tokens]
+      .map(Number) as [number, number, number];
+    const rate = model === "GigaChat-2-Max" ? 8 : 0;
+    const due = (input - cached) * 80 + cached * rate + output * 100;
+    assertEquals([cost, charged, row.price_cached], [due, due, rate * 1_000_000], String(model));
+  }
+  assertEquals([...new Set(rows.map(({ model }) => model))].toSorted(), models.toSorted());
+  assertEquals(rows.every(({ cached_tokens }) => Number(cached_tokens) > 0), true);
 });

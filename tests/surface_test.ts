@@ -1,8 +1,9 @@
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { dropIn } from "./support/drop_in.ts";
 import { readWholeStream } from "./support/event_stream.ts";
+import { startFakeGigachat } from "./support/fake_gigachat.ts";
 import { ask, startRouter } from "./support/router.ts";
-import { startUpstream, streamed, wholeAnswer } from "./support/upstream.ts";
+import { modelList, startUpstream, streamed, wholeAnswer } from "./support/upstream.ts";
 
 Deno.test("GET /health answers without a key and without the database", async () => {
   await using router = await startRouter();
@@ -40,6 +41,62 @@ Deno.test("GET /ready names a plugin that is down, as long as it is", async () =
   await router.program.database.execute("ALTER TABLE hidden RENAME TO usage");
   assertEquals(await untilReadyIs(200), { status: "ready" });
   assertEquals((await router.usage()).length, 1);
+});
+
+Deno.test("GET /v1/models tells in OpenRouter's words what is known of each model, and no more", async () => {
+  await using vendor = startUpstream(() => wholeAnswer(), () => modelList("new", "deaf"));
+  const price = { currency: "RUB", input: 65, output: 65 };
+  const facts = { kind: "chat", tools: true, images: true, parameters: ["stop"], context: 1_000 };
+  await using fake = await startFakeGigachat();
+  await using router = await startRouter({ ...vendor.env, ...fake.env }, {
+    routes: { known: "openai/see", lost: "yandex/nothing" },
+    models: {
+      "openai/see": { ...facts, maxOutput: 100, region: "ru", price },
+      "openai/deaf": { tools: false, images: false },
+      "gigachat/GigaChat-2": { images: true, maxOutput: 8_192 },
+    },
+  });
+  const { data } = await (await router.get("/v1/models")).json();
+  const shown = (model: string) => {
+    const { object: _object, created: _created, ...rest } = data
+      .find(({ id }: { id: string }) => id === model);
+    return rest;
+  };
+  const all = {
+    context_length: 1_000,
+    max_output_tokens: 100,
+    architecture: { input_modalities: ["text", "image"], output_modalities: ["text"] },
+    supported_parameters: ["stop", "tools", "tool_choice"],
+    region: "ru",
+    price,
+  };
+  assertEquals(shown("known"), { id: "known", owned_by: "xrouter", ...all });
+  const one = await (await router.get("/v1/models/openai/see")).json();
+  assertEquals({ object: "model", created: 0, id: "openai/see", owned_by: "openai", ...all }, one);
+  assertEquals(shown("lost"), { id: "lost", owned_by: "xrouter" });
+  assertEquals(shown("openai/new"), { id: "openai/new", owned_by: "openai" });
+  assertEquals(shown("openai/deaf"), {
+    id: "openai/deaf",
+    owned_by: "openai",
+    architecture: { input_modalities: ["text"] },
+    supported_parameters: [],
+  });
+  const { architecture, supported_parameters: parameters, ...lite } = shown("gigachat/GigaChat-2");
+  assertEquals(architecture, all.architecture);
+  for (const field of ["tools", "tool_choice", "stop", "temperature", "structured_outputs"]) {
+    assert(parameters.includes(field), field);
+  }
+  assertEquals(lite, {
+    id: "gigachat/GigaChat-2",
+    owned_by: "gigachat",
+    context_length: 131_072,
+    max_output_tokens: 8_192,
+    price: { ...price, cached: 0 },
+  });
+  assertEquals(shown("gigachat/Embeddings").architecture, {
+    input_modalities: ["text"],
+    output_modalities: ["embeddings"],
+  });
 });
 
 Deno.test("GET /v1/models lists models in OpenAI's shape, and each can be retrieved", async () => {

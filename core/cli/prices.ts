@@ -56,7 +56,8 @@ export const setPrice = defineCommand({
     output: { value: "AMOUNT", required: true, about: "A million tokens of answers" },
     cached: {
       value: "AMOUNT",
-      about: "A million tokens of prompts from the provider's cache; without it as --input",
+      about:
+        "A million tokens of prompts from the provider's cache; without it as --input, or nothing where the vendor bills none",
     },
     from: { value: "DAY", about: "Its first day: 2026-12-01 (0:00 UTC); without it now" },
     currency: { value: "CODE", about: "The currency; it must be that of the accounts" },
@@ -66,9 +67,10 @@ export const setPrice = defineCommand({
     const start = from === undefined ? undefined : readFirstDay(from, Date.now());
     const input = readUnits("--input", amounts.input);
     const output = readUnits("--output", amounts.output);
-    const cached = amounts.cached === undefined ? input : readUnits("--cached", amounts.cached);
+    const cached = amounts.cached === undefined ? undefined : readUnits("--cached", amounts.cached);
     await withPrices(async ({ store, catalog, currency }) => {
-      if (!catalog.providers.has(provider)) {
+      const transport = catalog.providers.get(provider);
+      if (transport === undefined) {
         const names = [...catalog.providers.keys()].join(", ");
         throw new Error(`There is no provider "${provider}". There are: ${names}`);
       }
@@ -78,7 +80,8 @@ export const setPrice = defineCommand({
             "A price in another one charges nobody",
         );
       }
-      await store.set(provider, model, { currency, input, output, cached }, start);
+      const price = transport.priced({ currency, input, output, cached });
+      await store.set(provider, model, price, start);
       catalog.prices.take(await store.readSet());
       printPrices(linesInForce(catalog.prices, Date.now(), id), false);
     });

@@ -95,9 +95,15 @@ export interface Incapable {
 
 /** Why a model cannot serve a request, as far as its facts say. */
 export function incapable(
-  { context, tools, images }: ModelFacts,
+  { kind, context, tools, images }: ModelFacts,
   needs: Needs,
 ): Incapable | undefined {
+  if (kind !== undefined && isChat(needs.body) !== (kind === "chat")) {
+    const reason = kind === "chat"
+      ? "chats, and makes no embeddings. Ask it at /v1/chat/completions"
+      : "makes embeddings, and does not chat. Ask it at /v1/embeddings";
+    return { code: "invalid_request", reason, param: "model" };
+  }
   // The input of embeddings is many texts, of which each has the context for itself.
   if (context !== undefined && isChat(needs.body)) {
     const { inputTokens, outputTokens = 0 } = needs;

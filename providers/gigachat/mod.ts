@@ -32,6 +32,7 @@ export default defineProvider({
   baseUrl: "https://api.giga.chat/v1",
   settings: gigachatSettings,
   models,
+  freeCache: true,
   missing,
   accounts: accountsOf,
   authorize,

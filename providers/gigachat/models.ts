@@ -8,29 +8,42 @@ import { faultByStatus } from "../../core/fault.ts";
 import { fault } from "./fault.ts";
 import type { GigachatSettings } from "./settings.ts";
 
-/** One rate for question and answer; tokens from the cache are free (Sber's guide to counting). */
-const roubles = (rate: number): Price => ({
-  currency: "RUB",
-  input: rate,
-  output: rate,
-  cached: 0,
-});
+/** One rate for question and answer. */
+const roubles = (rate: number): Price => ({ currency: "RUB", input: rate, output: rate });
 
 /** Sber publishes no tokenizer of the served models; this counts until GigaChat reports usage. */
 const encoding = "o200k_base";
 
-const lite: ModelFacts = { price: roubles(65), context: 131_072, encoding };
-const pro: ModelFacts = { price: roubles(500), context: 131_072, encoding };
-const max: ModelFacts = { price: roubles(650), context: 131_072, encoding };
+/** What every chat heeds, with what XRouter does in its place (`stop`). */
+const chat: ModelFacts = {
+  kind: "chat",
+  parameters: [
+    "max_completion_tokens",
+    "max_tokens",
+    "repetition_penalty",
+    "response_format",
+    "stop",
+    "structured_outputs",
+    "temperature",
+    "top_p",
+  ],
+  tools: true,
+  encoding,
+};
+
+const lite: ModelFacts = { ...chat, price: roubles(65), context: 131_072 };
+const pro: ModelFacts = { ...chat, price: roubles(500), context: 131_072 };
+const max: ModelFacts = { ...chat, price: roubles(650), context: 131_072, images: true };
 
 /** All models that make vectors have one price. */
-const embedder: ModelFacts = { price: roubles(14), encoding };
+const embedder: ModelFacts = { kind: "embeddings", images: false, price: roubles(14), encoding };
 
 /**
  * By id. Prices are those of Sber's tariff page for companies (October 2026), for tokens bought one
  * by one; packages and individual tariffs differ and are set in the configuration file. The names of
  * the first generation are served by the second, at the rates that the first had too. The third
- * generation has no confirmed price, and Pro and Lightning of it no published context.
+ * generation has no confirmed price, and Pro and Lightning of it no published context. Which models
+ * beside Max see images Sber does not publish, nor how long their answers may be.
  */
 export const models: Readonly<Record<string, ModelFacts>> = {
   "GigaChat": lite,
@@ -39,9 +52,9 @@ export const models: Readonly<Record<string, ModelFacts>> = {
   "GigaChat-2": lite,
   "GigaChat-2-Pro": pro,
   "GigaChat-2-Max": max,
-  "GigaChat-3-Lightning": { encoding },
-  "GigaChat-3-Pro": { encoding },
-  "GigaChat-3-Ultra": { context: 131_072, encoding },
+  "GigaChat-3-Lightning": chat,
+  "GigaChat-3-Pro": chat,
+  "GigaChat-3-Ultra": { ...chat, context: 131_072 },
   "Embeddings": embedder,
   "Embeddings-2": embedder,
   "EmbeddingsGigaR": embedder,

@@ -31,13 +31,14 @@ Deno.test("prices set, list and unset work on one database, and keep history", (
     assertEquals((await list()).length > 6, true);
 
     const table = await run("set", model, "--input", "80", "--output", "90.5");
-    const price = { currency: "RUB", input: 80, output: 90.5, cached: 80 };
+    // Sber bills no cached tokens.
+    const price = { currency: "RUB", input: 80, output: 90.5, cached: 0 };
     assertMatch(cells(table, 1)[1]!, /^\d{4}-\d\d-\d\d \d\d:\d\d$/);
     assertEquals(cells(table, 1).toSpliced(1, 1), [
       model,
       "in force",
       "command",
-      "80 in, 90.5 out, 80 cached RUB",
+      "80 in, 90.5 out, 0 cached RUB",
     ]);
     const day = new Date(Date.now() + 40 * 86_400_000).toISOString().slice(0, 10);
     const later = ["--input", "0.000001", "--output", "0", "--cached", "0", "--from", day];
@@ -60,6 +61,10 @@ Deno.test("prices set, list and unset work on one database, and keep history", (
     ]);
     assertEquals(history.every(({ setAt }) => !Number.isNaN(Date.parse(setAt!))), true);
     assertMatch(await run("list", "--history"), /^gigachat\/GigaChat-2 .* command +none$/m);
+    const amounts = ["--input", "80", "--output", "90"];
+    const paid = await run("set", model, ...amounts, "--cached", "8");
+    assertStringIncludes(paid, "80 in, 90 out, 8 cached RUB");
+    assertStringIncludes(await run("set", "openai/m", ...amounts), "80 in, 90 out, 80 cached RUB");
   }));
 
 Deno.test("prices list shows what the configuration file says, and when it will say something else", () =>
@@ -75,7 +80,7 @@ Deno.test("prices list shows what the configuration file says, and when it will 
     });
     const rows = stdout.split("\n").filter((row) => row.includes(" file "));
     assertEquals(rows.map((row) => row.replaceAll(/ {2,}/g, " | ")), [
-      "gigachat/GigaChat-3-Pro | 2999-12-01 00:00 | planned | file | 1 in, 2 out, 1 cached USD",
+      "gigachat/GigaChat-3-Pro | 2999-12-01 00:00 | planned | file | 1 in, 2 out, 0 cached USD",
       "openai/one | always | in force | file | 1 in, 2 out, 1 cached USD",
       "openai/one | 2999-12-01 00:00 | planned | file | 3 in, 2 out, 3 cached USD",
     ]);

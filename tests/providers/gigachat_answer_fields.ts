@@ -246,7 +246,7 @@ export const answerRows: readonly AnswerField[] = [
     read: (seen) => (usage(seen).prompt_tokens_details as Fields).cached_tokens,
     cases: [[used(17, 2, 3), 2], [used(20, 5, 3), 5]],
     note:
-      "`precached_prompt_tokens`; Sber does not bill them, nor do its prices here; say `cached: 0` in yours",
+      "`precached_prompt_tokens`; Sber does not bill them, nor does a price here or of yours that does not say `cached`",
   },
   {
     field: "usage.completion_tokens",

@@ -23,6 +23,8 @@ const models: Record<string, DeclaredFacts> = {
   blind: { images: false, region: "us" },
   plain: { tools: false, ...price(5, 5) },
   open: {},
+  speaker: { kind: "chat" },
+  vectors: { kind: "embeddings" },
 };
 
 const standard: RouteLimits = {
@@ -138,6 +140,32 @@ Deno.test("what a model cannot do is never asked of it", () => {
       '"alpha/small": has room for 100 tokens, not for 10 of input and 91 asked for; ' +
       '"alpha/plain": cannot call tools',
   );
+});
+
+Deno.test("a chat is never asked of what makes embeddings, nor embeddings of what chats", () => {
+  const { catalog, order, left, refusal } = place({
+    both: ["alpha/vectors", "alpha/speaker", "alpha/open"],
+  });
+  const asked = "makes embeddings, and does not chat. Ask it at /v1/embeddings";
+  assertEquals(order({ model: "both" }), "alpha/speaker alpha/open");
+  assertEquals(order({ model: "alpha/vectors", models: ["alpha/speaker"] }), "alpha/speaker");
+  assertEquals(left({ model: "both" }), [`alpha/vectors ${asked}`]);
+  assertEquals(
+    refusal({ model: "alpha/vectors" }),
+    `invalid_request model: Nothing of "alpha/vectors" can serve this request. "alpha/vectors": ${asked}`,
+  );
+  const planner = { catalog, limits: standard, currency: "RUB", random: () => 0.5 };
+  const embed = (model: string) =>
+    planRoute({
+      body: { model, input: ["text"] },
+      headers: new Headers(),
+      caller: undefined,
+      inputTokens: 1,
+    }, planner) as Route;
+  assertEquals(embed("both").targets.map(({ model }) => model), ["vectors", "open"]);
+  const error = assertThrows(() => embed("alpha/speaker"), RouterError) as RouterError;
+  assertEquals([error.code, error.param], ["invalid_request", "model"]);
+  assertMatch(error.message, /chats, and makes no embeddings\. Ask it at \/v1\/chat\/completions$/);
 });
 
 Deno.test("the input of embeddings is held against no context: each text has its own", () => {
