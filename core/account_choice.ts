@@ -5,6 +5,7 @@
  */
 import type { Breakers } from "./breakers.ts";
 import type { Connection } from "./connection.ts";
+import type { CallKind } from "./provider.ts";
 
 /** Models of an account that may be remembered as avoided when they no longer are. */
 const rememberedModels = 256;
@@ -16,6 +17,8 @@ const rememberedConversations = 4_096;
 export interface AccountRequest {
   /** The model that will be asked. */
   readonly model: string;
+  /** What it will be asked for: accounts count some kinds of calls alone. */
+  readonly kind: CallKind;
   /** The conversation that the request belongs to. */
   readonly conversation?: string | undefined;
   /** Accounts that have refused this request already. */
@@ -36,7 +39,7 @@ export class AccountChoice {
   /**
    * @param connections The accounts.
    * @param breakers Who is not asked for which model.
-   * @param runningAt Calls under way at an account.
+   * @param runningAt Calls under way that an account counts.
    */
   constructor(
     connections: readonly Connection[],
@@ -86,15 +89,19 @@ export class AccountChoice {
     const count = this.#connections.length;
     if (count === 1) {
       const only = this.#connections[0]!;
-      return this.#isFree(only) && this.#breakers.mayCall(only, model, now) ? only : undefined;
+      return this.#isFree(only, request) && this.#breakers.mayCall(only, model, now)
+        ? only
+        : undefined;
     }
     const own = this.#answered.get(conversation);
-    if (own !== undefined && this.#isFree(own) && this.#isHealthy(own, request, now)) return own;
+    if (own !== undefined && this.#isFree(own, request) && this.#isHealthy(own, request, now)) {
+      return own;
+    }
     let best: Connection | undefined;
     let least = Infinity;
     for (let step = 0; step < count; step++) {
       const connection = this.#connections[(this.#turn + step) % count]!;
-      if (refused.has(connection) || !this.#isFree(connection)) continue;
+      if (refused.has(connection) || !this.#isFree(connection, request)) continue;
       if (!this.#breakers.mayCall(connection, model, now)) continue;
       const until = this.#avoidedUntil(connection, model);
       const running = this.#runningAt(connection);
@@ -119,7 +126,7 @@ export class AccountChoice {
   hasFree(request: AccountRequest): boolean {
     const now = performance.now();
     return this.#connections.some((each) =>
-      this.#isFree(each) && this.#isHealthy(each, request, now)
+      this.#isFree(each, request) && this.#isHealthy(each, request, now)
     );
   }
 
@@ -132,7 +139,7 @@ export class AccountChoice {
     const now = performance.now();
     return this.#connections.some((each) =>
       this.#isHealthy(each, request, now) ||
-      this.#isFree(each) && !refused.has(each) && this.#breakers.mayCall(each, model, now)
+      this.#isFree(each, request) && !refused.has(each) && this.#breakers.mayCall(each, model, now)
     );
   }
 
@@ -153,8 +160,8 @@ export class AccountChoice {
       this.#breakers.mayCall(each, model, now);
   }
 
-  #isFree(connection: Connection): boolean {
-    return this.#runningAt(connection) < connection.parallel;
+  #isFree(connection: Connection, { kind }: AccountRequest): boolean {
+    return this.#runningAt(connection) < connection.parallel || !connection.counts(kind);
   }
 
   #avoidedUntil(connection: Connection, model: string): number {

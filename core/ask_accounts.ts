@@ -3,11 +3,13 @@
  *
  * @module
  */
+import type { AccountRequest } from "./account_choice.ts";
 import { isChat } from "./body.ts";
 import type { Connection, Sent } from "./connection.ts";
 import { conversationOf } from "./conversation.ts";
 import type { RouterError } from "./errors.ts";
-import type { Slot, Slots, Waiting } from "./slots.ts";
+import type { Slot, Waiting } from "./slot.ts";
+import type { Slots } from "./slots.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 import type { Upstream } from "./upstream.ts";
 
@@ -64,7 +66,9 @@ export async function askAccounts(
   const conversation = connections.length > 1 && isChat(sent.body)
     ? conversationOf(sent.body, sent)
     : undefined;
-  const take = () => slots.take({ model, parallel, keyId, signal, conversation, refused, onWait });
+  const kind = isChat(sent.body) ? "chat" : "embeddings";
+  const wanted = { model, kind, refused } as const;
+  const take = () => slots.take({ ...wanted, parallel, keyId, signal, conversation, onWait });
   const patience: Patience = { tries: busyTries };
   let failure: RouterError | undefined;
   for (;;) {
@@ -92,7 +96,7 @@ export async function askAccounts(
       () => upstream?.finished ? call.answered() : call.failed(signal.reason),
       { once: true },
     );
-    onCall?.(Number.isFinite(connection.parallel));
+    onCall?.(Number.isFinite(connection.parallel) && connection.counts(kind));
     refused.add(connection);
     let answered = false;
     const noteAnswer = () => {
@@ -100,7 +104,7 @@ export async function askAccounts(
       onAnswer?.();
     };
     try {
-      const asking = { slots, refused, patience, onRefusal };
+      const asking = { slots, wanted, patience, onRefusal };
       upstream = await askOne(slot, { ...sent, onAnswer: noteAnswer }, asking);
       return upstream;
     } catch (thrown) {
@@ -116,7 +120,7 @@ export async function askAccounts(
       if (failure?.code !== "upstream_busy" || error.code === "upstream_busy") failure = error;
       if (refused.size === connections.length) throw failure;
       // Those that are left are busy as well, and others wait there.
-      if (patience.tries === 0 && !slots.mayServe({ model, refused })) throw failure;
+      if (patience.tries === 0 && !slots.mayServe(wanted)) throw failure;
       onRefusal?.(connection.name, error);
     }
   }
@@ -148,7 +152,7 @@ interface Patience {
 /** What one account's turn needs to know of the others'. */
 interface Asking {
   readonly slots: Slots;
-  readonly refused: ReadonlySet<Connection>;
+  readonly wanted: AccountRequest;
   readonly patience: Patience;
   readonly onRefusal: AskOptions["onRefusal"];
 }
@@ -157,7 +161,7 @@ interface Asking {
 async function askOne(
   { connection, call, release }: Slot,
   sent: Sent,
-  { slots, refused, patience, onRefusal }: Asking,
+  { slots, wanted, patience, onRefusal }: Asking,
 ): Promise<Upstream> {
   const { signal, body: { model } } = sent;
   patience.tries = Math.max(patience.tries, laterTries);
@@ -173,7 +177,7 @@ async function askOne(
       const wait = error.retryAfterMs ?? busyWait * 2 ** tries;
       const mayWait = error.code === "upstream_busy" && Number.isFinite(connection.parallel) &&
         patience.tries > 0 && wait <= busyPatience;
-      if (!mayWait || slots.hasFree({ model, refused })) throw error;
+      if (!mayWait || slots.hasFree(wanted)) throw error;
       patience.tries--;
       onRefusal?.(connection.name, error);
       // Until it has answered: nobody whose patience is over shall wait for it.

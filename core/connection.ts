@@ -9,7 +9,16 @@ import { type ChatBody, type ChatReply, isWholeReply, saysFailed } from "./chat.
 import { Chunk } from "./chunk.ts";
 import { codeLimits, inTime } from "./code_limits.ts";
 import type { EmbeddingsBody } from "./embeddings.ts";
-import type { Account, Balance, Call, Decoder, ListedModel, Provider, Wire } from "./provider.ts";
+import type {
+  Account,
+  Balance,
+  Call,
+  CallKind,
+  Decoder,
+  ListedModel,
+  Provider,
+  Wire,
+} from "./provider.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 import { readWhole } from "./read_whole.ts";
 import { Upstream } from "./upstream.ts";
@@ -47,19 +56,27 @@ export class Connection {
   readonly name: string;
   /** Calls that may run at a time. */
   readonly parallel: number;
+  readonly #counted: readonly CallKind[];
 
   /**
    * @param provider The provider as its file declares it.
    * @param account The account.
    * @param baseUrl The address in force, without a slash at its end.
    */
-  constructor(provider: Provider, { name, settings, parallel }: Account, baseUrl: string) {
+  constructor(provider: Provider, account: Account, baseUrl: string) {
+    const { name, settings, parallel, counted } = account;
     this.#provider = provider;
     this.#module = new VendorModule(provider);
     this.#faults = new VendorFaults(provider, this.#module, settings);
     this.name = name;
     this.parallel = parallel ?? Infinity;
+    this.#counted = counted ?? ["chat", "embeddings"];
     this.#http = new VendorHttp(provider, this.#module, this.#faults, { settings, baseUrl });
+  }
+
+  /** Whether calls of a kind are among those of which the account lets so many run. */
+  counts(kind: CallKind): boolean {
+    return this.#counted.includes(kind);
   }
 
   /** What the provider's methods get. */

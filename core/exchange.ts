@@ -6,7 +6,7 @@
 import { type Body, parsers, type Path } from "./body.ts";
 import { type RouterError, toRouterError } from "./errors.ts";
 import type { Attempt, Exchange, Route, State } from "./plugin.ts";
-import type { Waiting } from "./slots.ts";
+import type { Waiting } from "./slot.ts";
 import { startTicking, stopTicking, type Ticking } from "./ticker.ts";
 import { timeOrderedId } from "./time_ordered_id.ts";
 

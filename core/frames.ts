@@ -4,7 +4,7 @@
  * @module
  */
 import type { RouterError } from "./errors.ts";
-import type { Waiting } from "./slots.ts";
+import type { Waiting } from "./slot.ts";
 
 const encoder = new TextEncoder();
 

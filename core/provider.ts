@@ -49,6 +49,9 @@ export interface ListedModel {
   readonly [field: string]: unknown;
 }
 
+/** What a vendor is asked for: a chat, embeddings, or how many tokens a text has. */
+export type CallKind = "chat" | "embeddings" | "count";
+
 /** One of a vendor's accounts. Calls are spread over all that a provider has. */
 export interface Account<Settings = Record<string, unknown>> {
   /** Tells it apart in the log; no secret. */
@@ -59,6 +62,8 @@ export interface Account<Settings = Record<string, unknown>> {
   readonly baseUrl?: string | undefined;
   /** Calls that the vendor lets run at a time; without it there is no limit. */
   readonly parallel?: number | undefined;
+  /** The kinds of calls that it counts among them; by default chats and embeddings. */
+  readonly counted?: readonly CallKind[] | undefined;
 }
 
 /** What an account has left of something that was paid for. */

@@ -8,8 +8,10 @@ import { AccountChoice, type AccountRequest } from "./account_choice.ts";
 import { Breakers } from "./breakers.ts";
 import type { Connection } from "./connection.ts";
 import { RouterError } from "./errors.ts";
+import type { CallKind } from "./provider.ts";
+import { RunningCalls } from "./running_calls.ts";
+import type { ModelCall, Slot, SlotRequest } from "./slot.ts";
 import { SlotQueue } from "./slot_queue.ts";
-import type { WatchedCall } from "./watched_call.ts";
 
 /** How long the queue may be, and how long anyone may stand in it. */
 export interface QueueLimits {
@@ -17,40 +19,6 @@ export interface QueueLimits {
   readonly length: number;
   /** Milliseconds. */
   readonly waitMs: number;
-}
-
-/** A request in the queue. */
-export interface Waiting {
-  /** Its place, 1 for the one that is served next. */
-  readonly place: number;
-}
-
-/** What a slot is wanted for. */
-export interface ModelCall {
-  /** The model that will be asked. */
-  readonly model: string;
-  /** Calls of that model that may run at a time, over all accounts; by default any number. */
-  readonly parallel?: number | undefined;
-}
-
-/** A slot that is asked for. */
-export interface SlotRequest extends AccountRequest, ModelCall {
-  /** Who asks; each gets a turn, however many requests it has. */
-  readonly keyId: string | undefined;
-  /** Ends the wait. */
-  readonly signal: AbortSignal;
-  /** Told once, when there is a queue to stand in. */
-  readonly onWait?: ((waiting: Waiting) => void) | undefined;
-}
-
-/** A call that may run. */
-export interface Slot {
-  /** At whose account. */
-  readonly connection: Connection;
-  /** Takes how it ends: that decides whether the account is asked for the model again. */
-  readonly call: WatchedCall;
-  /** Gives the slot back; further calls do nothing. */
-  release(): void;
 }
 
 interface Waiter {
@@ -67,9 +35,10 @@ export class Slots {
   readonly #provider: string;
   readonly #connections: readonly Connection[];
   readonly #limits: QueueLimits;
-  readonly #running = new Map<Connection, number>();
+  /** Calls under way that accounts count, by account. */
+  readonly #running = new RunningCalls<Connection>();
   /** Calls under way by model, over all accounts. */
-  readonly #runningOf = new Map<string, number>();
+  readonly #runningOf = new RunningCalls<string>();
   readonly #queue = new SlotQueue<Waiter>();
   /** What is being prepared for a slot, in the order of its coming. */
   readonly #coming = new Set<ModelCall>();
@@ -90,7 +59,7 @@ export class Slots {
     this.#choice = new AccountChoice(
       connections,
       this.breakers,
-      (each) => this.#running.get(each) ?? 0,
+      (each) => this.#running.of(each),
     );
   }
 
@@ -103,7 +72,7 @@ export class Slots {
   take(request: SlotRequest): Slot | Promise<Slot> {
     // None of those who wait could use it: they would have it.
     const connection = this.#choose(request);
-    if (connection !== undefined) return this.#slot(connection, request.model);
+    if (connection !== undefined) return this.#slot(connection, request);
     const refusal = this.#refusal(request);
     if (refusal !== undefined) throw refusal;
     return this.#wait(request);
@@ -124,6 +93,17 @@ export class Slots {
     }
     this.#coming.add(coming);
     return () => void this.#coming.delete(coming);
+  }
+
+  /**
+   * Takes a call of one account for what is not worth a wait.
+   *
+   * @returns What gives it back; `undefined` when none is free.
+   */
+  takeFree(connection: Connection, kind: CallKind): (() => void) | undefined {
+    if (!connection.counts(kind)) return () => {};
+    if (this.#running.of(connection) >= connection.parallel) return undefined;
+    return this.#freeing(this.#running.begin(connection));
   }
 
   /** Whether an account that has not refused a request could run it now, and is not avoided. */
@@ -166,7 +146,7 @@ export class Slots {
 
   /** Whether as many calls of a model run as may. */
   #isTaken(model: string, parallel = Infinity): boolean {
-    return (this.#runningOf.get(model) ?? 0) >= parallel;
+    return this.#runningOf.of(model) >= parallel;
   }
 
   /** Whether a slot or a place in the queue is left, once all that are coming have theirs. */
@@ -175,12 +155,12 @@ export class Slots {
     let free = 0;
     for (const each of this.#connections) {
       if (!this.breakers.mayCall(each, call.model, now)) continue;
-      free += each.parallel - (this.#running.get(each) ?? 0);
+      free += each.parallel - this.#running.of(each);
     }
     const freeOf = new Map<string, number>();
     let places = this.#limits.length - this.#queue.length;
     for (const { model, parallel = Infinity } of [...this.#coming, call]) {
-      const left = freeOf.get(model) ?? parallel - (this.#runningOf.get(model) ?? 0);
+      const left = freeOf.get(model) ?? parallel - this.#runningOf.of(model);
       if (free > 0 && left > 0) {
         free--;
         freeOf.set(model, left - 1);
@@ -191,22 +171,21 @@ export class Slots {
     return true;
   }
 
-  #slot(connection: Connection, model: string): Slot {
-    this.#running.set(connection, (this.#running.get(connection) ?? 0) + 1);
-    this.#runningOf.set(model, (this.#runningOf.get(model) ?? 0) + 1);
-    let released = false;
+  #slot(connection: Connection, { model, kind }: SlotRequest): Slot {
+    const ends = [this.#runningOf.begin(model)];
+    if (connection.counts(kind)) ends.push(this.#running.begin(connection));
     return {
       connection,
       call: this.breakers.begin(connection, model),
-      release: () => {
-        if (released) return;
-        released = true;
-        this.#running.set(connection, this.#running.get(connection)! - 1);
-        const running = this.#runningOf.get(model)! - 1;
-        if (running > 0) this.#runningOf.set(model, running);
-        else this.#runningOf.delete(model);
-        this.#serve();
-      },
+      release: this.#freeing(...ends),
+    };
+  }
+
+  /** Ends what was begun, and lets those who wait have what is free then. */
+  #freeing(...ends: (() => void)[]): () => void {
+    return () => {
+      for (const end of ends.splice(0)) end();
+      this.#serve();
     };
   }
 
@@ -232,7 +211,7 @@ export class Slots {
         },
         take: (connection) => {
           leave();
-          resolve(this.#slot(connection, model));
+          resolve(this.#slot(connection, request));
         },
         giveUp: (reason) => {
           leave();

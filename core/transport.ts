@@ -189,23 +189,29 @@ export class Transport {
   }
 
   /**
-   * Input tokens of a request by the vendor's own count; `undefined` where it cannot say.
+   * Input tokens of a request by the vendor's own count; `undefined` where it cannot say, or where an
+   * account that counts this among its calls would have to be waited for.
    *
    * @throws What the vendor's refusal means; the signal's reason, once it fires.
    */
   async countTokens(body: Body, signal: AbortSignal): Promise<number | undefined> {
+    if (this.#provider.countTokens === undefined) return undefined;
     let failure: unknown;
-    for (const { wire } of this.#connections) {
-      const counting = this.#provider.countTokens?.(body, wire);
-      if (counting === undefined) return undefined;
+    for (const connection of this.#connections) {
+      const release = this.#slots.takeFree(connection, "count");
+      if (release === undefined) continue;
       try {
-        return await unlessAborted(counting, signal);
+        return await unlessAborted(this.#provider.countTokens(body, connection.wire), signal);
       } catch (error) {
         signal.throwIfAborted();
         failure ??= error;
+      } finally {
+        // Also where the vendor still counts: a chat that finds it busy asks again.
+        release();
       }
     }
-    throw failure;
+    if (failure !== undefined) throw failure;
+    return undefined;
   }
 
   /**

@@ -40,7 +40,13 @@ export function accountsOf({ accounts, ...shared }: GigachatSettings): GigachatA
 }
 
 function accountOf(name: string, settings: GigachatSettings, baseUrl?: string): GigachatAccount {
-  return { name, settings, baseUrl, parallel: settings.parallel ?? usualParallel(settings) };
+  return {
+    name,
+    settings,
+    baseUrl,
+    parallel: settings.parallel ?? usualParallel(settings),
+    counted: ["chat", ...settings.countedCalls],
+  };
 }
 
 /** Installations with users of their own, or certificates, are companies'; only keys have a scope. */

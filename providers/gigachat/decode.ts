@@ -29,6 +29,16 @@ const finishReasons: ReadonlyMap<string, string> = new Map([
 type Choice = ChatReply["choices"][number];
 type Message = NonNullable<Choice["message"]>;
 
+/** What has come of one alternative in a stream. */
+interface Alternative {
+  readonly text: AnswerText;
+  /** Calls that were passed on. */
+  calls: number;
+  called: boolean;
+  begun: boolean;
+  finished: boolean;
+}
+
 /** Translates one answer. GigaChat gives it no id, so it gets one that all its events share. */
 export class GigachatDecoder implements Decoder {
   readonly #body: ChatBody;
@@ -36,19 +46,21 @@ export class GigachatDecoder implements Decoder {
   readonly #names: FunctionNames;
   /** The client asks by the older field `functions` and expects `function_call` back. */
   readonly #older: boolean;
+  /** How many alternatives were asked for. */
+  readonly #count: number;
   /** By the choice's index. */
-  readonly #texts = new Map<number, AnswerText>();
-  #calls = 0;
-  #called = false;
-  #begun = false;
-  #finished = false;
+  readonly #alternatives = new Map<number, Alternative>();
   #usage: GigachatUsage | undefined;
   /** A stop sequence was found, so that the client's answer is complete. */
   ended = false;
 
-  /** @param body The request in OpenAI's shape. */
-  constructor(body: ChatBody) {
+  /**
+   * @param body The request in OpenAI's shape.
+   * @param count How many alternatives GigaChat was asked for.
+   */
+  constructor(body: ChatBody, count = 1) {
     this.#body = body;
+    this.#count = count;
     this.#names = new FunctionNames(body);
     this.#older = usesOlderFunctions(body);
   }
@@ -87,7 +99,7 @@ export class GigachatDecoder implements Decoder {
       choices.filter(isSpoken)
         .flatMap((choice) => this.#chunkChoices(choice))
         .map((choice) => ({ ...shared, choices: [choice] })));
-    if (this.#finished && this.#usage !== undefined) {
+    if (this.#usage !== undefined && this.#hasFinished(1)) {
       events.push({ ...shared, choices: [], usage: toWireUsage(this.#usage) });
       this.#usage = undefined;
     }
@@ -105,7 +117,7 @@ export class GigachatDecoder implements Decoder {
   }
 
   #wholeChoice({ message, finish_reason: given, ...rest }: GigachatChoice): Choice {
-    const text = this.#textOf(rest.index);
+    const { text } = this.#alternative(rest.index);
     const answer: GigachatAnswer = { role: "assistant", ...message };
     const reason = this.#finishReason(given, Boolean(answer.function_call)) ?? "stop";
     if (typeof answer.content === "string") {
@@ -125,20 +137,22 @@ export class GigachatDecoder implements Decoder {
   /** What one event says of a choice; nothing while all of it is held back. */
   #chunkChoices({ delta, finish_reason, ...rest }: GigachatChoice): Choice[] {
     const answer: GigachatAnswer = { ...delta };
-    this.#called ||= Boolean(answer.function_call);
-    const reason = this.#finishReason(finish_reason, this.#called);
-    const text = this.#textOf(rest.index);
+    const alternative = this.#alternative(rest.index);
+    const { text } = alternative;
+    if (text.stopped) return [];
+    alternative.called ||= Boolean(answer.function_call);
+    const reason = this.#finishReason(finish_reason, alternative.called);
     const said = text.push(typeof answer.content === "string" ? answer.content : "");
     const left = reason === null ? nothing : text.end();
     const isEnd = reason !== null || text.stopped;
     const choice = (delta: GigachatAnswer, reason: string | null) => ({
       ...rest,
-      delta: this.#delta(delta),
+      delta: this.#delta(delta, alternative),
       finish_reason: reason,
     });
-    if (isEnd) this.#finished = true;
-    if (text.stopped) this.ended = true;
-    else if (reason === "stop" && this.#calls === 0 && !answer.function_call) text.check();
+    alternative.finished ||= isEnd;
+    if (text.stopped) this.ended = this.#hasFinished(this.#count);
+    else if (reason === "stop" && !alternative.called) text.check();
 
     const { content, reasoning } = plus(said, left);
     const given = answer.content;
@@ -161,17 +175,26 @@ export class GigachatDecoder implements Decoder {
   }
 
   /** The first delta names the role. */
-  #delta(answer: GigachatAnswer): Message {
-    const message = this.#message({ ...(!this.#begun && { role: "assistant" }), ...answer });
-    for (const call of message.tool_calls ?? []) call.index = this.#calls++;
-    this.#begun = true;
+  #delta(answer: GigachatAnswer, alternative: Alternative): Message {
+    const message = this.#message({ ...(!alternative.begun && { role: "assistant" }), ...answer });
+    for (const call of message.tool_calls ?? []) call.index = alternative.calls++;
+    alternative.begun = true;
     return message;
   }
 
-  #textOf(index: number): AnswerText {
-    let text = this.#texts.get(index);
-    if (text === undefined) this.#texts.set(index, text = new AnswerText(this.#body));
-    return text;
+  #alternative(index: number): Alternative {
+    const known = this.#alternatives.get(index);
+    if (known !== undefined) return known;
+    const text = new AnswerText(this.#body);
+    const begins = { text, calls: 0, called: false, begun: false, finished: false };
+    this.#alternatives.set(index, begins);
+    return begins;
+  }
+
+  /** Whether all alternatives have come to their end, and that many have begun. */
+  #hasFinished(count: number): boolean {
+    return this.#alternatives.size >= count &&
+      this.#alternatives.values().every(({ finished }) => finished);
   }
 
   #message({ function_call: call, content, ...rest }: GigachatAnswer): Message {

@@ -9,6 +9,7 @@ import type { Call, ChatBody } from "xrouter/provider";
 import { refuse } from "./fault.ts";
 import { FunctionNames } from "./function_names.ts";
 import { encodeFunctions } from "./functions.ts";
+import { grantedTo } from "./granted_fields.ts";
 import { encodeMessages } from "./messages.ts";
 import { encodeResponseFormat } from "./response_format.ts";
 import { checkStops } from "./stops.ts";
@@ -27,12 +28,21 @@ interface Limit {
   readonly own?: true;
 }
 
-/** Fields whose meaning GigaChat cannot give; what becomes of them is the policy's to say. */
+const notGranted =
+  "cannot be kept: Sber has it for some accounts, and GIGACHAT_GRANTED_FIELDS does not name it. Leave it out";
+
+/**
+ * Fields whose meaning GigaChat cannot give, or not to accounts that they are not granted to; what
+ * becomes of them is the policy's to say.
+ */
 const impossible: Readonly<Record<string, Limit>> = {
   n: {
     asks: (value) => value !== 1,
     cure: "must be 1: GigaChat gives one answer a request. Send several requests",
   },
+  flags: { asks: () => true, cure: notGranted },
+  profanity_check: { asks: (value) => value !== true, cure: notGranted },
+  reasoning_effort: { asks: (value) => value !== "none", cure: notGranted },
   seed: {
     asks: () => true,
     cure:
@@ -131,29 +141,34 @@ const translated: ReadonlySet<string> = new Set([
  * content that are no text are refused here.
  *
  * @param call Says what becomes of fields that GigaChat cannot keep.
+ * @param granted Fields that the account has and not every one.
  * @throws {RouterError} `invalid_request` naming the field that GigaChat cannot take or keep.
  */
-export function encode(body: ChatBody, call: Call): Record<string, unknown> {
+export function encode(
+  body: ChatBody,
+  call: Call,
+  granted: readonly string[] = grantedTo(call),
+): Record<string, unknown> {
   const encoded: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(body)) {
-    if (value === null || value === undefined || needless.has(field) || translated.has(field)) {
-      continue;
-    }
-    const limit = Object.hasOwn(impossible, field) ? impossible[field] : undefined;
+    if (value === null || value === undefined || needless.has(field)) continue;
+    const isFree = granted.includes(field) || !Object.hasOwn(impossible, field);
+    const limit = isFree ? undefined : impossible[field];
     if (limit?.asks(value)) call.cannotKeep(field, limit.cure);
-    else if (limit === undefined || limit.own) encoded[field] = value;
+    else if (!translated.has(field) && (limit === undefined || limit.own)) encoded[field] = value;
   }
   checkStops(body, call);
   const names = new FunctionNames(body);
   encoded.messages = encodeMessages(body.messages, names, call);
   Object.assign(encoded, encodeFunctions(body, names, call), encodeSampling(body, call));
+  if (granted.includes("reasoning_effort")) Object.assign(encoded, encodeEffort(body, call));
   const format = encodeResponseFormat(body, call);
   if (format !== undefined) encoded.response_format = format;
   return encoded;
 }
 
 function encodeSampling(body: ChatBody, call: Call): Record<string, unknown> {
-  const { temperature, top_p: topP, reasoning_effort: effort } = body;
+  const { temperature, top_p: topP } = body;
   const maxTokens = body.max_completion_tokens ?? body.max_tokens;
   if (typeof temperature === "number" && temperature < 0) {
     throw refuse("temperature", "must be 0 or more");
@@ -170,18 +185,17 @@ function encodeSampling(body: ChatBody, call: Call): Record<string, unknown> {
     }),
     ...(typeof topP === "number" && { top_p: topP }),
     ...(typeof maxTokens === "number" && { max_tokens: Math.min(maxTokens, 0x7fffffff) }),
-    ...(typeof effort === "string" && effort !== "none" &&
-      { reasoning_effort: encodeEffort(effort, call) }),
   };
 }
 
 /** GigaChat knows low, medium and high. */
-function encodeEffort(effort: string, call: Call): string {
+function encodeEffort({ reasoning_effort: effort }: ChatBody, call: Call): Record<string, unknown> {
+  if (typeof effort !== "string" || effort === "none") return {};
   const known = effort === "minimal"
     ? "low"
     : effort === "xhigh" || effort === "max"
     ? "high"
     : effort;
   if (known !== effort) call.changed("reasoning_effort");
-  return known;
+  return { reasoning_effort: known };
 }

@@ -15,6 +15,7 @@ import { countTokens } from "./count_tokens.ts";
 import { embeddings } from "./embeddings.ts";
 import { encode } from "./encode.ts";
 import { fault } from "./fault.ts";
+import { grantedTo } from "./granted_fields.ts";
 import { listModels, models } from "./models.ts";
 import { gigachatSettings } from "./settings.ts";
 import { contentType } from "./file_type.ts";
@@ -50,10 +51,12 @@ export default defineProvider({
       : bring(encode(body, call), call, fetched);
   },
   decoder(body, call) {
-    const v1 = new GigachatDecoder(body);
-    if (!usesV2(body.model, call.settings)) return v1;
+    if (!usesV2(body.model, call.settings)) {
+      const asksForAll = grantedTo(call).includes("n");
+      return new GigachatDecoder(body, asksForAll ? body.n ?? 1 : 1);
+    }
     rememberToolRole(body.model, call);
-    return new V2Decoder(v1, body, call);
+    return new V2Decoder(new GigachatDecoder(body), body, call);
   },
   sendAgain: (refusal, _body, call) => tryOtherRole(refusal, call),
   embeddings,

@@ -6,6 +6,7 @@
 import { setting } from "xrouter/provider";
 import { z } from "zod";
 import { commaList } from "../../core/settings.ts";
+import { grantable, usuallyGranted } from "./granted_fields.ts";
 import { certificateFile, keyFile } from "./pem.ts";
 import { schemaModes } from "./schema.ts";
 import { checkSignIns } from "./sign_in.ts";
@@ -37,6 +38,17 @@ const scopes = ["GIGACHAT_API_PERS", "GIGACHAT_API_B2B", "GIGACHAT_API_CORP"] as
 
 const parallel = z.coerce.number({ error: "must be a number" })
   .int({ error: "must be a whole number" }).min(1, { error: "must be at least 1" });
+
+/** Some of several words, with commas between; `none` for none of them. */
+function someOf<Word extends string>(words: readonly Word[], usual: readonly Word[]) {
+  const item = z.enum(words, { error: `must be some of ${words.join(", ")}, or none` });
+  return commaList.default([...usual])
+    .transform((given) => given.length === 1 && given[0] === "none" ? [] : given)
+    .pipe(z.array(item));
+}
+
+const countedCalls = someOf(["embeddings", "count"], ["embeddings", "count"]);
+const grantedFields = someOf(grantable, usuallyGranted);
 
 /** What an account signs in with. */
 const signIn = {
@@ -109,6 +121,18 @@ export const gigachatSettings = z.strictObject({
     "GIGACHAT_PARALLEL",
     parallel.optional(),
     "Calls that Sber lets an account run at a time; without it 1 for GIGACHAT_API_PERS and 10 for others",
+  ),
+  countedCalls: setting(
+    "GIGACHAT_COUNTED_CALLS",
+    countedCalls,
+    "Calls beside chats that Sber counts among GIGACHAT_PARALLEL: embeddings, count (of tokens), with commas between, or none",
+  ),
+  grantedFields: setting(
+    "GIGACHAT_GRANTED_FIELDS",
+    grantedFields,
+    `Which of the fields that Sber has for some accounts alone are sent for yours: ${
+      grantable.join(", ")
+    }, with commas between, or none`,
   ),
   sessions: setting(
     "GIGACHAT_SESSIONS",

@@ -1,20 +1,22 @@
 import { assert, assertEquals, assertInstanceOf, assertMatch, assertRejects } from "@std/assert";
 import { Connection } from "../../core/connection.ts";
 import { RouterError } from "../../core/errors.ts";
-import { defineProvider, type Provider } from "../../core/provider.ts";
-import { type Slot, type SlotRequest, Slots, type Waiting } from "../../core/slots.ts";
+import { type CallKind, defineProvider, type Provider } from "../../core/provider.ts";
+import type { Slot, SlotRequest, Waiting } from "../../core/slot.ts";
+import { Slots } from "../../core/slots.ts";
 import { HeldClock } from "../support/clock.ts";
 import { seededRandom } from "../support/random.ts";
 
 const provider = defineProvider({ name: "acme", baseUrl: "http://127.0.0.1:1" }) as Provider;
 
-function account(name: string, parallel?: number): Connection {
-  return new Connection(provider, { name, settings: {}, parallel }, provider.baseUrl!);
+function account(name: string, parallel?: number, counted?: CallKind[]): Connection {
+  return new Connection(provider, { name, settings: {}, parallel, counted }, provider.baseUrl!);
 }
 
 function request(given: Partial<SlotRequest> = {}): SlotRequest {
   return {
     model: "m",
+    kind: "chat",
     keyId: "k",
     signal: new AbortController().signal,
     refused: new Set(),
@@ -51,6 +53,42 @@ Deno.test("Slots lets as many calls run as the account allows, and the next when
   got!.release();
   (await fifth).release();
   fourth.release();
+});
+
+Deno.test("Slots lets calls run beside the counted ones that an account does not count", async () => {
+  for (const counted of [undefined, ["chat", "embeddings"], ["chat"]] as const) {
+    const slots = queueOf([account("a", 1, counted && [...counted])]);
+    const chat = now(slots);
+    const embeddings = slots.take(request({ kind: "embeddings" }));
+    assertEquals(embeddings instanceof Promise, counted?.length !== 1);
+    const next = slots.take(request());
+    assertInstanceOf(next, Promise);
+    chat.release();
+    const slot = await embeddings;
+    // What is not counted gives back nothing but itself.
+    if (counted?.length === 1) (await next).release();
+    slot.release();
+    (await next).release();
+    now(slots).release();
+  }
+});
+
+Deno.test("Slots gives a free call to what is not worth a wait, and takes it back", async () => {
+  const [busy, open] = [account("a", 1, ["chat", "count"]), account("b", 1)];
+  const slots = queueOf([busy]);
+  const giveBack = slots.takeFree(busy, "count")!;
+  assertEquals(slots.takeFree(busy, "count"), undefined);
+  const waiting = slots.take(request());
+  assertInstanceOf(waiting, Promise);
+  giveBack();
+  giveBack();
+  const chat = await waiting;
+  assertEquals(slots.takeFree(busy, "count"), undefined);
+  chat.release();
+  const others = queueOf([open]);
+  const running = now(others);
+  assert(others.takeFree(open, "count") !== undefined);
+  running.release();
 });
 
 Deno.test("Slots serves each key in turn, however many requests it has", async () => {
@@ -253,7 +291,7 @@ Deno.test("Slots says whether an account that is left is free, or only has to be
   const [a, b] = [account("a", 1), account("b", 1)];
   const slots = queueOf([a, b]);
   const mayServe = (...refused: Connection[]) =>
-    slots.mayServe({ model: "m", refused: new Set(refused) });
+    slots.mayServe({ model: "m", kind: "chat", refused: new Set(refused) });
   const slotsOf = new Map([now(slots), now(slots)].map((slot) => [slot.connection, slot]));
   assertEquals([mayServe(), mayServe(a), mayServe(a, b)], [true, true, false]);
   slots.avoid(b, "m", 60_000);

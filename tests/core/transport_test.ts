@@ -83,3 +83,54 @@ Deno.test("Transport drops the slash at an address's end", () => {
   assertEquals(transport!.baseUrl, "http://127.0.0.1:1/v1");
   transport!.close();
 });
+
+Deno.test("Transport counts tokens by a free call, for none of which it waits", async () => {
+  let release = Promise.withResolvers<number>();
+  const asked: string[] = [];
+  const provider = defineProvider({
+    name: "acme",
+    settings: z.strictObject({ counted: z.array(z.enum(["chat", "embeddings", "count"])) }),
+    accounts: (settings) =>
+      ["a", "b"].map((name) => ({
+        name,
+        settings: { ...settings, name },
+        parallel: 1,
+        counted: settings.counted,
+      })),
+    countTokens(_body, { settings }) {
+      asked.push((settings as { name?: string }).name!);
+      return release.promise;
+    },
+  }) as Provider;
+  const env = { ACME_BASE_URL: "http://127.0.0.1:1" };
+  const body = { model: "m", input: "text" };
+  const { signal } = new AbortController();
+  const connect = (...counted: string[]) =>
+    Transport.connect(provider, { env, file: { counted } }).transport!;
+
+  const counting = connect("chat", "count");
+  const running = [counting.countTokens(body, signal), counting.countTokens(body, signal)];
+  assertEquals(await counting.countTokens(body, signal), undefined);
+  assertEquals(asked, ["a", "b"]);
+  release.resolve(7);
+  assertEquals(await Promise.all(running), [7, 7]);
+  assertEquals(await counting.countTokens(body, signal), 7);
+
+  // One that nobody waits for any more keeps no call.
+  release = Promise.withResolvers();
+  const gone = new AbortController();
+  const left = counting.countTokens(body, gone.signal).catch((error) => error);
+  gone.abort("left");
+  assertEquals(await left, "left");
+  release.resolve(8);
+  assertEquals(await counting.countTokens(body, signal), 8);
+
+  release = Promise.withResolvers();
+  asked.length = 0;
+  const free = connect("chat");
+  const all = [1, 2, 3].map(() => free.countTokens(body, signal));
+  assertEquals(asked, ["a", "a", "a"]);
+  release.resolve(9);
+  assertEquals(await Promise.all(all), [9, 9, 9]);
+  await Promise.all([counting.close(), free.close()]);
+});

@@ -185,7 +185,12 @@ export const samplingRows: readonly RequestField[] = [
     neutral: "medium",
     note: "GigaChat has no such measure",
   },
-  { field: "n", ask: { n: 2 }, neutral: 1, note: "GigaChat gives one answer a request" },
+  {
+    field: "n",
+    ask: { n: 2 },
+    neutral: 1,
+    note: "GigaChat gives one answer a request; see GIGACHAT_GRANTED_FIELDS",
+  },
   { field: "seed", ask: { seed: 7 }, note: "GigaChat's chance has no seed" },
   { field: "frequency_penalty", ask: { frequency_penalty: 0.5 }, neutral: 0, note: penalty },
   { field: "presence_penalty", ask: { presence_penalty: 0.5 }, neutral: 0, note: penalty },

@@ -26,6 +26,8 @@ Deno.test("gigachat's settings have the documented defaults", () => {
   assertEquals(read({ GIGACHAT_CREDENTIALS: key }).value, {
     credentials: [key],
     scope: "GIGACHAT_API_PERS",
+    countedCalls: ["embeddings", "count"],
+    grantedFields: ["flags", "profanity_check", "reasoning_effort"],
     sessions: "on",
     authUrl: "https://ngw.devices.sberbank.ru:9443/api/v2/oauth",
     v2Models: [],
@@ -46,6 +48,25 @@ Deno.test("gigachat takes several keys, from either place", () => {
   const wrong = read({ GIGACHAT_CREDENTIALS: `${key},CANARY` }).problems;
   assertStringIncludes(wrong[0]?.message ?? "", "key 2 of the list is not the base64");
   assertEquals(JSON.stringify(wrong).includes("CANARY"), false);
+});
+
+Deno.test("gigachat's lists of words take some of them, or none", () => {
+  const lists = (counted: string, granted: string) => {
+    const { value } = read({
+      GIGACHAT_CREDENTIALS: key,
+      GIGACHAT_COUNTED_CALLS: counted,
+      GIGACHAT_GRANTED_FIELDS: granted,
+    });
+    return [value?.countedCalls, value?.grantedFields];
+  };
+  assertEquals(lists("count", "n, flags"), [["count"], ["n", "flags"]]);
+  assertEquals(lists("none", "none"), [[], []]);
+  const file = { credentials: key, countedCalls: [], grantedFields: ["n"] };
+  const { value } = read({}, file);
+  assertEquals([value?.countedCalls, value?.grantedFields], [[], ["n"]]);
+  const [problem] = read({ GIGACHAT_CREDENTIALS: key, GIGACHAT_COUNTED_CALLS: "chat" }).problems;
+  assertEquals(problem!.at, "GIGACHAT_COUNTED_CALLS");
+  assertStringIncludes(problem!.message, "must be some of embeddings, count, or none");
 });
 
 const certificate = {

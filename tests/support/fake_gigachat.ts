@@ -85,6 +85,8 @@ export class FakeGigachat implements AsyncDisposable {
   habits: StreamHabits = { ...realHabits };
   /** How many chats may run at once; GigaChat gives a personal key 1 and a company's 10. */
   streams = Infinity;
+  /** What counts as a chat beside chats. */
+  counted: Place[] = [];
   /** What `/v1/models` lists; a chat with another id is a 404. */
   models = [...realModels];
   /** Every request that came, oldest first. */
@@ -268,8 +270,16 @@ export class FakeGigachat implements AsyncDisposable {
     if (place === "files") {
       return await this.files.answer(request, path, bytes) ?? forbidden();
     }
-    if (place === "count") return answerCount(parse(text));
-    if (place === "embeddings") return answerEmbeddings(parse(text));
+    if (place === "count" || place === "embeddings") {
+      const isCounted = this.counted.includes(place);
+      if (isCounted && !this.running.begin(account, account.streams ?? this.streams)) {
+        return refuse(429, "Too many requests");
+      }
+      // As long as it takes: others come meanwhile.
+      if (isCounted) await new Promise((resolve) => setTimeout(resolve, 5));
+      if (isCounted) this.running.end(account);
+      return place === "count" ? answerCount(parse(text)) : answerEmbeddings(parse(text));
+    }
     if (account.refuses !== undefined) return await this.#fail(account.refuses, request.signal);
     if (!this.running.begin(account, account.streams ?? this.streams)) {
       return refuse(429, "Too many requests");

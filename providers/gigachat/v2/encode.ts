@@ -10,6 +10,7 @@ import { callsIn, roleOf } from "../asked_call.ts";
 import type { GigachatMessage } from "../assistant_turn.ts";
 import { bring } from "../attachments.ts";
 import { encode } from "../encode.ts";
+import { grantedTo } from "../granted_fields.ts";
 import type { WebFiles } from "../web_images.ts";
 import { toV2Messages } from "./messages.ts";
 import type { V2Settings } from "./settings.ts";
@@ -42,6 +43,8 @@ export async function encodeV2(
   fetched?: WebFiles,
 ): Promise<Record<string, unknown>> {
   const { body: rest, builtIn, config } = splitTools(body, call);
+  // An answer of v2 has no alternatives.
+  const granted = grantedTo(call).filter((field) => field !== "n");
   const {
     messages,
     functions = [],
@@ -51,7 +54,7 @@ export async function encodeV2(
     function_ranker: ranker,
     model_options: given,
     ...fields
-  } = await bring(encode(rest, call), call, fetched);
+  } = await bring(encode(rest, call, granted), call, fetched);
   const encoded: Record<string, unknown> = {};
   const modelOptions: Record<string, unknown> = effort === undefined
     ? {}
