@@ -9,6 +9,7 @@ import { type ChatBody, type ChatReply, isWholeReply, saysFailed } from "./chat.
 import { Chunk } from "./chunk.ts";
 import { codeLimits, inTime } from "./code_limits.ts";
 import type { EmbeddingsBody } from "./embeddings.ts";
+import { gather } from "./gather.ts";
 import type {
   Account,
   Balance,
@@ -162,8 +163,7 @@ export class Connection {
     let reply: ChatReply | undefined;
     try {
       const decoder = this.#module.decoder(body, call);
-      const isStream = /^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "");
-      if (body.stream && isStream) {
+      if (/^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "")) {
         upstream = Upstream.stream(response, {
           choices: body.n ?? 1,
           decoder,
@@ -171,6 +171,10 @@ export class Connection {
           redact: this.#faults.redact,
           onEnd,
         });
+        if (!body.stream) {
+          const gathered = this.#checked(await gather(upstream, signal, onSpent));
+          upstream = Upstream.whole(Chunk.fromJson(gathered, true), false);
+        }
       } else {
         const { bytes, json } = await this.#readReply(response);
         reply = json;
@@ -197,7 +201,9 @@ export class Connection {
     again = true,
   ): Promise<Response> {
     const encoded = await this.#module.encode(body, call, prepared);
-    const accept = body.stream ? "text/event-stream" : "application/json";
+    // What is sent decides: a provider may have whole answers streamed.
+    const { stream = body.stream } = Object(encoded);
+    const accept = stream ? "text/event-stream" : "application/json";
     const response = await post(this.#module.chatUrl(body, this.wire), encoded, accept);
     if (response.ok) return response;
     const refusal = await this.#faults.ofResponse(response, call);
@@ -250,14 +256,18 @@ export class Connection {
 
   /** A chat's answer that is one JSON body. */
   #toChunk(bytes: Uint8Array, json: ChatReply, decoder: Decoder | undefined): Chunk {
-    const reply = decoder === undefined ? json : decoder.whole(json);
+    const reply = this.#checked(decoder === undefined ? json : decoder.whole(json));
+    return decoder === undefined
+      ? Chunk.fromBytes(bytes, true, reply)
+      : Chunk.fromJson(reply, true);
+  }
+
+  #checked(reply: ChatReply): ChatReply {
     if (!isWholeReply(reply)) throw this.#faults.unexpected("a chat completion");
     if (saysFailed(reply)) {
       throw this.#faults.unexpected("a whole answer", JSON.stringify(reply).slice(0, 500));
     }
-    return decoder === undefined
-      ? Chunk.fromBytes(bytes, true, reply)
-      : Chunk.fromJson(reply, true);
+    return reply;
   }
 
   async #readReply(response: Response): Promise<{ bytes: Uint8Array; json: ChatReply }> {

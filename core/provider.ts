@@ -208,7 +208,10 @@ export interface Provider<Settings extends z.ZodType = z.ZodType, Prepared = unk
    * `invalid_request` naming the field say, or the signal's reason.
    */
   prepare?(body: ChatBody): ((signal: AbortSignal) => Promise<Prepared>) | undefined;
-  /** Translates a request; the default sends it unchanged. */
+  /**
+   * Translates a request; the default sends it unchanged. It may ask for a stream (`stream: true`)
+   * although the client wants a whole answer: that is gathered from the events.
+   */
   encode?(
     body: ChatBody,
     call: Call<z.output<Settings>>,

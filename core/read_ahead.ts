@@ -6,12 +6,10 @@
 import { Deadline } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import type { Flight } from "./flight.ts";
+import { maxReplyBytes, tooLong } from "./read_whole.ts";
 import { Tally } from "./tally.ts";
 import type { BegunAnswer } from "./try.ts";
 import type { Group, Upstream } from "./upstream.ts";
-
-/** The most bytes that are kept for one client. */
-const maxBytes = 64 * 1024 * 1024;
 
 /** Milliseconds of silence after which an answer is over that has said why it ends. */
 const silentEndMs = 2_000;
@@ -34,7 +32,7 @@ export function brokenOff(): RouterError {
  */
 export function isComplete(
   { done, finished, isEven, choices }: Upstream,
-  tally: Tally,
+  tally: Pick<Tally, "failed" | "finished">,
   atEnd = false,
 ): boolean {
   if (tally.failed) return false;
@@ -63,10 +61,7 @@ export async function readAhead(answer: BegunAnswer, flight: Flight): Promise<Be
         tally.add(chunk);
         bytes += chunk.bytes.length;
       }
-      if (bytes > maxBytes) {
-        const reason = `The provider's answer is longer than ${maxBytes} bytes`;
-        throw new RouterError("upstream_unavailable", reason);
-      }
+      if (bytes > maxReplyBytes) throw tooLong(maxReplyBytes);
     }
     if (!isComplete(upstream, tally, true)) throw brokenOff();
   } catch (thrown) {

@@ -10,7 +10,7 @@ import { RouterError } from "./errors.ts";
 import { concat } from "./sse.ts";
 
 /** The most bytes a whole answer may have. */
-const maxReplyBytes = 64 * 1024 * 1024;
+export const maxReplyBytes = 64 * 1024 * 1024;
 
 const decoder = new TextDecoder();
 
@@ -31,6 +31,12 @@ export async function readWhole(
   return { bytes, json: parseReply(decoder.decode(bytes)) };
 }
 
+/** What an answer failed with that is longer than anybody keeps. */
+export function tooLong(limit: number): RouterError {
+  const reason = `The provider's answer is longer than ${limit} bytes`;
+  return new RouterError("upstream_unavailable", reason);
+}
+
 async function readUpTo(response: Response, limit: number): Promise<Uint8Array> {
   const parts: Uint8Array[] = [];
   let length = 0;
@@ -38,10 +44,7 @@ async function readUpTo(response: Response, limit: number): Promise<Uint8Array> 
     length += asBytes(part).length;
     if (length > limit) {
       if (!response.ok) break;
-      throw new RouterError(
-        "upstream_unavailable",
-        `The provider's answer is longer than ${limit} bytes`,
-      );
+      throw tooLong(limit);
     }
     parts.push(part);
   }

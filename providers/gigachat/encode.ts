@@ -12,7 +12,7 @@ import { encodeFunctions } from "./functions.ts";
 import { grantedTo } from "./granted_fields.ts";
 import { encodeMessages } from "./messages.ts";
 import { encodeResponseFormat } from "./response_format.ts";
-import { checkStops } from "./stops.ts";
+import { checkStops, stopsOf } from "./stops.ts";
 
 /** GigaChat takes nothing at or below 0, and answers without chance below a thousandth. */
 const deterministic = 0.0001;
@@ -158,6 +158,8 @@ export function encode(
     else if (!translated.has(field) && (limit === undefined || limit.own)) encoded[field] = value;
   }
   checkStops(body, call);
+  // What comes after a sequence need not be written, nor paid for: the call is ended there.
+  if (stopsOf(body).length > 0) encoded.stream = true;
   const names = new FunctionNames(body);
   encoded.messages = encodeMessages(body.messages, names, call);
   Object.assign(encoded, encodeFunctions(body, names, call), encodeSampling(body, call));

@@ -108,7 +108,7 @@ export const samplingRows: readonly RequestField[] = [
       assertEquals(choice!.message?.content, "раз, два, ");
       assertEquals(choice!.finish_reason, "stop");
     },
-    note: "cut off before it: a stream is ended there, a whole answer is paid in full",
+    note: "cut off before it; GigaChat's call is ended there, of a whole answer too",
   },
   {
     field: "stream",

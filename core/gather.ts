@@ -1,0 +1,156 @@
+/**
+ * The events of a stream as the whole answer that they make, for a client that wants it whole.
+ *
+ * @module
+ */
+import {
+  type ChatChoice,
+  type ChatMessage,
+  type ChatReply,
+  endedIn,
+  reasonOf,
+  saysFailed,
+} from "./chat.ts";
+import { isReply } from "./chunk.ts";
+import { brokenOff, isComplete, silenceOf } from "./read_ahead.ts";
+import { maxReplyBytes, tooLong } from "./read_whole.ts";
+import type { Upstream } from "./upstream.ts";
+
+type Fields = Record<string, unknown>;
+
+/** Fields whose text comes in pieces: those of a message, and those of a call. */
+const inPieces: ReadonlySet<string> = new Set([
+  "arguments",
+  "content",
+  "input",
+  "reasoning",
+  "reasoning_content",
+  "refusal",
+]);
+
+/** What has come of one alternative. */
+interface GatheredChoice {
+  readonly fields: Fields;
+  readonly message: Fields;
+  /** Calls of tools, by what tells them apart. */
+  readonly calls: Map<unknown, Fields>;
+}
+
+/** A whole answer in the making: the opposite of `toEvents`. */
+export class GatheredAnswer {
+  readonly #shared: Fields = {};
+  readonly #choices = new Map<number, GatheredChoice>();
+  /** Whether an alternative has said why it ends. */
+  finished = false;
+  /** Whether the answer has said that it failed. */
+  failed = false;
+
+  /** Takes an event. */
+  add(event: ChatReply): void {
+    this.finished ||= endedIn(event).length > 0;
+    this.failed ||= saysFailed(event);
+    const { choices, ...shared } = event;
+    for (const [field, value] of Object.entries(shared)) {
+      this.#shared[field] = value ?? this.#shared[field];
+    }
+    for (const [place, choice] of (Array.isArray(choices) ? choices : []).entries()) {
+      if (isReply(choice)) this.#addChoice(choice, place);
+    }
+  }
+
+  /** The answer, as far as it has come. */
+  get reply(): ChatReply {
+    const choices = [...this.#choices].sort(([one], [other]) => one - other)
+      .map(([index, { fields, message, calls }]): ChatChoice => ({
+        ...fields,
+        index,
+        message: { ...message, ...calls.size > 0 && { tool_calls: [...calls.values()] } },
+        finish_reason: reasonOf(fields) ?? "stop",
+      }));
+    return { ...this.#shared, object: "chat.completion", choices };
+  }
+
+  #addChoice({ index, delta, message, ...fields }: ChatChoice, place: number): void {
+    const choice = entryOf(this.#choices, index ?? place, () => ({
+      fields: {},
+      message: { role: "assistant", content: null },
+      calls: new Map(),
+    }));
+    join(choice.fields, fields);
+    const { tool_calls: calls, ...words }: ChatMessage = delta ?? message ?? {};
+    join(choice.message, words);
+    for (const call of Array.isArray(calls) ? calls : []) {
+      if (!isReply(call)) continue;
+      const { index, ...piece } = call as Fields;
+      join(entryOf(choice.calls, index ?? piece.id, () => ({})), piece);
+    }
+  }
+}
+
+/**
+ * Reads a stream of events to its end.
+ *
+ * @param signal What ends the reading.
+ * @param onSpent Told of what was said of an answer that is of no use.
+ * @returns The whole answer that the events make; the call may still be ending then.
+ * @throws {RouterError} `upstream_unavailable` for an answer that is too long or not complete, and
+ * what {@linkcode Upstream.begin} and {@linkcode Upstream.read} throw.
+ */
+export async function gather(
+  upstream: Upstream,
+  signal: AbortSignal,
+  onSpent?: (reply: ChatReply) => void,
+): Promise<ChatReply> {
+  await upstream.begin();
+  const answer = new GatheredAnswer();
+  let bytes = 0;
+  let silence: ReturnType<typeof setTimeout> | undefined;
+  try {
+    for (let group = await upstream.read(); group; group = await upstream.read()) {
+      for (const chunk of group.chunks) {
+        if (chunk.json !== undefined) answer.add(chunk.json);
+        bytes += chunk.bytes.length;
+      }
+      if (bytes > maxReplyBytes) throw tooLong(maxReplyBytes);
+      if (upstream.finished) {
+        silence ??= setTimeout(() => void upstream.cancel(), silenceOf(upstream, Infinity));
+      }
+    }
+    if (!isComplete(upstream, answer, true)) throw brokenOff();
+  } catch (error) {
+    // However its call ended.
+    if (!isComplete(upstream, answer)) {
+      // Whoever leaves, or waits in vain, pays as for an answer that does not come in events.
+      if (!signal.aborted) onSpent?.(answer.reply);
+      throw error;
+    }
+  } finally {
+    clearTimeout(silence);
+  }
+  // Not waited for: the answer is there.
+  void upstream.finish();
+  return answer.reply;
+}
+
+/** Adds what is new: to texts in pieces and to lists more, of all else what holds now. */
+function join(fields: Fields, more: Fields): void {
+  for (const [field, value] of Object.entries(more)) {
+    const before = Object.hasOwn(fields, field) ? fields[field] : undefined;
+    if (Array.isArray(value)) {
+      const list = Array.isArray(before) ? before : fields[field] = [] as unknown[];
+      for (const item of value) list.push(item);
+    } else if (isReply(value)) {
+      join(isReply(before) ? before : fields[field] = {} as Fields, value);
+    } else if (typeof before === "string" && typeof value === "string" && inPieces.has(field)) {
+      fields[field] = before + value;
+    } else {
+      fields[field] = value ?? before ?? null;
+    }
+  }
+}
+
+function entryOf<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
+  let entry = map.get(key);
+  if (entry === undefined) map.set(key, entry = make());
+  return entry;
+}
