@@ -40,7 +40,10 @@ export interface Sent
   readonly onAnswer?: () => void;
   /** Told of the answer's first byte. */
   readonly onByte?: (() => void) | undefined;
-  /** Told of a whole answer that is of no use: the vendor wants to be paid for it all the same. */
+  /**
+   * Told of a whole answer, or of as much as has come of it, that is of no use: the vendor wants to be
+   * paid for it all the same.
+   */
   readonly onSpent?: ((reply: ChatReply) => void) | undefined;
 }
 
