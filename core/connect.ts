@@ -15,6 +15,8 @@ import type { QueueLimits } from "./slots.ts";
 import { Transport } from "./transport.ts";
 
 const method = z.function().optional();
+const texts = z.record(z.string(), z.string());
+const uri = z.string().regex(/^[a-z]+:\/\/.*\{model\}/, "must be a URI that holds {model}");
 
 const providerShape = z.strictObject(
   {
@@ -24,6 +26,12 @@ const providerShape = z.strictObject(
       .optional(),
     models: z.record(z.string(), declaredFactsSchema).optional(),
     freeCache: z.boolean().optional(),
+    signIn: z.array(z.union([z.string(), z.strictObject({ url: z.string(), json: texts })]))
+      .optional(),
+    headers: texts.optional(),
+    modelUri: uri.optional(),
+    renamed: texts.optional(),
+    accepts: z.record(z.string(), z.array(z.string())).optional(),
     onAbort: z.enum(["drain", "cancel"]).optional(),
     missing: method,
     listed: method,
@@ -38,6 +46,7 @@ const providerShape = z.strictObject(
     decoder: method,
     sendAgain: method,
     embeddings: z.strictObject({
+      modelUri: uri.optional(),
       plain: z.boolean().optional(),
       single: z.boolean().optional(),
       encode: method,

@@ -9,7 +9,9 @@ import { type ChatBody, type ChatReply, isWholeReply, saysFailed } from "./chat.
 import { Chunk } from "./chunk.ts";
 import { codeLimits, inTime } from "./code_limits.ts";
 import type { EmbeddingsBody } from "./embeddings.ts";
+import { fitBody } from "./fit_body.ts";
 import { gather } from "./gather.ts";
+import { listedId } from "./model_id.ts";
 import type {
   Account,
   Balance,
@@ -99,12 +101,15 @@ export class Connection {
     const list = await response.json() as { data?: Partial<ListedModel>[] } | null;
     return (Array.isArray(list?.data) ? list.data : [])
       .filter((model): model is ListedModel => typeof model?.id === "string")
-      .map((model) =>
-        this.#provider.listed === undefined
-          ? model.id
-          : this.#provider.listed(model, this.wire.settings)
-      )
-      .filter((id) => id !== undefined);
+      .flatMap((model) => this.#listed(model) ?? []);
+  }
+
+  /** The id by which clients name a model of the list; `undefined` for one that is no such model. */
+  #listed(model: ListedModel): string | undefined {
+    const { settings } = this.wire;
+    const id = listedId(model.id, this.#provider, settings);
+    if (id === undefined || this.#provider.listed === undefined) return id;
+    return this.#provider.listed({ ...model, id }, settings);
   }
 
   /** Strikes the account's secrets out of the vendor's words. */
@@ -147,9 +152,10 @@ export class Connection {
       if (response.ok) onAnswer?.();
       return response;
     };
-    return isChat(body)
-      ? await this.#openChat(body, call, post, { prepared, onEnd, onByte, onSpent })
-      : await this.#openEmbeddings(body, call, post, { onEnd, onSpent });
+    const fitted = fitBody(body, this.#provider, call);
+    return isChat(fitted)
+      ? await this.#openChat(fitted, call, post, { prepared, onEnd, onByte, onSpent })
+      : await this.#openEmbeddings(fitted, call, post, { onEnd, onSpent });
   }
 
   async #openChat(

@@ -14,6 +14,7 @@ import type { RouterError } from "./errors.ts";
 import type { DeclaredFacts } from "./model.ts";
 
 export { bearerTokens, readGrant, type Token } from "./bearer_tokens.ts";
+export { defineProvider, type ProviderDeclaration, type SchemaOf } from "./define_provider.ts";
 export type { DeclaredFacts, ModelFacts } from "./model.ts";
 export type { Price } from "./prices/price.ts";
 export type { DatedPrice, DeclaredPrice } from "./prices/tariff.ts";
@@ -22,7 +23,7 @@ export type { Counted } from "./bounded_count.ts";
 export type { ChatBody, ChatReply } from "./chat.ts";
 export { type EmbeddingsBody, type EmbeddingsReply, textsOf } from "./embeddings.ts";
 export { RouterError } from "./errors.ts";
-export { setting } from "./settings.ts";
+export { secret, setting, text } from "./settings.ts";
 export { type Encoding, loadTokenizer, type Tokenizer } from "./tokens.ts";
 export type { WireUsage } from "./usage_report.ts";
 
@@ -120,8 +121,24 @@ export interface Decoder {
   whole(json: unknown): ChatReply;
 }
 
+/**
+ * One way to sign in: what the header `authorization` holds, such as `Bearer {apiKey}`, or what gets
+ * a token for it. A setting stands in braces.
+ */
+export type SignIn = string | TokenRequest;
+
+/** What is posted as JSON for a token, and answered as OAuth 2 lays down; texts may hold settings. */
+export interface TokenRequest {
+  /** The address that issues tokens. */
+  readonly url: string;
+  /** The fields. */
+  readonly json: Readonly<Record<string, string>>;
+}
+
 /** How a vendor's embeddings differ from OpenAI's. */
 export interface EmbeddingsWire<Settings = Record<string, unknown>> {
+  /** The form of the URIs of models that make vectors, where it is not that of chats. */
+  readonly modelUri?: string;
   /** The vendor knows neither `encoding_format` nor `dimensions`: XRouter does what they ask for. */
   readonly plain?: boolean;
   /** The vendor takes one text a call: a list is sent as several calls. */
@@ -165,13 +182,32 @@ export interface Provider<Settings extends z.ZodType = z.ZodType, Prepared = unk
    */
   readonly freeCache?: boolean;
   /**
-   * What keeps it from being used, as an instruction: `Set GIGACHAT_CREDENTIALS`. The default asks
-   * for `apiKey`, unless the provider signs in by its own `authorize` or has no `apiKey`.
+   * The ways to sign in; the first whose settings are all set is taken. The default is one,
+   * `Bearer {apiKey}`.
+   */
+  readonly signIn?: readonly SignIn[];
+  /** Headers that each signed-in call has besides, by name; texts may hold settings in braces. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /**
+   * What keeps it from being used, as an instruction: `Set GIGACHAT_CREDENTIALS`. The default asks for
+   * the settings that stand in `signIn`, `headers` and `modelUri`; for no `apiKey` where there is no
+   * such setting, or the provider signs in by its own `authorize`.
    */
   missing?(settings: z.output<Settings>): string | undefined;
   /**
-   * The id by which clients name a model of the vendor's list; `undefined` leaves it out. The
-   * default takes all as they are called.
+   * The form of the vendor's ids where these are URIs: `gpt://{folderId}/{model}/{version=latest}`.
+   * `{model}` is what clients write, or with a `{version}` what stands before the first colon or slash
+   * of that; other places are settings. A URI that clients write passes as it is. The vendor's list is
+   * read by it, too: what has another form is left out, what holds other settings stays a URI.
+   */
+  readonly modelUri?: string;
+  /** The names in force of models that have been renamed, by their old names. */
+  readonly renamed?: Readonly<Record<string, string>>;
+  /** What fields of a chat may hold, where the vendor knows less than OpenAI; the policy does the rest. */
+  readonly accepts?: Readonly<Record<string, readonly string[]>>;
+  /**
+   * The id by which clients name a model of the vendor's list, which `modelUri` has been read from;
+   * `undefined` leaves it out. The default takes all.
    */
   listed?(model: ListedModel, settings: z.output<Settings>): string | undefined;
   /** Ids of the models that the vendor offers now. The default reads `GET {baseUrl}/models`. */
@@ -184,7 +220,7 @@ export interface Provider<Settings extends z.ZodType = z.ZodType, Prepared = unk
    */
   balance?(wire: Wire<z.output<Settings>>): Promise<Balance[]>;
   /**
-   * Headers that sign a call in.
+   * Headers that sign a call in, for what `signIn` cannot say.
    *
    * @param rejected The headers that the vendor has just answered with 401; get new ones.
    */
@@ -246,23 +282,4 @@ export interface Provider<Settings extends z.ZodType = z.ZodType, Prepared = unk
   close?(wire: Wire<z.output<Settings>>): Promise<void>;
   /** Answers inside this process instead of over the network. */
   fetch?(request: Request, settings: z.output<Settings>): Promise<Response>;
-}
-
-/**
- * Types a provider; a provider file's default export is its result.
- *
- * @example A vendor that speaks OpenAI
- * ```ts
- * import { defineProvider } from "xrouter/provider";
- * import { assertEquals } from "@std/assert";
- *
- * const provider = defineProvider({ name: "deepseek", baseUrl: "https://api.deepseek.com/v1" });
- * assertEquals(provider.name, "deepseek");
- * ```
- */
-export function defineProvider<
-  Settings extends z.ZodType = z.ZodType<{ apiKey?: string }>,
-  Prepared = unknown,
->(provider: Provider<Settings, Prepared>): Provider<Settings, Prepared> {
-  return provider;
 }

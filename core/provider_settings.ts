@@ -5,7 +5,7 @@
  */
 import { z } from "zod";
 import type { Provider } from "./provider.ts";
-import { setting } from "./settings.ts";
+import { secret } from "./settings.ts";
 
 /** The variable of a provider: `OPENAI_API_KEY` for `openai` and `API_KEY`. */
 export function variableOf(provider: string, suffix: string): string {
@@ -28,11 +28,6 @@ export const baseUrlSchema: z.ZodType<string> = z.string().superRefine((text, { 
 export function defaultSettings(provider: Provider): z.ZodType {
   if (provider.authorize !== undefined || provider.fetch !== undefined) return z.strictObject({});
   return z.strictObject({
-    apiKey: setting(
-      variableOf(provider.name, "API_KEY"),
-      z.string().optional(),
-      `The key for ${provider.name}`,
-      { secret: true },
-    ),
+    apiKey: secret(variableOf(provider.name, "API_KEY"), `The key for ${provider.name}`),
   });
 }

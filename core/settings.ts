@@ -50,6 +50,25 @@ export function setting<S extends z.ZodType>(
   return schema.meta({ variable, description, secret, anyLetters }) as S;
 }
 
+/**
+ * Declares a setting that is a text and need not be set.
+ *
+ * @param form What the text must match.
+ */
+export function text(
+  variable: string,
+  description: string,
+  form?: RegExp,
+): z.ZodOptional<z.ZodString> {
+  const schema = form === undefined ? z.string() : z.string().regex(form);
+  return setting(variable, schema.optional(), description);
+}
+
+/** Declares a setting that is a secret, such as a key, and need not be set. */
+export function secret(variable: string, description: string): z.ZodOptional<z.ZodString> {
+  return setting(variable, z.string().optional(), description, { secret: true });
+}
+
 /** A list written with commas in the environment, as an array in the configuration file. */
 export const commaList: z.ZodType<string[]> = z.preprocess(
   (value) =>

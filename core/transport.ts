@@ -13,7 +13,8 @@ import type { DeclaredFacts } from "./model.ts";
 import type { Price } from "./prices/price.ts";
 import type { Account, FileApi, Provider } from "./provider.ts";
 import { baseUrlSchema, defaultSettings, variableOf } from "./provider_settings.ts";
-import { type Problem, readSettings, settingsOf } from "./settings.ts";
+import { type Problem, readSettings } from "./settings.ts";
+import { missingOf } from "./sign_in.ts";
 import { type QueueLimits, Slots } from "./slots.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 import type { Upstream } from "./upstream.ts";
@@ -53,10 +54,7 @@ export class Transport {
       ? `Set ${variableOf(provider.name, "BASE_URL")}`
       : provider.missing !== undefined
       ? naming("missing", () => provider.missing!(settings))
-      : provider.baseUrl === undefined || provider.authorize !== undefined ||
-          !settingsOf(this.schema).has("apiKey") || settings.apiKey
-      ? undefined
-      : `Set ${variableOf(provider.name, "API_KEY")}`;
+      : missingOf(provider, this.schema, settings);
     const accounts: readonly Account[] =
       naming("accounts", () => provider.accounts?.(settings) as readonly Account[] | undefined) ??
         [{ name: "", settings }];

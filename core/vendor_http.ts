@@ -5,6 +5,8 @@
  * @module
  */
 import type { Provider, Wire } from "./provider.ts";
+import { type Authorize, authorizeOf } from "./sign_in.ts";
+import { fill } from "./template.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 import type { VendorFaults } from "./vendor_faults.ts";
 import type { VendorModule } from "./vendor_module.ts";
@@ -19,6 +21,8 @@ export class VendorHttp {
   readonly #provider: Provider;
   readonly #module: VendorModule;
   readonly #client: Deno.HttpClient | undefined;
+  readonly #authorize: Authorize;
+  readonly #headers: Readonly<Record<string, string>>;
   /** What the provider's methods get. */
   readonly wire: Wire;
   /** The same for what encodes: what fails on it is the network's doing, and not the module's. */
@@ -33,6 +37,10 @@ export class VendorHttp {
   ) {
     this.#provider = provider;
     this.#module = module;
+    this.#authorize = authorizeOf(provider);
+    this.#headers = Object.fromEntries(
+      Object.entries(provider.headers ?? {}).map(([name, text]) => [name, fill(text, settings)]),
+    );
     const options = provider.httpClient?.(settings, baseUrl);
     this.#client = options && Deno.createHttpClient(options);
     const deadline = (init?: RequestInit): RequestInit => ({
@@ -63,13 +71,13 @@ export class VendorHttp {
 
   /** A call with the account's sign-in; a 401 refreshes the sign-in once. */
   async signedIn(url: string, init: RequestInit, onSend?: () => void): Promise<Response> {
-    const signIn = await this.#authorize(init.signal);
+    const signIn = await this.#signIn(init.signal);
     onSend?.();
     const response = await this.fetch(url, init, signIn);
-    if (response.status !== 401 || this.#provider.authorize === undefined) return response;
+    if (response.status !== 401) return response;
     let again: Record<string, string>;
     try {
-      again = await this.#authorize(init.signal, signIn);
+      again = await this.#signIn(init.signal, signIn);
     } catch (error) {
       await response.body?.cancel();
       throw error;
@@ -100,15 +108,13 @@ export class VendorHttp {
     this.#client?.close();
   }
 
-  #authorize(
+  async #signIn(
     signal: AbortSignal | null | undefined,
     rejected?: Readonly<Record<string, string>>,
-  ): Record<string, string> | Promise<Record<string, string>> {
-    if (this.#provider.authorize !== undefined) {
-      const headers = this.#provider.authorize(this.wire, rejected);
-      return headers instanceof Promise && signal ? unlessAborted(headers, signal) : headers;
-    }
-    const { apiKey } = this.wire.settings;
-    return typeof apiKey === "string" ? { authorization: `Bearer ${apiKey}` } : {};
+  ): Promise<Record<string, string>> {
+    const headers = this.#authorize(this.wire, rejected);
+    const signedIn =
+      await (headers instanceof Promise && signal ? unlessAborted(headers, signal) : headers);
+    return { ...this.#headers, ...signedIn };
   }
 }

@@ -3,13 +3,11 @@
  *
  * @module
  */
-import { defineProvider, type ModelFacts } from "xrouter/provider";
-
-/** By DeepSeek's page of models and prices (May 2026). */
-const v4: ModelFacts = { context: 1_000_000, maxOutput: 384_000 };
+import { defineProvider } from "xrouter/provider";
 
 export default defineProvider({
   name: "deepseek",
   baseUrl: "https://api.deepseek.com/v1",
-  models: { "deepseek-v4-flash": v4, "deepseek-v4-pro": v4 },
+  // By its page of models and prices (May 2026).
+  models: { "deepseek-v4-{flash,pro}": { context: 1_000_000, maxOutput: 384_000 } },
 });

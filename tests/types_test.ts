@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import { definePlugin, type Hooks, type State } from "xrouter/plugin";
-import { defineProvider } from "xrouter/provider";
+import { defineProvider, secret } from "xrouter/provider";
 import { z } from "zod";
 
 /** Whether two types are the same. */
@@ -129,4 +129,13 @@ Deno.test("defineProvider asks for a name, and types the settings", () => {
     },
   });
   assertEquals(typed.name, "typed");
+  const listed = defineProvider({
+    name: "listed",
+    settings: { region: z.string(), key: secret("LISTED_KEY", "The key") },
+    authorize({ settings }) {
+      holds<Same<typeof settings, { region: string; key?: string | undefined }>>();
+      return { "x-region": settings.region };
+    },
+  });
+  assertEquals(listed.settings!.safeParse({ region: "ru", colour: "red" }).success, false);
 });

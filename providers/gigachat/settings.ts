@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { setting } from "xrouter/provider";
+import { setting, text } from "xrouter/provider";
 import { z } from "zod";
 import { commaList } from "../../core/settings.ts";
 import { grantable, usuallyGranted } from "./granted_fields.ts";
@@ -58,11 +58,7 @@ const signIn = {
     'The authorization key from the GigaChat project in the Studio cabinet: the base64 of "client id:client secret". Several with commas between: calls are spread over all',
     { secret: true },
   ),
-  user: setting(
-    "GIGACHAT_USER",
-    z.string().optional(),
-    "The user of an installation that signs in by user and password",
-  ),
+  user: text("GIGACHAT_USER", "The user of an installation that signs in by user and password"),
   password: setting(
     "GIGACHAT_PASSWORD",
     z.string().optional(),

@@ -127,7 +127,9 @@ for (const { file, value } of modules) {
       await withRouter(provider, async (router, vendor) => {
         const strange = { future: { deep: [1, null, "x"] }, seed: 5 };
         await (await router.chat(ask(`${name}/${vendor.model}`, "hi", strange))).text();
-        assertEquals(vendor.chats, [ask(vendor.model, "hi", strange)]);
+        const [{ model }] = vendor.chats as [{ model: string }];
+        const named = provider.modelUri === undefined ? vendor.model : model;
+        assertEquals(vendor.chats, [ask(named, "hi", strange)]);
       });
     });
   }

@@ -3,9 +3,11 @@ import { z } from "zod";
 import {
   commaList,
   readSettings,
+  secret,
   secretsOf,
   setting,
   settingsOf,
+  text,
   withoutSecrets,
 } from "../../core/settings.ts";
 
@@ -69,6 +71,22 @@ Deno.test("readSettings refuses a section that is no object", () => {
       { at: "section", message: "must be an object with one field a setting" },
     ]);
   }
+});
+
+Deno.test("text and secret need not be set, and say what is wrong with them", () => {
+  const schema = z.strictObject({
+    id: text("ID", "The id", /^\w+$/),
+    word: text("WORD", "A word"),
+    key: secret("KEY", "The key"),
+  });
+  const read = (env: Record<string, string>) => readSettings(schema, { env, file: {}, at: "x" });
+  assertEquals(read({}), { value: {}, problems: [] });
+  assertEquals(read({ ID: "a1", WORD: "a b" }).value, { id: "a1", word: "a b" });
+  const { problems } = read({ ID: "a b", KEY: "CAN ARY" });
+  assertEquals(problems.map(({ at }) => at), ["ID"]);
+  assertStringIncludes(problems[0]!.message, "It sets: The id");
+  assertEquals(read({ KEY: "CAN ARY" }).problems.map(({ at }) => at), ["KEY"]);
+  assertEquals(secretsOf(schema, { id: "a1", key: "k" }), [["key", "k"]]);
 });
 
 Deno.test("settingsOf lists what a schema declares", () => {

@@ -11,7 +11,7 @@ async function sent(model: string, env: Record<string, string> = signedIn, rest:
   await using router = await startRouter({ ...env, YANDEX_BASE_URL: vendor.url });
   const response = await router.chat(ask(model, "hi", rest));
   const text = await response.text();
-  return { status: response.status, text, seen: vendor.seen[0] };
+  return { status: response.status, headers: response.headers, text, seen: vendor.seen[0] };
 }
 
 Deno.test("yandex is asked with an API key or an IAM token, and the folder", async () => {
@@ -142,6 +142,31 @@ Deno.test("yandex makes embeddings of one text a call, in the forms that clients
   ]);
   await client.embeddings.create({ model: "yandex/emb://other/mine/latest", input: "раз" });
   assertEquals(vendor.seen[2]!.body.model, "emb://other/mine/latest");
+});
+
+Deno.test("yandex may call tools or not, and what else is asked of it goes by the policy", async () => {
+  const tool = { type: "function", function: { name: "f" } };
+  const more = ["required", tool, { type: "allowed_tools", allowed_tools: { mode: "auto" } }];
+  for (const choice of ["auto", "none", null]) {
+    const { seen } = await sent("yandex/yandexgpt", signedIn, {
+      tools: [tool],
+      tool_choice: choice,
+    });
+    assertEquals(seen!.body.tool_choice, choice);
+  }
+  for (const choice of more) {
+    const rest = { tools: [tool], tool_choice: choice };
+    const { status, text, seen } = await sent("yandex/yandexgpt", signedIn, rest);
+    assertEquals([status, JSON.parse(text).error.param, seen], [400, "tool_choice", undefined]);
+    assertStringIncludes(text, 'must be \\"auto\\" or \\"none\\" at provider \\"yandex\\"');
+    for (const policy of ["warn", "drop"]) {
+      const env = { ...signedIn, XROUTER_UNSUPPORTED: policy };
+      const { status, seen, headers } = await sent("yandex/yandexgpt", env, rest);
+      assertEquals(status, 200);
+      assertEquals(seen!.body, ask("gpt://b1g1/yandexgpt/latest", "hi", { tools: [tool] }));
+      assertEquals(headers.get("x-xrouter-changed"), policy === "warn" ? "tool_choice" : null);
+    }
+  }
 });
 
 Deno.test("yandex's refused key is not sent a second time", async () => {
