@@ -8,6 +8,7 @@ import { RouterError } from "./errors.ts";
 import type { DeclaredFacts, ModelFacts, Target } from "./model.ts";
 import { PriceBook, type PriceSource, type SourceTariff } from "./prices/price_book.ts";
 import { toTariff } from "./prices/tariff.ts";
+import type { OfferedModel } from "./provider.ts";
 import type { RouteTable } from "./routing/routes.ts";
 import { Traffic } from "./routing/traffic.ts";
 import type { Encoding } from "./tokens.ts";
@@ -29,7 +30,7 @@ const listPause = 60_000;
 const listTimeout = 5_000;
 
 interface Listing {
-  ids: readonly string[];
+  models: ReadonlyMap<string, OfferedModel>;
   askedAt: number;
   failed: boolean;
   running?: Promise<void> | undefined;
@@ -122,12 +123,13 @@ export class Catalog {
 
   /** One model of one provider, whether the vendor lists it or not, with the price in force now. */
   target(provider: string, model: string): Target {
-    const declared = this.#facts.get(provider)?.get(model);
+    const { kind } = this.#listings.get(provider)?.models.get(model) ?? {};
+    const known = { ...kind && { kind }, ...this.#facts.get(provider)?.get(model) };
     const price = this.prices.at(provider, model, Date.now());
     return {
       provider,
       model,
-      facts: price === undefined ? { ...declared } : { ...declared, price },
+      facts: price === undefined ? known : { ...known, price },
     };
   }
 
@@ -219,7 +221,7 @@ export class Catalog {
   #idsOf(provider: Transport): Set<string> {
     return new Set([
       ...Object.keys(provider.models),
-      ...this.#listings.get(provider.name)?.ids ?? [],
+      ...this.#listings.get(provider.name)?.models.keys() ?? [],
     ]);
   }
 
@@ -245,7 +247,7 @@ export class Catalog {
     const own = configured.filter((each) => Object.hasOwn(each.models, name));
     const owners = own.length > 0
       ? own
-      : configured.filter((each) => this.#listings.get(each.name)?.ids.includes(name));
+      : configured.filter((each) => this.#listings.get(each.name)?.models.has(name));
     if (owners.length > 1) {
       const choices = owners.map((each) => `"${each.name}/${name}"`).join(" or ");
       throw noRoute(`Several providers have the model "${name}". Write ${choices}`);
@@ -257,8 +259,8 @@ export class Catalog {
   async #refresh(maxAge: number): Promise<void> {
     await Promise.all(
       this.#configured().map((each) => {
-        const listing = this.#listings.get(each.name) ??
-          { ids: [], askedAt: -Infinity, failed: false };
+        const listing: Listing = this.#listings.get(each.name) ??
+          { models: new Map(), askedAt: -Infinity, failed: false };
         this.#listings.set(each.name, listing);
         if (listing.running !== undefined) return listing.running;
         if (performance.now() - listing.askedAt < (listing.failed ? listPause : maxAge)) return;
@@ -271,7 +273,7 @@ export class Catalog {
 
   async #list(provider: Transport, listing: Listing): Promise<void> {
     try {
-      listing.ids = await provider.listModels(AbortSignal.timeout(listTimeout));
+      listing.models = await provider.offered(AbortSignal.timeout(listTimeout));
       listing.failed = false;
     } catch {
       // `xrouter doctor` says why; here the last list, or the provider's own table, goes on serving.

@@ -19,6 +19,7 @@ import type {
   CallKind,
   Decoder,
   ListedModel,
+  OfferedModel,
   Provider,
   Wire,
 } from "./provider.ts";
@@ -90,18 +91,21 @@ export class Connection {
     return this.#http.wire;
   }
 
-  /** Ids of the models that the vendor offers to the account now. */
-  async listModels(signal: AbortSignal): Promise<string[]> {
+  /** The models that the vendor offers to the account now. */
+  async listModels(signal: AbortSignal): Promise<OfferedModel[]> {
     if (this.#provider.listModels !== undefined) {
-      const ids: unknown = await unlessAborted(this.#provider.listModels(this.wire), signal);
-      return Array.isArray(ids) ? ids.filter((id) => typeof id === "string") : [];
+      const list: unknown = await unlessAborted(this.#provider.listModels(this.wire), signal);
+      return (Array.isArray(list) ? list : [])
+        .map((each) => typeof each === "string" ? { id: each } : each)
+        .filter((each): each is OfferedModel => typeof each?.id === "string");
     }
     const response = await this.#http.signedIn(`${this.wire.baseUrl}/models`, { signal });
     if (!response.ok) throw await this.#faults.ofResponse(response);
     const list = await response.json() as { data?: Partial<ListedModel>[] } | null;
     return (Array.isArray(list?.data) ? list.data : [])
       .filter((model): model is ListedModel => typeof model?.id === "string")
-      .flatMap((model) => this.#listed(model) ?? []);
+      .flatMap((model) => this.#listed(model) ?? [])
+      .map((id) => ({ id }));
   }
 
   /** The id by which clients name a model of the list; `undefined` for one that is no such model. */

@@ -11,7 +11,7 @@ import type { Body } from "./body.ts";
 import type { ChatBody, ChatReply } from "./chat.ts";
 import type { EmbeddingsBody, EmbeddingsReply } from "./embeddings.ts";
 import type { RouterError } from "./errors.ts";
-import type { DeclaredFacts } from "./model.ts";
+import type { DeclaredFacts, ModelFacts } from "./model.ts";
 
 export { bearerTokens, readGrant, type Token } from "./bearer_tokens.ts";
 export { defineProvider, type ProviderDeclaration, type SchemaOf } from "./define_provider.ts";
@@ -48,6 +48,14 @@ export interface ListedModel {
   readonly id: string;
   /** Whatever else the vendor says of it. */
   readonly [field: string]: unknown;
+}
+
+/** A model that a vendor offers, with what its list says of it. */
+export interface OfferedModel {
+  /** The id by which clients name it. */
+  readonly id: string;
+  /** What it is for; what the provider's own table says wins. */
+  readonly kind?: ModelFacts["kind"] | undefined;
 }
 
 /** What a vendor is asked for: a chat, embeddings, or how many tokens a text has. */
@@ -210,8 +218,8 @@ export interface Provider<Settings extends z.ZodType = z.ZodType, Prepared = unk
    * `undefined` leaves it out. The default takes all.
    */
   listed?(model: ListedModel, settings: z.output<Settings>): string | undefined;
-  /** Ids of the models that the vendor offers now. The default reads `GET {baseUrl}/models`. */
-  listModels?(wire: Wire<z.output<Settings>>): Promise<string[]>;
+  /** The models that the vendor offers now. The default reads `GET {baseUrl}/models`. */
+  listModels?(wire: Wire<z.output<Settings>>): Promise<readonly (string | OfferedModel)[]>;
   /**
    * What an account has left, for operators: `xrouter providers --live` shows it. Without it nothing
    * is shown.

@@ -11,7 +11,7 @@ import { Connection } from "./connection.ts";
 import { RouterError } from "./errors.ts";
 import type { DeclaredFacts } from "./model.ts";
 import type { Price } from "./prices/price.ts";
-import type { Account, FileApi, Provider } from "./provider.ts";
+import type { Account, FileApi, OfferedModel, Provider } from "./provider.ts";
 import { baseUrlSchema, defaultSettings, variableOf } from "./provider_settings.ts";
 import { type Problem, readSettings } from "./settings.ts";
 import { missingOf } from "./sign_in.ts";
@@ -170,20 +170,25 @@ export class Transport {
   }
 
   /**
-   * Ids of the models that the vendor offers now, to any of its accounts.
+   * The models that the vendor offers now, to any of its accounts, by id.
    *
    * @throws The first account's reason when none can be asked; the signal's reason, once it fires.
    */
-  async listModels(signal: AbortSignal): Promise<string[]> {
+  async offered(signal: AbortSignal): Promise<Map<string, OfferedModel>> {
     if (this.#provider.listModels === undefined && this.#provider.fetch !== undefined) {
-      return Object.keys(this.models);
+      return new Map(Object.keys(this.models).map((id) => [id, { id }]));
     }
     const lists = await Promise.allSettled(
       this.#connections.map((connection) => connection.listModels(signal)),
     );
     const listed = lists.flatMap((list) => list.status === "fulfilled" ? [list.value] : []);
     if (listed.length === 0) throw (lists[0] as PromiseRejectedResult).reason;
-    return [...new Set(listed.flat())];
+    return new Map(listed.flat().map((each) => [each.id, each]));
+  }
+
+  /** The ids of {@linkcode Transport.offered}. */
+  async listModels(signal: AbortSignal): Promise<string[]> {
+    return [...(await this.offered(signal)).keys()];
   }
 
   /**

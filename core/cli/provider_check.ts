@@ -63,7 +63,7 @@ export async function checkProvider(provider: Transport, redact: Redact): Promis
     const check = {
       name: names[place]!,
       ...list.status === "fulfilled"
-        ? lookAt(list.value, name)
+        ? lookAt(list.value.map(({ id }) => id), name)
         : explainVendorFault(list.reason, provider, redact),
     };
     // What keeps the address from being reached is said once.

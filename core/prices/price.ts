@@ -34,7 +34,7 @@ export interface Price {
   readonly input: number;
   /** Tokens of the answer. */
   readonly output: number;
-  /** Tokens of the prompt that came from the provider's cache; the same as `input` if absent. */
+  /** Tokens of the prompt that came from the provider's cache; if absent, none where the vendor bills none, else as `input`. */
   readonly cached?: number | undefined;
 }
 

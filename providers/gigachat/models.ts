@@ -3,7 +3,13 @@
  *
  * @module
  */
-import { type ModelFacts, type Price, RouterError, type Wire } from "xrouter/provider";
+import {
+  type ModelFacts,
+  type OfferedModel,
+  type Price,
+  RouterError,
+  type Wire,
+} from "xrouter/provider";
 import { faultByStatus } from "../../core/fault.ts";
 import { fault } from "./fault.ts";
 import type { GigachatSettings } from "./settings.ts";
@@ -61,16 +67,22 @@ export const models: Readonly<Record<string, ModelFacts>> = {
   "GigaEmbeddings-3B-2025-09": embedder,
 };
 
+/** What the types in a host's list are for; it has others, too. */
+const kinds: ReadonlyMap<unknown, OfferedModel["kind"]> = new Map([
+  ["chat", "chat"],
+  ["embedder", "embeddings"],
+]);
+
 /** What else stands in the list of a host that names no types. */
 const otherKinds = /^(GigaCheck|GigaFilter)/;
 
 /**
- * Ids of the models that a host offers to an account for chats and embeddings: early builds
+ * The models that a host offers to an account for chats and embeddings: early builds
  * (`GigaChat-2-Max-preview`) as well, but no filters and checkers, which stand in the same list.
  *
  * @throws {RouterError} What the refusal means.
  */
-export async function listModels(wire: Wire<GigachatSettings>): Promise<string[]> {
+export async function listModels(wire: Wire<GigachatSettings>): Promise<OfferedModel[]> {
   const response = await wire.send("/models");
   const { status, headers } = response;
   const text = await response.text();
@@ -85,13 +97,11 @@ export async function listModels(wire: Wire<GigachatSettings>): Promise<string[]
       detail: text.slice(0, 500),
     });
   }
-  const ids = data.filter((model) =>
-    typeof model?.id === "string" &&
-    (model.type === undefined || model.type === null
-      ? !otherKinds.test(model.id)
-      : model.type === "chat" || model.type === "embedder")
-  ).map(({ id }) => withoutBuild(id as string));
-  return [...new Set(ids)];
+  const offered = data.filter((model) =>
+    typeof model?.id === "string" && (kinds.has(model.type) ||
+      (model.type ?? undefined) === undefined && !otherKinds.test(model.id))
+  ).map(({ id, type }) => ({ id: withoutBuild(id as string), kind: kinds.get(type) }));
+  return [...new Map(offered.map((each) => [each.id, each])).values()];
 }
 
 /** The name of a model without the build that serves it: `GigaChat-2:2.0.28.2`. */

@@ -3,6 +3,7 @@ import { RouterError } from "../../core/errors.ts";
 import { models } from "../../providers/gigachat/models.ts";
 import { startFakeGigachat } from "../support/fake_gigachat.ts";
 import { embedders } from "../support/fake_gigachat_embeddings.ts";
+import { ask as questionTo, startRouter } from "../support/router.ts";
 import { connectTo } from "../support/fake_gigachat_call.ts";
 
 const { signal } = new AbortController();
@@ -37,6 +38,30 @@ Deno.test("gigachat takes early builds, and names without their versions", async
     "GigaChat-2-Max-preview",
     "GigaEmbeddings-3B-2025-09",
   ]);
+});
+
+Deno.test("gigachat's own list says what models are for that nobody else knows", async () => {
+  await using fake = await startFakeGigachat();
+  fake.held = false;
+  fake.modelEntries = [
+    { id: "GigaChat-2-Max-preview", type: "chat" },
+    { id: "Embeddings-9", type: "embedder" },
+    { id: "Embeddings", type: "chat" },
+    { id: "glm-5.2" },
+  ];
+  await using router = await startRouter(fake.env);
+  const { data } = await (await router.get("/v1/models")).json();
+  const makes = (model: string) =>
+    data.find(({ id }: { id: string }) => id === `gigachat/${model}`).architecture
+      ?.output_modalities;
+  assertEquals([makes("GigaChat-2-Max-preview"), makes("Embeddings-9")], [["text"], [
+    "embeddings",
+  ]]);
+  // The table wins, and what nobody says is not known.
+  assertEquals([makes("Embeddings"), makes("glm-5.2")], [["embeddings"], undefined]);
+  const response = await router.chat(questionTo("gigachat/Embeddings-9"));
+  assertEquals([response.status, (await response.json()).error.param], [400, "model"]);
+  assertEquals(fake.chats, []);
 });
 
 Deno.test("gigachat knows what neither chats nor makes vectors where a host names no types", async () => {
