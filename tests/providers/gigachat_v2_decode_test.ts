@@ -269,3 +269,16 @@ Deno.test("v2: the call that an event repeats is told once, and its state may co
   ]);
   assertEquals(events.at(-1)!.choices[0]!.finish_reason, "tool_calls");
 });
+
+Deno.test("v2: calls without an id are several, however they lack it", () => {
+  const called = (n: number) => ({ name: "weather", arguments: { n } });
+  for (const id of [null, undefined, ""]) {
+    const content = [1, 2].map((n) => ({ function_call: { ...called(n), id } }));
+    const { choices } = decoderOf({ tools }).whole({
+      messages: [{ role: "assistant", content }],
+      finish_reason: "function_call",
+    });
+    const calls = choices[0]!.message!.tool_calls!;
+    assertEquals(calls.map((call) => call.function!.arguments), ['{"n":1}', '{"n":2}']);
+  }
+});

@@ -155,7 +155,8 @@ export class V2Decoder implements Decoder {
 
   #keepCall(call: { id?: unknown }): void {
     const { id } = call;
-    if (id !== undefined && this.#callIds.has(id)) return;
+    // An event may repeat a call; those without an id are told apart by nothing.
+    if (id && this.#callIds.has(id)) return;
     this.#callIds.add(id);
     if (this.#calls.length === 0 || !this.#single) this.#calls.push({ function_call: call });
   }
