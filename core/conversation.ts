@@ -42,7 +42,8 @@ export function conversationOf(
   } else {
     add(hash, "beginning", body.model);
     for (const { role, content } of isChat(body) ? body.messages : []) {
-      addContent(hash, role, content);
+      // OpenAI's newer name for the same.
+      addContent(hash, role === "developer" ? "system" : role, content);
       if (role === "user") break;
     }
   }

@@ -27,6 +27,8 @@ Deno.test("the turns of one conversation have one session, and others have other
   assertMatch(id, uuid);
   assertEquals(idOf(body([system, ...turns]), "key_1"), id);
   assertEquals(idOf(body([system, first], { temperature: 1, stream: true }), "key_1"), id);
+  const developer = { ...system, role: "developer" };
+  assertEquals(idOf(body([developer, first]), "key_1"), id);
   const others = [
     idOf(body([system, first]), "key_2"),
     idOf(body([system, first])),
