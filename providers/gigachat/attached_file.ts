@@ -11,13 +11,15 @@ import type { UploadFile } from "./uploads.ts";
 
 const megabyte = 1024 * 1024;
 
-/** Bytes that GigaChat takes of one file, and of all files of a request. From its guide to files. */
+/** Bytes that GigaChat takes of one file. From its guide to files. */
 const mostBytes: Readonly<Record<FileKind, number>> = {
   image: 15 * megabyte,
   audio: 35 * megabyte,
   document: 40 * megabyte,
 };
-const mostBytesTogether = 80 * megabyte;
+
+/** Bytes that GigaChat takes of all files of a request. */
+export const mostBytesTogether = 80 * megabyte;
 
 /** Files that GigaChat takes in one request. */
 const mostFiles = 10;

@@ -159,7 +159,7 @@ Deno.test("gigachat: images of the web keep their places, and the limits of all 
   assertStringIncludes((await refusal(connection, ...eleven)).message, "is one of 11 files");
   assertEquals(site.asked, []);
   await askWith(connection, textPart("A"), site.image("a"), textPart("B"), site.image("b"));
-  assertEquals([said(fake), site.asked], [[["A", "a"], ["B", "b"]], ["a", "b"]]);
+  assertEquals([said(fake), site.asked.sort()], [[["A", "a"], ["B", "b"]], ["a", "b"]]);
   site.answer = () => new Response(png("big", 14 * 1024 * 1024));
   const seven = Array.from({ length: 7 }, (_, at) => site.image(`${at}`));
   const error = await refusal(connection, ...seven);
@@ -167,6 +167,48 @@ Deno.test("gigachat: images of the web keep their places, and the limits of all 
   assertStringIncludes(error.message, "80 MB of files in a request");
   // The last one would not have helped.
   assertEquals([site.asked.length, fake.files.uploads], [2 + 6, 2]);
+});
+
+Deno.test("gigachat: images are fetched at once, as many as memory has room for at their longest", async () => {
+  await using fake = await startFakeGigachat();
+  await using site = new ImageSite();
+  await using connection = connectTo(fake);
+  const hosts = new Map<string, PromiseWithResolvers<Response>>();
+  site.answer = (name) => {
+    hosts.set(name, Promise.withResolvers());
+    return hosts.get(name)!.promise;
+  };
+  const names = Array.from({ length: 7 }, (_, at) => `${at}`);
+  const asking = askWith(connection, ...names.map((name) => site.image(name)));
+  const asked = async (count: number) => {
+    while (site.asked.length < count) await site.next();
+    assertEquals(site.asked.toSorted(), names.slice(0, count));
+  };
+  const answer = (name: string, length?: number) =>
+    hosts.get(name)!.resolve(new Response(png(name, length)));
+  // Five times 15 MB; a sixth may be too much until one of them proves to be short.
+  await asked(5);
+  answer("4");
+  await asked(6);
+  answer("0", 14 * 1024 * 1024);
+  answer("5");
+  await asked(7);
+  for (const name of ["1", "2", "3", "6"]) answer(name);
+  await asking;
+  const begins = said(fake).map(([, file]) => file!.slice(0, 1));
+  assertEquals(begins, names);
+});
+
+Deno.test("gigachat: an image that cannot be fetched ends the fetches of the others", async () => {
+  await using fake = await startFakeGigachat();
+  await using site = new ImageSite();
+  await using connection = connectTo(fake);
+  const host = Promise.withResolvers<undefined>();
+  site.answer = (name) => name === "gone" ? new Response("no", { status: 404 }) : host.promise;
+  const error = await refusal(connection, site.image("slow"), site.image("gone"));
+  assertEquals(error.param, "messages[0].content[1].image_url.url");
+  while (site.left === 0) await site.next();
+  host.resolve(undefined);
 });
 
 Deno.test("gigachat: a slow host of images is the first byte's limit, and no fault of an account", async () => {
