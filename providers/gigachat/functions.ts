@@ -107,16 +107,18 @@ class FunctionEncoder {
   }
 
   /**
-   * Fields beyond OpenAI's stay: `few_shot_examples` and `return_parameters` help GigaChat.
+   * Fields beyond OpenAI's stay: `few_shot_examples` and `return_parameters` help GigaChat. That
+   * arguments fit strictly it does not promise.
    *
    * @param native Whether its name may mean a function of GigaChat's own, which takes no parameters.
    */
   encode(given: unknown, path: string, native: boolean): GigachatFunction {
-    const { name, strict: _, parameters, return_parameters: returned, ...rest } =
+    const { name, strict, parameters, return_parameters: returned, ...rest } =
       (given ?? {}) as Record<string, unknown>;
     if (typeof name !== "string" || name === "") {
       throw refuse(`${path}.name`, "must be the function's name");
     }
+    if (strict === true) this.#call.changed(`${path}.strict`);
     const bare = native && isBuiltIn(name) && !parameters;
     return {
       ...rest,

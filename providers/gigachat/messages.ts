@@ -45,6 +45,8 @@ export function encodeMessages(
       continue;
     }
     turn = at;
+    // GigaChat knows names of functions alone.
+    if (message.name) call.changed(`messages[${at}].name`);
     switch (role) {
       case "system":
       case "developer": {

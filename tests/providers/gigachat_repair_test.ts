@@ -148,6 +148,12 @@ const repairs: [what: string, given: Message[], encoded: unknown[], changed: str
     "messages",
   ],
   [
+    "whoever speaks has no name, a result has its function's",
+    [{ ...user("q"), name: "anna" }, calls("a"), { ...result("a", "1"), name: "f_a" }],
+    [user("q"), ...pair("a", '{"result":1}')],
+    "messages[0].name",
+  ],
+  [
     "an empty system message alone is an empty question",
     [{ role: "system" }],
     [user("")],

@@ -57,6 +57,18 @@ Deno.test("encode turns tools into functions and the choice among them", () => {
   }
 });
 
+Deno.test("encode names strictness, which GigaChat does not promise, as changed", () => {
+  const changedBy = (question: Question) => {
+    const replyHeaders: Record<string, string> = {};
+    encode(bodyOf(question), callOf({ replyHeaders }));
+    return replyHeaders["x-xrouter-changed"];
+  };
+  assertEquals(changedBy({ tools: [time, weather] }), "tools[1].function.strict");
+  assertEquals(changedBy({ functions: [weather.function] }), "functions[0].strict");
+  const lax = { ...weather, function: { ...weather.function, strict: false } };
+  assertEquals(changedBy({ tools: [time, lax] }), undefined);
+});
+
 Deno.test("encode keeps what helps GigaChat's functions and OpenAI has no place for", () => {
   const few = [{ request: "Погода?", params: { city: "Москва" } }];
   const tool = { type: "function", function: { name: "w", few_shot_examples: few } };
