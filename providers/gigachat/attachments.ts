@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Call, RouterError } from "xrouter/provider";
+import { type Call, type ChatBody, RouterError } from "xrouter/provider";
 import { readVendorMessage } from "../../core/fault.ts";
 import type { GigachatMessage } from "./assistant_turn.ts";
 import { checkNumber, checkSum, fileOf, mostBytesOf, tooLong } from "./attached_file.ts";
@@ -35,6 +35,7 @@ interface Encoded {
  * Puts ids in the place of the attachments of a request. Everything is looked at before anything is
  * uploaded.
  *
+ * @param body The request in OpenAI's shape.
  * @param fetched Those of the web.
  * @returns The request; not at once only where it has attachments.
  * @throws {RouterError} `invalid_request` naming the file that GigaChat cannot take; otherwise what
@@ -42,6 +43,7 @@ interface Encoded {
  */
 export function bring(
   encoded: Encoded,
+  body: ChatBody,
   call: Call,
   fetched: WebFiles | undefined,
 ): Encoded | Promise<Encoded> {
@@ -49,11 +51,12 @@ export function bring(
   if (messages.every((message) => message.attachments === undefined)) return encoded;
   brought.set(call, { digests: [] });
   const attachments = messages.flatMap(attachmentsOf);
-  return attachments.length === 0 ? encoded : bringAll(encoded, attachments, call, fetched);
+  return attachments.length === 0 ? encoded : bringAll(encoded, body, attachments, call, fetched);
 }
 
 async function bringAll(
   encoded: Encoded,
+  body: ChatBody,
   attachments: readonly Attachment[],
   call: Call,
   fetched: WebFiles | undefined,
@@ -87,7 +90,7 @@ async function bringAll(
   }
   for (const message of encoded.messages as GigachatMessage[]) replaceIn(message, ids);
   const isRead = documents > 0 || attachments.some(({ source }) => "id" in source);
-  return isRead ? withReader(encoded) : encoded;
+  return isRead ? withReader(encoded, body, call) : encoded;
 }
 
 /** The file that an attachment is; nothing where GigaChat has it already. */
@@ -156,11 +159,13 @@ async function upload(file: UploadFile, path: string, call: Call) {
  * Models read documents by a function of GigaChat's own, which must be allowed; where the client
  * wants no function called, it is the only one.
  */
-function withReader(encoded: Encoded): Encoded {
+function withReader(encoded: Encoded, body: ChatBody, call: Call): Encoded {
   const { functions, function_call: choice } = encoded;
   if (typeof choice === "object" && choice !== null) return encoded;
-  const others = Array.isArray(functions) && choice !== "none" ? functions : [];
-  const named = others.length > 0 || choice === "none";
+  const forbidding = ["tool_choice", "function_call"].find((field) => body[field] === "none");
+  if (forbidding !== undefined) call.changed(forbidding);
+  const others = Array.isArray(functions) && forbidding === undefined ? functions : [];
+  const named = others.length > 0 || forbidding !== undefined;
   return {
     ...encoded,
     function_call: "auto",

@@ -48,7 +48,7 @@ export default defineProvider({
     addHeaders(body, call);
     return usesV2(body.model, call.settings)
       ? encodeV2(body, call, fetched)
-      : bring(encode(body, call), call, fetched);
+      : bring(encode(body, call), body, call, fetched);
   },
   decoder(body, call) {
     if (!usesV2(body.model, call.settings)) {

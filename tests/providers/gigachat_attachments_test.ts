@@ -18,13 +18,17 @@ import {
 import { askWith, type Content, image, refusal, said, user } from "../support/ask_with_files.ts";
 
 /** Brings the parts of one user message to a vendor that calls the files `id-1`, `id-2` and so on. */
-async function bringParts(parts: unknown[], setup: CallSetup = {}) {
+async function bringParts(
+  parts: unknown[],
+  setup: CallSetup = {},
+  fields: Record<string, unknown> = {},
+) {
   let ids = 0;
   const send = () => Promise.resolve(Response.json({ id: `id-${++ids}` }));
   const call = callOf({ send, ...setup });
   try {
-    const encoded = encode(bodyOf({ messages: [user(parts as Content)] }), call);
-    return await bring(encoded, call, undefined);
+    const body = bodyOf({ ...fields, messages: [user(parts as Content)] });
+    return await bring(encode(body, call), body, call, undefined);
   } finally {
     await uploadsOf(call.settings).close();
   }
@@ -189,6 +193,28 @@ Deno.test("gigachat: a document is uploaded by its name, and may be read by the 
   const names = fake.chats.at(-1)!.functions!.map(({ name }) => name);
   assertEquals(names, ["f", "get_file_content"]);
   assertEquals([...fake.files.stored.values()].at(-1)!.filename, "a___.md.txt");
+});
+
+Deno.test("gigachat: where no function may be called, the reader of a document is, and that is named", async () => {
+  const document = filePart(bytesOf("%PDF-1.4"), "a");
+  const tools = [{ type: "function", function: { name: "f" } }];
+  const functions = tools.map((each) => each.function);
+  for (
+    const [fields, changed] of [
+      [{ tools, tool_choice: "none" }, "tool_choice"],
+      [{ tool_choice: "none" }, "tool_choice"],
+      [{ functions, function_call: "none" }, "function_call"],
+    ] as const
+  ) {
+    const replyHeaders: Record<string, string> = {};
+    const sent = await bringParts([document], { replyHeaders }, fields);
+    assertEquals([sent.functions, sent.function_call], [[{ name: "get_file_content" }], "auto"]);
+    assertEquals(replyHeaders["x-xrouter-changed"], changed);
+  }
+  const replyHeaders: Record<string, string> = {};
+  await bringParts([document], { replyHeaders }, { tools, tool_choice: "auto" });
+  await bringParts([image("a")], { replyHeaders }, { tools, tool_choice: "none" });
+  assertEquals(replyHeaders, {});
 });
 
 Deno.test("gigachat: a second document is refused, or left out where the policy says so", async () => {
