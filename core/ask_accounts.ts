@@ -7,16 +7,15 @@ import type { AccountRequest } from "./account_choice.ts";
 import { isChat } from "./body.ts";
 import type { Connection, Sent } from "./connection.ts";
 import { conversationOf } from "./conversation.ts";
-import type { RouterError } from "./errors.ts";
+import { busyMs, type RouterError } from "./errors.ts";
 import type { Slot, Waiting } from "./slot.ts";
 import type { Slots } from "./slots.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** Milliseconds for which an account is avoided that has refused a model, failed, or is busy. */
+/** Milliseconds for which an account is avoided that has refused a model, or failed. */
 const refusedMs = 60_000;
 const failedMs = 5_000;
-const busyMs = 1_000;
 
 /**
  * How often a request asks an account again that lets few calls run and finds itself busy, where no
@@ -116,8 +115,8 @@ export async function askAccounts(
       call.failed(error);
       release();
       if (ms === undefined) throw error;
-      // What passes by itself is told rather than what does not.
-      if (failure?.code !== "upstream_busy" || error.code === "upstream_busy") failure = error;
+      // What passes by itself, and soonest, is told rather than what does not.
+      if (failure === undefined || passesIn(error) <= passesIn(failure)) failure = error;
       if (refused.size === connections.length) throw failure;
       // Those that are left are busy as well, and others wait there.
       if (patience.tries === 0 && !slots.mayServe(wanted)) throw failure;
@@ -131,6 +130,8 @@ function avoidedFor({ code, retryAfterMs }: RouterError, answered: boolean): num
   switch (code) {
     case "upstream_busy":
       return retryAfterMs ?? busyMs;
+    case "insufficient_quota":
+    case "model_not_found":
     case "upstream_rejected":
       return refusedMs;
     case "upstream_unavailable":
@@ -139,6 +140,11 @@ function avoidedFor({ code, retryAfterMs }: RouterError, answered: boolean): num
     default:
       return undefined;
   }
+}
+
+/** Milliseconds after which the same account may answer; `Infinity` for what does not pass by itself. */
+function passesIn({ code, retryAfterMs = busyMs }: RouterError): number {
+  return code === "upstream_busy" ? retryAfterMs : Infinity;
 }
 
 /** How long a request goes on asking accounts that are busy. */

@@ -40,12 +40,14 @@ export const errorTable = {
   forbidden: entry(403, "permission_error"),
   no_route: entry(404, "invalid_request_error"),
   not_found: entry(404, "invalid_request_error"),
+  model_not_found: entry(404, "invalid_request_error", { fallback: true }),
   method_not_allowed: entry(405, "invalid_request_error"),
   payload_too_large: entry(413, "invalid_request_error"),
   unsupported_media_type: entry(415, "invalid_request_error"),
   rate_limited: entry(429, "rate_limit_error"),
   overloaded: entry(429, "rate_limit_error"),
   upstream_busy: entry(429, "rate_limit_error", { retry: true, fallback: true }),
+  insufficient_quota: entry(429, "insufficient_quota", { fallback: true }),
   queue_full: entry(429, "rate_limit_error", { fallback: true }),
   aborted: entry(499, "aborted"),
   internal: entry(500, "server_error", { expose: false }),
@@ -60,6 +62,12 @@ export const errorTable = {
 
 /** A code of {@linkcode errorTable}. */
 export type ErrorCode = keyof typeof errorTable;
+
+/** Milliseconds for which a busy vendor is left alone that does not say for how long. */
+export const busyMs = 1_000;
+
+/** What lasts, though OpenAI's clients would ask again after the status if nobody said so. */
+const lasting: ReadonlySet<ErrorCode> = new Set(["insufficient_quota", "upstream_rejected"]);
 
 /**
  * The numbers behind a refusal, as far as they apply. With `currency` they are amounts in its units,
@@ -191,14 +199,13 @@ export class RouterError extends Error {
 
   /** The headers that the client reads, `retry-after` (whole seconds, rounded up) among them. */
   answerHeaders(): Record<string, string> {
-    // OpenAI's clients ask again after any 5xx that does not say otherwise.
-    const headers = this.code === "upstream_rejected"
+    const headers = lasting.has(this.code)
       ? { "x-should-retry": "false", ...this.headers }
       : { ...this.headers };
-    return this.retryAfterMs === undefined ? headers : {
-      ...headers,
-      "retry-after": String(Math.max(1, Math.ceil(this.retryAfterMs / 1000))),
-    };
+    const waitMs = this.retryAfterMs ?? (this.code === "upstream_busy" ? busyMs : undefined);
+    return waitMs === undefined
+      ? headers
+      : { ...headers, "retry-after": String(Math.max(1, Math.ceil(waitMs / 1000))) };
   }
 }
 

@@ -52,8 +52,9 @@ export function readVendorMessage(body: string): VendorMessage {
 /**
  * A vendor's refusal by its HTTP status.
  *
- * What the caller got wrong is the caller's 400 in the vendor's words. What concerns XRouter's own
- * account with the vendor (401, 402, 403) is a 502 whose vendor text stays in the log.
+ * What the caller got wrong is the caller's 400, or 404, in the vendor's words. What concerns
+ * XRouter's own account with the vendor (401, 402, 403) is a 502, or 429 where it is to be paid, whose
+ * vendor text stays in the log.
  *
  * @param provider The provider's name.
  * @param status The vendor's HTTP status.
@@ -97,13 +98,16 @@ export function faultByStatus(
       );
     case 402:
       return fault(
-        "upstream_rejected",
+        "insufficient_quota",
         `Provider "${provider}" asks XRouter's operator to pay (HTTP 402)`,
       );
-    case 404:
-      return fault("upstream_rejected", `Provider "${provider}" does not have this model${said}`, {
+    case 404: {
+      // Who has no words for it is mostly at another address than the vendor's.
+      const code = said === "" ? "upstream_rejected" : "model_not_found";
+      return fault(code, `Provider "${provider}" does not have this model${said}`, {
         param: "model",
       });
+    }
     case 408:
     case 425:
     case 429: {

@@ -8,6 +8,7 @@ import type { ErrorCode, RouterError } from "./errors.ts";
 
 /** The codes of failures that are the provider's own. */
 export const faults = [
+  "insufficient_quota",
   "upstream_busy",
   "upstream_rejected",
   "upstream_unavailable",

@@ -172,10 +172,10 @@ Deno.test("GigaChat's faults reach the openai client as the errors they are", as
   fake.failNext("chat", { status: 429, headers: { "retry-after": "9" } });
   assertInstanceOf(await assertRejects(() => ask()), OpenAI.RateLimitError);
   fake.failNext("chat", { status: 402, body: '{"status":402,"message":"Payment Required"}' });
-  const unpaid = await assertRejects(() => ask(), OpenAI.APIError);
-  assertEquals([unpaid.status, unpaid.code], [502, "upstream_rejected"]);
-  const unknown = await assertRejects(() => ask({ model: "gigachat/Nope" }), OpenAI.APIError);
-  assertEquals([unknown.status, unknown.code], [502, "upstream_rejected"]);
+  const unpaid = await assertRejects(() => ask(), OpenAI.RateLimitError);
+  assertEquals([unpaid.code, unpaid.type], ["insufficient_quota", "insufficient_quota"]);
+  const unknown = await assertRejects(() => ask({ model: "gigachat/Nope" }), OpenAI.NotFoundError);
+  assertEquals([unknown.code, unknown.param], ["model_not_found", "model"]);
   const refused = await assertRejects(() => ask({ seed: 1 }), OpenAI.BadRequestError);
   assertEquals([refused.status, refused.param], [400, "seed"]);
   fake.expireTokens();

@@ -115,7 +115,8 @@ export class Probe {
   #blame(error: RouterError): RouterError | undefined {
     const fault = faultOf(error, false);
     if (fault === undefined || fault === "upstream_busy") return undefined;
-    return fault === "upstream_rejected" && !this.#hasListed ? undefined : error;
+    const isRefusal = fault === "upstream_rejected" || fault === "insufficient_quota";
+    return isRefusal && !this.#hasListed ? undefined : error;
   }
 
   #nextWait(): number {

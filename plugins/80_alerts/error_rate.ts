@@ -5,7 +5,7 @@
  */
 import type { Outcome } from "xrouter/plugin";
 import { errorTable } from "../../core/errors.ts";
-import { HealthWindow } from "../../core/health.ts";
+import { faults, HealthWindow } from "../../core/health.ts";
 import type { Facts } from "./alert.ts";
 
 /** From when on it is too high. */
@@ -33,8 +33,9 @@ export class ErrorRate {
 
   /** Counts one request: what its client got wrong, or left, and what limits refused says nothing. */
   record({ state, error }: Outcome): void {
-    const failed = error !== undefined && errorTable[error.code].status >= 500;
-    if (state !== "completed" && !failed && error?.code !== "upstream_busy") return;
+    const failed = error !== undefined &&
+      (errorTable[error.code].status >= 500 || faults.some((fault) => fault === error.code));
+    if (state !== "completed" && !failed) return;
     // The window wants the fault's name, which nobody reads here.
     const fault = error === undefined ? undefined : "upstream_unavailable";
     this.#window.record(performance.now(), fault, undefined, undefined);

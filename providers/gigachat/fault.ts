@@ -49,7 +49,7 @@ export function fault(
       );
     case 402:
       return refusal(
-        "upstream_rejected",
+        "insufficient_quota",
         "GigaChat asks XRouter's operator to pay (HTTP 402)",
         "The account's tokens for this model are used up. Buy more in the Studio cabinet, or add the key of another account to GIGACHAT_CREDENTIALS",
       );
@@ -63,7 +63,7 @@ export function fault(
       );
     case 404:
       return refusal(
-        "upstream_rejected",
+        isPage(body) ? "upstream_rejected" : "model_not_found",
         `GigaChat does not have this model${said}`,
         "Each host has models of its own: check GIGACHAT_BASE_URL. The newest stand at https://api.giga.chat/v1",
       );

@@ -149,8 +149,10 @@ Deno.test("when every account refuses, the client reads the last refusal", async
   );
   await using router = startKernel({ providers: [vendorAt(vendor.url, ["a", "b"])] });
   const response = await router.chat(question);
-  assertEquals(response.status, 502);
-  assertMatch((await response.json()).error.message, /asks XRouter's operator to pay/);
+  assertEquals(response.status, 429);
+  const { error } = await response.json();
+  assertEquals(error.code, "insufficient_quota");
+  assertMatch(error.message, /asks XRouter's operator to pay/);
   assertEquals(vendor.seen.length, 2);
 });
 
@@ -270,11 +272,16 @@ Deno.test("an account whose address cannot be reached is followed by the next", 
 });
 
 Deno.test("clients are told not to ask again for what a vendor rejects", async () => {
-  await using vendor = startUpstream(() => new Response(null, { status: 404 }));
+  let refused = 404;
+  await using vendor = startUpstream(() => new Response(null, { status: refused }));
   await using router = startKernel({ providers: [vendorAt(vendor.url, ["a"])] });
-  const response = await router.chat(question);
-  assertEquals([response.status, response.headers.get("x-should-retry")], [502, "false"]);
-  await response.body!.cancel();
+  for (const [status, told] of [[404, 502], [402, 429]] as const) {
+    refused = status;
+    const response = await router.chat(question);
+    assertEquals([response.status, response.headers.get("x-should-retry")], [told, "false"]);
+    assertEquals(response.headers.get("retry-after"), null);
+    await response.body!.cancel();
+  }
 });
 
 Deno.test("a stream that has to wait gets its head and its place soon, long before a silent one", async () => {

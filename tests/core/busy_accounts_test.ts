@@ -7,12 +7,12 @@ import { type Seen, startUpstream, wholeAnswer } from "../support/upstream.ts";
 
 const encoder = new TextEncoder();
 
-/** A vendor with accounts that let one call run at a time. */
-function vendorAt(url: string, accounts: string[]): Provider {
+/** A vendor with accounts that let one call run at a time, or as many as are given. */
+function vendorAt(url: string, accounts: string[], parallel = 1): Provider {
   return defineProvider({
     name: "acme",
     baseUrl: url,
-    accounts: () => accounts.map((name) => ({ name, settings: { apiKey: name }, parallel: 1 })),
+    accounts: () => accounts.map((name) => ({ name, settings: { apiKey: name }, parallel })),
   }) as Provider;
 }
 
@@ -68,6 +68,25 @@ Deno.test("a request is patient once, however many of its accounts are busy", as
     // A call of each account, five more while it is patient, and two more at each later one.
     const calls = vendor.seen.map(asked).filter((each) => each.endsWith(client));
     assertLessOrEqual(calls.length, accounts.length + 5 + 2 * (accounts.length - 1));
+  }
+});
+
+Deno.test("when every account is busy or refuses, the client is told of the one to ask soonest", async () => {
+  const cases: [answers: Record<string, () => Response>, wait: string][] = [
+    // Nobody says when: as long as XRouter itself leaves the account alone.
+    [{ a: () => new Response(null, { status: 429 }) }, "1"],
+    [{ a: () => refusal(7), b: () => refusal(60) }, "7"],
+    [{ a: () => refusal(60), b: () => refusal(7) }, "7"],
+    [{ a: () => new Response(null, { status: 429 }), b: () => refusal(60) }, "1"],
+    [{ a: () => refusal(60), b: () => new Response(null, { status: 402 }) }, "60"],
+  ];
+  for (const [answers, wait] of cases) {
+    await using vendor = startUpstream((seen) => answers[asked(seen).split(" ")[0]!]!());
+    const provider = vendorAt(vendor.url, Object.keys(answers), Infinity);
+    await using router = startKernel({ providers: [provider] });
+    const response = await router.chat(question("?"));
+    assertEquals([response.status, response.headers.get("retry-after")], [429, wait]);
+    assertEquals((await response.json()).error.code, "upstream_busy");
   }
 });
 

@@ -40,9 +40,9 @@ const meanings: [status: number, code: ErrorCode, said: boolean][] = [
   [400, "invalid_request", true],
   [422, "invalid_request", true],
   [401, "upstream_rejected", false],
-  [402, "upstream_rejected", false],
+  [402, "insufficient_quota", false],
   [403, "upstream_rejected", false],
-  [404, "upstream_rejected", true],
+  [404, "model_not_found", true],
   [408, "upstream_busy", false],
   [413, "context_length_exceeded", false],
   [425, "upstream_busy", false],
@@ -68,6 +68,31 @@ Deno.test("faultByStatus names every refusal", () => {
 Deno.test("faultByStatus tells a vendor's 401 as our 502", () => {
   const fault = faultByStatus("vendor", 401, "", new Headers());
   assertEquals([fault.status, fault.retry, fault.fallback], [502, false, true]);
+});
+
+Deno.test("faultByStatus tells a model that is not there as 404, where it is the vendor who says so", () => {
+  const fault = (body: string) => faultByStatus("vendor", 404, body, new Headers());
+  const said = fault('{"error":{"message":"No such model"}}');
+  assertEquals([said.status, said.param, said.fallback], [404, "model", true]);
+  for (const page of ["", "<html>", '{"detail":"Not Found"}']) {
+    assertEquals(fault(page).code, "upstream_rejected", page);
+  }
+});
+
+Deno.test("faultByStatus tells what is to be paid as a quota, which no waiting renews", () => {
+  const fault = faultByStatus("vendor", 402, "", new Headers());
+  assertEquals([fault.status, fault.body().error.type, fault.retry, fault.fallback], [
+    429,
+    "insufficient_quota",
+    false,
+    true,
+  ]);
+  assertEquals(fault.answerHeaders(), { "x-should-retry": "false" });
+});
+
+Deno.test("faultByStatus's busy vendor that names no time is left alone for a second", () => {
+  const fault = faultByStatus("vendor", 429, "", new Headers());
+  assertEquals([fault.retryAfterMs, fault.answerHeaders()], [undefined, { "retry-after": "1" }]);
 });
 
 Deno.test("faultByStatus knows too long a prompt, which another model may take", () => {

@@ -189,8 +189,8 @@ Deno.test("Kernel asks targets in the client's order, each for its own model", a
   );
   await kernel.ended();
   assertEquals(attempts.map(({ number, error }) => [number, error?.code]), [
-    [1, "upstream_rejected"],
-    [2, "upstream_rejected"],
+    [1, "model_not_found"],
+    [2, "model_not_found"],
     [3, undefined],
   ]);
 });

@@ -20,7 +20,12 @@ Deno.test("WatchedCall blames the provider for what is its own, and for nothing 
     const verdict = told((call) => call.failed(new RouterError(code, "It failed")));
     if (verdict !== undefined) blamed.push(code);
   }
-  assertEquals(blamed.sort(), ["timeout", "upstream_rejected", "upstream_unavailable"]);
+  assertEquals(blamed.sort(), [
+    "insufficient_quota",
+    "timeout",
+    "upstream_rejected",
+    "upstream_unavailable",
+  ]);
   const param = { param: "model" };
   assertEquals(
     told((call) => call.failed(new RouterError("upstream_rejected", "It failed", param))),

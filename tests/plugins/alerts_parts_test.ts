@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertLessOrEqual } from "@std/assert";
 import type { Client } from "@libsql/client";
+import type { ErrorCode } from "../../core/errors.ts";
 import { createLog } from "../../core/log.ts";
 import type { Attempt, Outcome } from "../../core/plugin.ts";
 import { RouterError } from "../../core/plugin.ts";
@@ -228,16 +229,18 @@ Deno.test("watchProviders tells of a model whose circuits are all open, and of i
 Deno.test("ErrorRate needs enough requests, leaves out clients' faults, and has to fall to half", () => {
   using clock = new HeldClock();
   const rate = new ErrorRate({ rate: 0.1, windowMs: 300_000, least: 20 }, false);
-  const record = (times: number, state: Outcome["state"], code?: "timeout" | "invalid_request") => {
+  const record = (times: number, state: Outcome["state"], code?: ErrorCode) => {
     for (let i = 0; i < times; i++) {
       rate.record({ state, ...(code && { error: { code, message: "" } }) } as Outcome);
     }
   };
   record(19, "failed", "timeout");
   record(50, "refused", "invalid_request");
+  record(50, "failed", "model_not_found");
   record(50, "aborted");
   assertEquals(rate.judge().isHigh, false);
-  record(1, "failed", "timeout");
+  // The operator has to pay.
+  record(1, "failed", "insufficient_quota");
   assertEquals(rate.judge(), {
     isHigh: true,
     facts: { percent: 100, failed: 20, requests: 20, minutes: 5 },

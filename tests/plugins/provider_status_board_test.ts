@@ -225,8 +225,10 @@ Deno.test("Probe takes a refused list for a fault only where there has been one"
     await promise;
     return probe.verdict;
   };
-  error = new RouterError("upstream_rejected", "Not with this key");
-  for (let i = 0; i < 3; i++) assertEquals(await ask(), undefined);
+  for (const code of ["upstream_rejected", "insufficient_quota"] as const) {
+    error = new RouterError(code, "Not with this key");
+    for (let i = 0; i < 3; i++) assertEquals(await ask(), undefined);
+  }
   error = undefined;
   assertEquals(await ask(), "up");
   for (

@@ -6,10 +6,11 @@ import { ask, connectTo, open } from "../support/fake_gigachat_call.ts";
 const html = "<html><body>403 Forbidden nginx</body></html>";
 
 const faults: [FakeFault, ErrorCode, string][] = [
-  [{ status: 402 }, "upstream_rejected", "402"],
+  [{ status: 402 }, "insufficient_quota", "402"],
   [{ status: 403 }, "upstream_rejected", "GigaChat does not permit this call"],
   [{ status: 403, body: html }, "upstream_rejected", "GigaChat does not permit this call"],
-  [{ status: 404 }, "upstream_rejected", "GigaChat does not have this model: No such model"],
+  [{ status: 404 }, "model_not_found", "GigaChat does not have this model: No such model"],
+  [{ status: 404, body: html }, "upstream_rejected", "GigaChat does not have this model"],
   [{ status: 413 }, "context_length_exceeded", "too large"],
   [
     { status: 422, body: { status: 422, message: "Invalid params: x" } },
@@ -49,10 +50,10 @@ const refusedCertificate = "<html><title>400 The SSL certificate error</title></
 
 /** What the log and `xrouter doctor` say. */
 const cures: [FakeFault, ErrorCode, string][] = [
-  [{ status: 402 }, "upstream_rejected", "add the key of another account to GIGACHAT_CREDENTIALS"],
+  [{ status: 402 }, "insufficient_quota", "add the key of another account to GIGACHAT_CREDENTIALS"],
   [{ status: 403 }, "upstream_rejected", "The tariff of the account does not include it"],
   [{ status: 403, body: html }, "upstream_rejected", "check GIGACHAT_BASE_URL"],
-  [{ status: 404 }, "upstream_rejected", "Each host has models of its own"],
+  [{ status: 404 }, "model_not_found", "Each host has models of its own"],
   [{ status: 400, body: html }, "upstream_rejected", "Check GIGACHAT_BASE_URL (HTTP 400 403 Forb"],
   [{ status: 400, body: certificatePage }, "upstream_rejected", "wants a client certificate"],
   [{ status: 400, body: refusedCertificate }, "upstream_rejected", "Check GIGACHAT_CERT_FILE"],
