@@ -1,7 +1,14 @@
 // deno-lint-ignore-file camelcase -- the names of the wire
 /** The fields of OpenAI's chat answer, whole or streamed, and how each is tried out. */
 import type OpenAI from "openai";
-import { type Fields, otherModel, type Saying, type Seen } from "../support/field_probe.ts";
+import { stateOf } from "../../providers/gigachat/call_id.ts";
+import {
+  type Fields,
+  otherModel,
+  type Saying,
+  type Seen,
+  stateId,
+} from "../support/field_probe.ts";
 import type { AnswerField } from "../support/field_verdict.ts";
 
 /** Every field that OpenAI's client knows; the compiler finds the list wanting when there are more. */
@@ -50,7 +57,7 @@ export const usageFields: Readonly<Record<keyof OpenAI.CompletionUsage, true>> =
 };
 
 const parameters = { type: "object", properties: {} };
-const functions = ["weather", "time"].map((name) => ({ name, parameters }));
+const functions = ["weather.now", "time"].map((name) => ({ name, parameters }));
 const tools = functions.map((each) => ({ type: "function", function: each }));
 
 const choice = ({ answer }: Seen) => answer.choices[0]!;
@@ -66,7 +73,7 @@ const used = (prompt: number, cached: number, output: number): Saying => ({
   content: "да",
   usage: { prompt, cached, output },
 });
-const tomsk = calling("weather", "Томск");
+const tomsk = calling("weather_now", "Томск");
 const omsk = calling("time", "Омск");
 
 const build = ({ version, sent }: Seen) =>
@@ -96,8 +103,8 @@ function finish(
 }
 
 /** A field that no answer has. */
-function absent(field: string, note: string, read: (seen: Seen) => unknown): AnswerField {
-  return { field, read, note };
+function absent(field: string, read: (seen: Seen) => unknown): AnswerField {
+  return { field, read };
 }
 
 /** The table's rows. */
@@ -105,15 +112,18 @@ export const answerRows: readonly AnswerField[] = [
   {
     field: "id",
     read: ({ answer }) => answer.id,
-    is: (id, { events }) =>
-      /^chatcmpl-\w+$/.test(String(id)) && events.every((event) => event.id === id),
+    is: (id, { events, said }) =>
+      /^chatcmpl-\w+$/.test(String(id)) && events.every((event) => event.id === id) &&
+      said.every((event) => event.id === undefined),
     note: "GigaChat gives none; one for all events of a stream",
   },
   {
     field: "object",
     read: ({ answer }) => answer.object,
-    is: (object, { streamed }) => object === `chat.completion${streamed ? ".chunk" : ""}`,
-    note: "GigaChat's own is `chat.completion` in streams too",
+    is: (object, { streamed, said: [first] }) =>
+      object === `chat.completion${streamed ? ".chunk" : ""}` &&
+      first!.object !== "chat.completion.chunk",
+    note: "`chat.completion.chunk` in streams, where GigaChat does not say so",
   },
   {
     field: "created",
@@ -144,30 +154,27 @@ export const answerRows: readonly AnswerField[] = [
       const { message, delta } = firstOf(choices);
       return (message ?? delta ?? firstOf(messages) as Fields).role;
     },
-    is: (role) => role === "assistant",
+    is: (role, { streamed, events: [first] }) =>
+      role === "assistant" && (!streamed || first?.choices[0]?.delta?.role === role),
     note: "`assistant`; in a stream the first `delta` has it",
   },
   {
     field: "choices[].message.content",
     read: (seen) => message(seen).content,
-    cases: [[saying("раз"), "раз"], [saying("два"), "два"]],
-    note: "as GigaChat says, without `<think>`; `null` beside calls",
+    cases: [[saying("раз"), "раз"], [saying("<think>Хм</think>два"), "два"]],
+    note: "as GigaChat says, without what it thinks between `<think>` tags",
   },
   {
     field: "choices[].message.reasoning_content",
     read: (seen) => message(seen).reasoning_content,
     cases: [
       [{ content: "да", reasoning: "Хм" }, "Хм"],
-      [{ content: "да", reasoning: "Так" }, "Так"],
+      [saying("<think>Так</think>да"), "Так"],
     ],
-    note: "no field of OpenAI's: thoughts, also those that GigaChat writes between `<think>` tags",
+    note: "thoughts, also those between `<think>` tags",
   },
-  absent(
-    "choices[].message.refusal",
-    "what a filter stops ends with `content_filter`",
-    (seen) => message(seen).refusal,
-  ),
-  absent("choices[].message.audio", "GigaChat answers with text", (seen) => message(seen).audio),
+  absent("choices[].message.refusal", (seen) => message(seen).refusal),
+  absent("choices[].message.audio", (seen) => message(seen).audio),
   {
     field: "choices[].message.annotations",
     read: (seen) =>
@@ -184,14 +191,14 @@ export const answerRows: readonly AnswerField[] = [
     ask: { tools },
     saying: tomsk,
     read: (seen) => firstCall(seen)?.id,
-    is: (id) => /^call_/.test(String(id)),
-    note: "GigaChat gives none; it holds `functions_state_id`, so that the next turn has it",
+    is: (id) => stateOf(String(id)) === stateId,
+    note: "carries `functions_state_id`",
   },
   {
     field: "choices[].message.tool_calls[].function.name",
     ask: { tools },
     read: (seen) => firstCall(seen)?.function?.name,
-    cases: [[tomsk, "weather"], [omsk, "time"]],
+    cases: [[tomsk, "weather.now"], [omsk, "time"]],
     note: "the client's own name of it",
   },
   {
@@ -199,7 +206,7 @@ export const answerRows: readonly AnswerField[] = [
     ask: { tools },
     read: (seen) => firstCall(seen)?.function?.arguments,
     cases: [[tomsk, '{"city":"Томск"}'], [omsk, '{"city":"Омск"}']],
-    note: "as JSON; GigaChat sends the object, in a stream all at once",
+    note: "GigaChat's object as JSON",
   },
   {
     field: "choices[].message.tool_calls[]",
@@ -213,28 +220,27 @@ export const answerRows: readonly AnswerField[] = [
       [{ calls: [...tomsk.calls!, ...omsk.calls!] }, ['{"city":"Томск"}', '{"city":"Омск"}']],
       [{ calls: [...omsk.calls!, ...tomsk.calls!] }, ['{"city":"Омск"}', '{"city":"Томск"}']],
     ],
-    note: "v1 makes one call an answer",
   },
   {
     field: "choices[].message.function_call",
     ask: { functions },
     read: (seen) => message(seen).function_call,
     cases: [
-      [tomsk, { name: "weather", arguments: '{"city":"Томск"}' }],
+      [tomsk, { name: "weather.now", arguments: '{"city":"Томск"}' }],
       [omsk, { name: "time", arguments: '{"city":"Омск"}' }],
     ],
     note: "where the request has `functions`",
   },
-  finish("stop", saying("да"), "`stop`, and where a sequence of `stop` was found"),
+  finish("stop", saying("да"), "`stop`"),
   finish("length", { content: "да", finish: "length" }, "`length`"),
   finish("tool_calls", { ...tomsk, ask: { tools } }, "`function_call`"),
   finish("function_call", { ...tomsk, ask: { functions } }, "where the request has `functions`"),
   finish(
     "content_filter",
     { content: "Не люблю менять тему", finish: "blacklist" },
-    "`blacklist`, and v2's reasons of filters",
+    "`blacklist`",
   ),
-  absent("choices[].logprobs", "GigaChat reports none", (seen) => choice(seen).logprobs),
+  absent("choices[].logprobs", (seen) => choice(seen).logprobs),
   {
     field: "usage.prompt_tokens",
     read: (seen) => usage(seen).prompt_tokens,
@@ -245,8 +251,7 @@ export const answerRows: readonly AnswerField[] = [
     field: "usage.prompt_tokens_details.cached_tokens",
     read: (seen) => (usage(seen).prompt_tokens_details as Fields).cached_tokens,
     cases: [[used(17, 2, 3), 2], [used(20, 5, 3), 5]],
-    note:
-      "`precached_prompt_tokens`; Sber does not bill them, nor does a price here or of yours that does not say `cached`",
+    note: "those from the cache",
   },
   {
     field: "usage.completion_tokens",
@@ -254,20 +259,16 @@ export const answerRows: readonly AnswerField[] = [
     cases: [[used(17, 2, 3), 3], [used(17, 2, 4), 4]],
     note: "as GigaChat says",
   },
-  absent(
-    "usage.completion_tokens_details",
-    "GigaChat does not tell how many of them were thoughts",
-    (seen) => usage(seen).completion_tokens_details,
-  ),
+  absent("usage.completion_tokens_details", (seen) => usage(seen).completion_tokens_details),
   {
     field: "usage.total_tokens",
     read: (seen) => usage(seen).total_tokens,
     cases: [[used(17, 2, 3), 22], [used(20, 5, 3), 28]],
-    note: "the sum of both; GigaChat's own leaves out the cached ones",
+    note: "the sum of both, with those from the cache",
   },
-  absent("system_fingerprint", "`model` names the build", (seen) => seen.answer.system_fingerprint),
-  absent("service_tier", "Sber has one", (seen) => seen.answer.service_tier),
-  absent("metadata", "nothing is stored", (seen) => seen.answer.metadata),
-  absent("moderation", "OpenAI's", (seen) => seen.answer.moderation),
-  absent("obfuscation", "nothing is padded", (seen) => seen.events.at(0)?.obfuscation),
+  absent("system_fingerprint", (seen) => seen.answer.system_fingerprint),
+  absent("service_tier", (seen) => seen.answer.service_tier),
+  absent("metadata", (seen) => seen.answer.metadata),
+  absent("moderation", (seen) => seen.answer.moderation),
+  absent("obfuscation", (seen) => seen.events.at(0)?.obfuscation),
 ];

@@ -1,6 +1,6 @@
 // deno-lint-ignore-file camelcase -- the names of the wire
 /** The fields of OpenAI's embeddings, and how each is tried out. */
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { assert, assertEquals, assertNotEquals, assertStringIncludes } from "@std/assert";
 import type OpenAI from "openai";
 import { dimensions, vectorOf } from "../support/fake_gigachat_embeddings.ts";
 import type { FieldProbe, Fields } from "../support/field_probe.ts";
@@ -31,7 +31,8 @@ export interface EmbeddingsField {
   readonly value?: string;
   readonly ask: Fields;
   see?(reply: Reply, sent: Fields): void;
-  readonly note: string;
+  /** What `see` checks, or what a refusal says, word for word. */
+  readonly note?: string;
 }
 
 /** One field of an answer. */
@@ -51,16 +52,19 @@ const halves = (text: string) => {
 
 /** Tries a request's field out. */
 export async function embeddingsVerdictOf(
-  { field, ask, see }: EmbeddingsField,
+  { field, ask, see, note = "" }: EmbeddingsField,
   probe: FieldProbe,
 ): Promise<Verdict> {
   const { status, json, sent } = await probe.embed({ ...usual, ...ask });
   if (status !== 200) {
-    assertEquals([status, (json.error as Fields).param, sent], [400, field, {}]);
+    const { param, message } = json.error as { param: string; message: string };
+    assertEquals([status, param, sent], [400, field, {}]);
+    assertStringIncludes(message, note);
     return "refused";
   }
   const without = await probe.embed(usual);
   see?.(json as Reply, sent);
+  assert(see !== undefined || note === "", "nothing checks what the note says");
   if (JSON.stringify(sent) !== JSON.stringify(without.sent)) return "exact";
   return JSON.stringify(json) === JSON.stringify(without.json) ? "ignored" : "emulated";
 }
@@ -105,7 +109,12 @@ export const embeddingsRows: readonly EmbeddingsField[] = [
     see: (_, sent) => assertEquals(sent.input, texts.input),
     note: "passes",
   },
-  { field: "input", value: "token ids", ask: { input: [1, 2] }, note: "GigaChat takes texts" },
+  {
+    field: "input",
+    value: "token ids",
+    ask: { input: [1, 2] },
+    note: "holds token ids, which only the vendor of their tokenizer can read. Send texts",
+  },
   {
     field: "dimensions",
     ask: { dimensions: dimensions / 2 },
@@ -116,10 +125,16 @@ export const embeddingsRows: readonly EmbeddingsField[] = [
     field: "encoding_format",
     value: "base64",
     ask: { encoding_format: "base64" },
-    see: ({ data }) => assert(/^[A-Za-z\d+/]{43}=$/.test(String(data[0]!.embedding))),
+    see: ({ data }) => {
+      const { buffer } = Uint8Array.fromBase64(String(data[0]!.embedding));
+      const view = new DataView(buffer);
+      const numbers = vectorOf("раз").map((_, at) => view.getFloat32(at * 4, true));
+      assertEquals(numbers, vectorOf("раз").map(Math.fround));
+      assertEquals(view.byteLength, numbers.length * 4);
+    },
     note: "32-bit floats, the low byte first",
   },
-  { field: "user", ask: { user: "user-7" }, note: "OpenAI's bookkeeping; Sber is not told" },
+  { field: "user", ask: { user: "user-7" } },
 ];
 
 /** The table's rows. */

@@ -30,7 +30,7 @@ interface Tried {
   readonly field: string;
   readonly value?: string;
   readonly neutral?: unknown;
-  readonly note: string;
+  readonly note?: string;
 }
 
 /** Tries fields out one after the other, because all ask one fake. */
@@ -40,7 +40,7 @@ async function rowsOf<Entry extends Tried>(
 ): Promise<Row[]> {
   const rows: Row[] = [];
   for (const entry of entries) {
-    const { field, value, neutral } = entry;
+    const { field, value, neutral, note = "" } = entry;
     const verdicts: string[] = [];
     for (const attempt of tries) {
       try {
@@ -50,7 +50,7 @@ async function rowsOf<Entry extends Tried>(
       }
     }
     const fine = neutral === undefined ? "" : `; \`${JSON.stringify(neutral)}\` is fine`;
-    rows.push({ field, value, verdicts, note: entry.note + fine });
+    rows.push({ field, value, verdicts, note: note + fine });
   }
   return rows;
 }

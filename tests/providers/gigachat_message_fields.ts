@@ -2,7 +2,8 @@
 /** The fields of OpenAI's messages, and how each is tried out. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import type OpenAI from "openai";
-import type { Fields, Seen } from "../support/field_probe.ts";
+import { mintCallId } from "../../providers/gigachat/call_id.ts";
+import { type Fields, type Seen, stateId } from "../support/field_probe.ts";
 import type { RequestField } from "../support/field_verdict.ts";
 import { dataUrl, filePart, imagePart, png, textPart } from "../support/files.ts";
 
@@ -25,6 +26,7 @@ export const messageFields: Readonly<
   tool_calls: true,
 };
 
+const idOfState = mintCallId(stateId);
 const hello = { role: "user", content: "Привет" };
 const system = { role: "system", content: "Кратко." };
 const messages = (...list: Fields[]): Fields => ({ messages: list });
@@ -40,14 +42,35 @@ const result = (tool_call_id: string) => ({ role: "tool", tool_call_id, content:
 const says = ({ messages }: Fields, piece: string) =>
   assertStringIncludes(JSON.stringify(messages), piece);
 
-/** Whether GigaChat got the id of a file. */
-const hasFile = ({ version, sent }: Seen) => {
-  const { attachments, content } = (sent.messages as Fields[])[0]!;
-  const ids = version === "v1"
-    ? attachments
-    : (content as Fields[]).find(({ files }) => files)?.files;
-  assertEquals((ids as unknown[]).length, 1);
+/** Whether each message as GigaChat got it names one file that GigaChat has. */
+const hasFiles = (count: number) => ({ version, sent, files }: Seen) => {
+  const messages = sent.messages as Fields[];
+  assertEquals(messages.length, count);
+  for (const { attachments, content } of messages) {
+    const [id, ...others] = version === "v1"
+      ? attachments as string[]
+      : (content as { files?: { id: string }[] }[]).flatMap(({ files = [] }) =>
+        files.map(({ id }) => id)
+      );
+    assertEquals([files.has(id!), others], [true, []]);
+  }
 };
+
+/** The texts of the messages as GigaChat got them. */
+const texts = ({ messages }: Fields) =>
+  (messages as { content: string | { text?: string }[] }[]).map(({ content }) =>
+    typeof content === "string" ? content : content.map(({ text }) => text).join("|")
+  );
+
+/** The results as GigaChat got them, in their order. */
+const results = ({ version, sent }: Seen) =>
+  (sent.messages as { role: string; name: string; content: unknown }[]).flatMap((
+    { role, name, content },
+  ) =>
+    version === "v1"
+      ? role === "function" ? [{ name, result: JSON.parse(content as string) }] : []
+      : (content as Fields[]).flatMap(({ function_result: result }) => result ?? [])
+  );
 
 /** The messages as GigaChat got them, each by its role. */
 const roles = ({ messages }: Fields) => (messages as { role: string }[]).map(({ role }) => role);
@@ -66,8 +89,11 @@ export const messageRows: readonly RequestField[] = [
     value: "system, later ones",
     names: "messages[]",
     ask: messages(system, hello, { ...system, content: "По-русски." }),
-    see: ({ sent }) => assertEquals(roles(sent), ["system", "user"]),
-    note: "GigaChat takes one, as the first: all become that one",
+    see: ({ sent }) => {
+      assertEquals(roles(sent), ["system", "user"]);
+      assertEquals(texts(sent)[0], "Кратко.\n\nПо-русски.");
+    },
+    note: "all become one, the first message",
   },
   {
     field: "messages[].role",
@@ -79,12 +105,15 @@ export const messageRows: readonly RequestField[] = [
     ),
     see: ({ version, sent }) =>
       assertEquals(roles(sent), ["user", "assistant", version === "v1" ? "function" : "tool"]),
-    note: "as `tool`",
+    note: "v2: `tool`",
   },
   {
     field: "messages[].content",
-    ask: messages({ role: "user", content: "Который час?" }),
-    see: ({ sent }) => says(sent, "Который час?"),
+    ask: messages({ role: "user", content: "Который час?" }, {
+      role: "assistant",
+      content: null,
+    }, hello),
+    see: ({ sent }) => assertEquals(texts(sent), ["Который час?", "", "Привет"]),
     note: "passes; `null` is an empty text",
   },
   {
@@ -95,9 +124,9 @@ export const messageRows: readonly RequestField[] = [
   },
   {
     field: "messages[].content[].image_url",
-    ask: user(textPart("Что здесь?"), imagePart(dataUrl(png("a")))),
-    see: hasFile,
-    note: "uploaded; one image a message, 10 a request, see [files](gigachat/files.md)",
+    ask: user(textPart("Что здесь?"), imagePart(dataUrl(png("a"))), imagePart(dataUrl(png("b")))),
+    see: hasFiles(2),
+    note: "uploaded; a message for each, see [files](gigachat/files.md)",
   },
   {
     field: "messages[].content[].image_url.detail",
@@ -107,7 +136,7 @@ export const messageRows: readonly RequestField[] = [
       image_url: { url: dataUrl(png("a")), detail: "low" },
     }),
     see: ({ changed }) => assertEquals(changed, ["messages[0].content[1].image_url.detail"]),
-    note: "GigaChat decides; `x-xrouter-changed` names it",
+    note: "`x-xrouter-changed` names it",
   },
   {
     field: "messages[].content[].input_audio",
@@ -115,20 +144,20 @@ export const messageRows: readonly RequestField[] = [
       type: "input_audio",
       input_audio: { data: btoa("ID3 recording"), format: "mp3" },
     }),
-    see: hasFile,
+    see: hasFiles(1),
     note: "uploaded",
   },
   {
     field: "messages[].content[].file.file_data",
     ask: user(textPart("О чём это?"), filePart(new TextEncoder().encode("%PDF-1.7"), "a.pdf")),
-    see: hasFile,
-    note: "uploaded; one document a request",
+    see: hasFiles(1),
+    note: "uploaded",
   },
   {
     field: "messages[].content[].file.file_id",
     ask: (file_id) => user(textPart("Что здесь?"), { type: "file", file: { file_id } }),
-    see: hasFile,
-    note: "a file of the same key, uploaded by `POST /v1/files`",
+    see: hasFiles(1),
+    note: "a file that was uploaded by `POST /v1/files`",
   },
   {
     field: "messages[].content[].refusal",
@@ -143,41 +172,52 @@ export const messageRows: readonly RequestField[] = [
     field: "messages[].content[].prompt_cache_breakpoint",
     base: user(textPart("раз")),
     ask: user({ ...textPart("раз"), prompt_cache_breakpoint: {} }),
-    note: "Sber's cache cannot be told",
   },
   {
     field: "messages[].refusal",
-    ask: messages(hello, { role: "assistant", content: null, refusal: "Нет" }, hello),
-    base: messages(hello, { role: "assistant", content: null }, hello),
-    see: ({ sent }) => says(sent, "Нет"),
+    ask: messages(
+      { role: "assistant", content: null, refusal: "Нет" },
+      { role: "assistant", content: "Да", refusal: "Нет" },
+      hello,
+    ),
+    base: messages(
+      { role: "assistant", content: null },
+      { role: "assistant", content: "Да" },
+      hello,
+    ),
+    see: ({ sent }) => assertEquals(texts(sent), ["Нет", "Да", "Привет"]),
     note: "the text of a message that has no other",
   },
   {
     field: "messages[].name",
     ask: messages({ ...hello, name: "anna" }),
-    note: "GigaChat knows names of functions alone",
+    see: ({ changed }) => assertEquals(changed, ["messages[0].name"]),
+    note: "`x-xrouter-changed` names it",
   },
   {
     field: "messages[].audio",
     ask: messages(hello, { role: "assistant", audio: { id: "audio_1" } }, hello),
-    note: "GigaChat has no speech of its own to refer to",
+    note: "cannot be sent to GigaChat: send its text",
   },
   {
     field: "messages[].tool_calls",
     ask: messages(
       hello,
-      history(asked("weather", "a"), asked("time", "b")),
-      result("a"),
+      history(asked("weather", idOfState), asked("time", "b")),
+      result(idOfState),
       result("b"),
     ),
-    see: ({ version, sent }) =>
+    see: ({ version, sent }) => {
       assertEquals(
         roles(sent),
         version === "v1"
           ? ["user", "assistant", "function", "assistant", "function"]
           : ["user", "assistant", "tool", "tool"],
-      ),
-    note: "v1: call, result, call, result. Ids carry `functions_state_id`",
+      );
+      const { functions_state_id, tools_state_id } = (sent.messages as Fields[])[1]!;
+      assertEquals(functions_state_id ?? tools_state_id, stateId);
+    },
+    note: "v1: call, result, call, result. An id carries `functions_state_id`",
   },
   {
     field: "messages[].tool_calls[].custom",
@@ -195,14 +235,15 @@ export const messageRows: readonly RequestField[] = [
     ask: messages(
       hello,
       history(asked("a", "1"), asked("b", "2")),
-      { ...result("1"), content: "1" },
-      { ...result("2"), content: "2" },
+      { ...result("2"), content: "два" },
+      { ...result("1"), content: '{"n":1}' },
     ),
-    see: ({ sent }) => {
-      const text = JSON.stringify(sent.messages);
-      assertEquals(/"name":"b"(?!.*"name":"a")/.test(text), true);
-    },
-    note: "each result follows its call, in a JSON object; broken histories are mended",
+    see: (seen) =>
+      assertEquals(results(seen), [
+        { name: "a", result: { n: 1 } },
+        { name: "b", result: { result: "два" } },
+      ]),
+    note: "results come in the order of their calls, each as a JSON object",
   },
   {
     field: "messages[].function_call",

@@ -60,7 +60,7 @@ const schema = {
   required: ["city"],
   additionalProperties: false,
 };
-const penalty = "GigaChat's own `repetition_penalty` passes through";
+const penalty = 'use GigaChat\'s "repetition_penalty", where 1 is neutral and more repeats less';
 
 const effort = (wanted: string) => ({ version, sent, options }: Seen) =>
   version === "v1"
@@ -86,7 +86,7 @@ export const samplingRows: readonly RequestField[] = [
     value: "0",
     ask: { temperature: 0 },
     see: ({ options }) => assertEquals(options.temperature, 0.0001),
-    note: "0.0001, with which GigaChat answers without chance; it refuses 0",
+    note: "0.0001",
   },
   {
     field: "top_p",
@@ -104,11 +104,12 @@ export const samplingRows: readonly RequestField[] = [
     field: "stop",
     ask: { stop: ["три"] },
     saying: { content: "раз, два, три, четыре" },
-    see: ({ answer: { choices: [choice] } }) => {
+    see: ({ sent, answer: { choices: [choice] } }) => {
       assertEquals(choice!.message?.content, "раз, два, ");
       assertEquals(choice!.finish_reason, "stop");
+      assertEquals(sent.stream, true);
     },
-    note: "cut off before it; GigaChat's call is ended there, of a whole answer too",
+    note: "cut off before it; GigaChat is asked for a stream in any case",
   },
   {
     field: "stream",
@@ -118,14 +119,18 @@ export const samplingRows: readonly RequestField[] = [
       assertEquals(sent.stream, true);
       assert(events.length > 1);
     },
-    note: "passes; GigaChat's events hold phrases, not single tokens",
+    note: "passes",
   },
   {
     field: "stream_options.include_usage",
     only: "streamed",
     ask: { stream_options: { include_usage: true } },
-    see: ({ events }) => assertEquals(events.at(-1)?.choices, []),
-    note: "GigaChat always tells its usage; without this it is kept from the stream",
+    see: ({ events }) => {
+      assertEquals(events.at(-1)?.choices, []);
+      assert(events.at(-1)?.usage);
+      assert(events.slice(0, -1).every(({ usage }) => !usage));
+    },
+    note: "an event of its own, after the others",
   },
   {
     field: "stream_options.include_obfuscation",
@@ -141,29 +146,34 @@ export const samplingRows: readonly RequestField[] = [
       response_format: { type: "json_schema", json_schema: { name: "w", strict: true, schema } },
     },
     saying: { content: '{"city":"Томск"}' },
-    see: ({ options }) => assertEquals(Object(options.response_format).type, "json_schema"),
-    note: "GigaChat's own `json_schema`; an answer that does not fit is an error, not an answer",
+    see: ({ options }) =>
+      assertEquals(options.response_format, { type: "json_schema", schema, strict: true }),
+    note: "GigaChat's own `json_schema`, which has the schema in it",
   },
   {
     field: "response_format",
     value: "json_object",
     ask: { response_format: { type: "json_object" } },
     saying: { content: '{"city":"Томск"}' },
-    see: ({ options }) => assertEquals(Object(options.response_format).type, "json_schema"),
-    note: "`json_schema` with an empty schema; what is no JSON object is an error",
+    see: ({ options }) =>
+      assertEquals(options.response_format, {
+        type: "json_schema",
+        schema: { type: "object", properties: {} },
+      }),
+    note: "`json_schema` of an object without properties",
   },
   {
     field: "response_format",
     value: "text",
     ask: { response_format: { type: "text" } },
-    note: "what GigaChat does anyway",
   },
-  {
+  ...["low", "medium", "high"].map((value): RequestField => ({
     field: "reasoning_effort",
-    ask: { reasoning_effort: "high" },
-    see: effort("high"),
-    note: "`low`, `medium` and `high` pass",
-  },
+    value,
+    ask: { reasoning_effort: value },
+    see: effort(value),
+    note: "passes",
+  })),
   ...[["minimal", "low"], ["xhigh", "high"], ["max", "high"]].map((
     [value, sent],
   ): RequestField => ({
@@ -177,21 +187,15 @@ export const samplingRows: readonly RequestField[] = [
     field: "reasoning_effort",
     value: "none",
     ask: { reasoning_effort: "none" },
-    note: "left out",
   },
   {
     field: "verbosity",
     ask: { verbosity: "low" },
     neutral: "medium",
-    note: "GigaChat has no such measure",
+    note: "say in a message how long the answer shall be",
   },
-  {
-    field: "n",
-    ask: { n: 2 },
-    neutral: 1,
-    note: "GigaChat gives one answer a request; see GIGACHAT_GRANTED_FIELDS",
-  },
-  { field: "seed", ask: { seed: 7 }, note: "GigaChat's chance has no seed" },
+  { field: "n", ask: { n: 2 }, neutral: 1, note: "GigaChat gives one answer a request" },
+  { field: "seed", ask: { seed: 7 }, note: "cannot be kept by GigaChat, whose chance has no seed" },
   { field: "frequency_penalty", ask: { frequency_penalty: 0.5 }, neutral: 0, note: penalty },
   { field: "presence_penalty", ask: { presence_penalty: 0.5 }, neutral: 0, note: penalty },
   {
@@ -200,24 +204,39 @@ export const samplingRows: readonly RequestField[] = [
     neutral: {},
     note: "GigaChat weighs no tokens",
   },
-  { field: "logprobs", ask: { logprobs: true }, neutral: false, note: "GigaChat reports none" },
-  { field: "top_logprobs", ask: { top_logprobs: 2 }, neutral: 0, note: "GigaChat reports none" },
+  {
+    field: "logprobs",
+    ask: { logprobs: true },
+    neutral: false,
+    note: "GigaChat reports no probabilities",
+  },
+  {
+    field: "top_logprobs",
+    ask: { top_logprobs: 2 },
+    neutral: 0,
+    note: "GigaChat reports no probabilities",
+  },
   {
     field: "modalities",
     ask: { modalities: ["text", "audio"] },
     neutral: ["text"],
     note: "GigaChat answers with text",
   },
-  { field: "audio", ask: { audio: { voice: "ash", format: "mp3" } }, note: "as `modalities`" },
+  {
+    field: "audio",
+    ask: { audio: { voice: "ash", format: "mp3" } },
+    note: "cannot be kept by GigaChat, which answers with text",
+  },
   {
     field: "moderation",
     ask: { moderation: { model: "omni-moderation-latest" } },
-    note: "OpenAI's; what GigaChat's own filter stops ends with `content_filter`",
+    note: "cannot be kept by GigaChat, whose own filter is always on",
   },
   {
     field: "web_search_options",
     ask: { web_search_options: {} },
     see: ({ version, sent }) => version === "v2" && assertEquals(sent.tools, [{ web_search: {} }]),
+    cure: "cannot be kept by GigaChat's v1, which does not search the web",
     note: "v2: Sber's web search",
   },
   {
@@ -227,34 +246,16 @@ export const samplingRows: readonly RequestField[] = [
       assertMatch(session ?? "", /^[\da-f-]{36}$/);
       assertNotMatch(session ?? "", /conversation/);
     },
-    note: "`X-Session-ID`, by which Sber finds the beginning in its cache",
+    note: "`X-Session-ID`, as a UUID",
   },
   ...Object.entries({
     prompt_cache_options: { mode: "explicit" },
     prompt_cache_retention: "24h",
-  }).map(([field, value]): RequestField => ({
-    field,
-    ask: { [field]: value },
-    note: "Sber's cache cannot be told",
-  })),
-  {
-    field: "prediction",
-    ask: { prediction: { type: "content", content: "раз, два" } },
-    note: "a matter of speed alone",
-  },
-  {
-    field: "service_tier",
-    ask: { service_tier: "flex" },
-    note: "Sber has one; the account's tariff decides",
-  },
-  ...Object.entries({
+    prediction: { type: "content", content: "раз, два" },
+    service_tier: "flex",
     metadata: { team: "a" },
     store: true,
     user: "user-7",
     safety_identifier: "user-7",
-  }).map(([field, value]): RequestField => ({
-    field,
-    ask: { [field]: value },
-    note: "OpenAI's bookkeeping; Sber is not told",
-  })),
+  }).map(([field, value]): RequestField => ({ field, ask: { [field]: value } })),
 ];

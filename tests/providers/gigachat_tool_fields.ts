@@ -22,23 +22,30 @@ const forces = ({ version, sent }: Seen) =>
 export const toolRows: readonly RequestField[] = [
   {
     field: "tools[].function",
-    ask: { tools },
-    saying: { calls: [call] },
-    see: ({ answer }) =>
-      assertEquals(answer.choices[0]!.message?.tool_calls?.[0]?.function?.name, "weather"),
-    note: "`functions`; names that GigaChat refuses are mapped there and back",
+    ask: { tools: [tool("weather.now")] },
+    saying: { calls: [{ ...call, name: "weather_now" }] },
+    see: ({ version, sent, answer }) => {
+      const [offered] = version === "v1"
+        ? sent.functions as Fields[]
+        : (sent.tools as { functions: { specifications: Fields[] } }[])[0]!.functions
+          .specifications;
+      assertEquals(offered, { name: "weather_now", description: "Погода", parameters });
+      assertEquals(answer.choices[0]!.message?.tool_calls?.[0]?.function?.name, "weather.now");
+    },
+    note: "`functions`; names are mapped to such as GigaChat takes, and back",
   },
   {
     field: "tools[].function.strict",
     base: { tools },
     ask: { tools: [tool("weather", { strict: true }), tool("time")] },
-    note: "GigaChat promises nothing of arguments",
+    see: ({ changed }) => assertEquals(changed, ["tools[0].function.strict"]),
+    note: "`x-xrouter-changed` names it",
   },
   {
     field: "tools[].custom",
     names: "tools[].type",
     ask: { tools: [{ type: "custom", custom: { name: "sql" } }] },
-    note: "GigaChat knows functions alone",
+    note: 'GigaChat takes tools of type "function"',
   },
   {
     field: "tool_choice",
@@ -72,7 +79,7 @@ export const toolRows: readonly RequestField[] = [
     names: "tool_choice",
     base: { tools },
     ask: { tools, tool_choice: "required" },
-    note: "GigaChat cannot be held to one of several",
+    note: 'cannot be "required" with several tools at GigaChat: name one of them, or use "auto"',
   },
   {
     field: "tool_choice",
@@ -85,7 +92,10 @@ export const toolRows: readonly RequestField[] = [
         allowed_tools: { mode: "auto", tools: [{ type: "function", function: { name: "time" } }] },
       },
     },
-    see: ({ sent }) => assertEquals(JSON.stringify(sent).includes("weather"), false),
+    see: ({ sent }) => {
+      const text = JSON.stringify(sent);
+      assertEquals([text.includes("weather"), text.includes("time")], [false, true]);
+    },
     note: "the others are not shown",
   },
   {
@@ -95,7 +105,7 @@ export const toolRows: readonly RequestField[] = [
     ask: { tools, parallel_tool_calls: false },
     saying: { calls: [call, { name: "time", arguments: {} }] },
     see: ({ answer }) => assertEquals(answer.choices[0]!.message?.tool_calls?.length, 1),
-    note: "v1 calls one function an answer anyway; v2's other calls are left out",
+    note: "one call an answer: the others are left out",
   },
   {
     field: "functions",

@@ -56,6 +56,8 @@ export interface Seen {
   readonly sent: Fields;
   /** The fields of the request that say how to answer: v2 has them in an object of their own. */
   readonly options: Fields;
+  /** Ids of the files that GigaChat has. */
+  readonly files: ReadonlySet<string>;
   /** `X-Session-ID` as GigaChat got it. */
   readonly session: string | undefined;
   /** The answer; the events of a stream are put together. */
@@ -156,6 +158,7 @@ export class FieldProbe implements AsyncDisposable {
       changed,
       sent: body,
       options: version === "v2" ? (body.model_options ?? {}) as Fields : body,
+      files: new Set(this.#fake.files.stored.keys()),
       session: sent?.headers.get("x-session-id") ?? undefined,
       answer,
       said: (sent?.answers ?? []) as Fields[],
@@ -186,7 +189,8 @@ export class FieldProbe implements AsyncDisposable {
   }
 }
 
-const stateId = "77d3fb14-457a-46ba-937e-8d856156d003";
+/** What ties the model's calls to the answer that they came in. */
+export const stateId = "77d3fb14-457a-46ba-937e-8d856156d003";
 
 const none: ChatReply = { choices: [] };
 

@@ -40,8 +40,13 @@ export interface RequestField {
   readonly names?: string;
   /** Checks what went out and what came back where the request is answered. */
   see?(seen: Seen): void;
-  /** What is done, for people. */
-  readonly note: string;
+  /** What a refusal says, word for word, where that is not the note. */
+  readonly cure?: string;
+  /**
+   * What is done, for people: what `see` checks, or what a refusal says, word for word. Where GigaChat
+   * is not told, there is no more to say.
+   */
+  readonly note?: string;
 }
 
 /** Tries a field out, whole and streamed. @returns What both showed. */
@@ -61,7 +66,8 @@ export async function verdictOf(
 }
 
 async function seenVerdict(
-  { ask, base = {}, neutral, saying, field, names = field, see }: RequestField,
+  { ask, base = {}, neutral, saying, field, names = field, see, note = "", cure = note }:
+    RequestField,
   version: Way["version"],
   streamed: boolean,
   probe: FieldProbe,
@@ -82,6 +88,8 @@ async function seenVerdict(
     assertEquals(strict.status, 400, strict.error?.message);
     assert(isNamed(strict.error?.param), `the refusal names ${strict.error?.param}, not ${names}`);
     assertStringIncludes(strict.error!.message!, strict.error!.param!);
+    assertStringIncludes(strict.error!.message!, cure);
+    assert(cure !== "", "a refusal names its cure, and so does the table");
     assertEquals(strict.sent, {}, "a refused request got to GigaChat");
     const mild = await send("warn", ask);
     if (mild.status === 400) return "refused";
@@ -95,6 +103,7 @@ async function seenVerdict(
   const without = await send("refuse", base);
   assertEquals(without.status, 200, without.error?.message);
   see?.(strict);
+  assert(see !== undefined || note === "", "nothing checks what the note says");
   const reaches = !same(strict.sent, without.sent) || strict.session !== without.session;
   const shows = !same(comparable(strict), comparable(without));
   if (!reaches && !shows) return "ignored";
@@ -154,15 +163,17 @@ export interface AnswerField {
   origin?(said: Fields, version: Way["version"]): unknown;
   /** Checks a value that does not follow what GigaChat says. */
   is?(value: unknown, seen: Seen): boolean;
-  readonly note: string;
+  /** What the values show, for people. */
+  readonly note?: string;
 }
 
 /** Tries an answer's field out, whole and streamed. @returns What both showed. */
 export async function answerVerdictOf(
-  { ask = {}, only, read, cases = [], saying, origin, is }: AnswerField,
+  { ask = {}, only, read, cases = [], saying, origin, is, note = "" }: AnswerField,
   version: Way["version"],
   probe: FieldProbe,
 ): Promise<AnswerVerdict> {
+  assert(cases.length > 0 || is !== undefined || note === "", "nothing checks what the note says");
   const verdicts: AnswerVerdict[] = [];
   for (const streamed of [false, true]) {
     if (only !== undefined && (only === "streamed") !== streamed) continue;
