@@ -139,3 +139,19 @@ Deno.test("a stream goes on until every alternative has come to its end or to a 
   assertEquals(read(1, { content: "! три" }), [[1, "", null], [1, undefined, "stop"]]);
   assertEquals(decoder.ended, true);
 });
+
+Deno.test("an alternative that begins after another one was stopped is waited for", async () => {
+  await using fake = await startFakeGigachat();
+  using connection = connectTo(fake, { GIGACHAT_GRANTED_FIELDS: "n" });
+  const events = [
+    event(0, { content: "раз! и" }),
+    event(1, { content: "два" }),
+    event(1, { content: "" }, { finish_reason: "stop" }, { usage }),
+  ];
+  fake.failNext("chat", streamOf(...events));
+  const replies = await askStream(connection, { n: 2, stop: "!" });
+  assertEquals(alternatives(replies), [
+    { text: "раз", calls: [], ends: ["stop"], role: "assistant" },
+    { text: "два", calls: [], ends: ["stop"], role: "assistant" },
+  ]);
+});
