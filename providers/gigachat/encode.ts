@@ -38,7 +38,8 @@ const notGranted =
 const impossible: Readonly<Record<string, Limit>> = {
   n: {
     asks: (value) => value !== 1,
-    cure: "must be 1: GigaChat gives one answer a request. Send several requests",
+    cure:
+      "must be 1: GigaChat gives one answer a request, unless GIGACHAT_GRANTED_FIELDS says otherwise. Send several requests",
   },
   flags: { asks: () => true, cure: notGranted },
   profanity_check: { asks: (value) => value !== true, cure: notGranted },

@@ -251,7 +251,7 @@ export const answerRows: readonly AnswerField[] = [
     field: "usage.prompt_tokens_details.cached_tokens",
     read: (seen) => (usage(seen).prompt_tokens_details as Fields).cached_tokens,
     cases: [[used(17, 2, 3), 2], [used(20, 5, 3), 5]],
-    note: "those from the cache",
+    note: "those from the cache, which Sber does not bill",
   },
   {
     field: "usage.completion_tokens",

@@ -194,7 +194,12 @@ export const samplingRows: readonly RequestField[] = [
     neutral: "medium",
     note: "say in a message how long the answer shall be",
   },
-  { field: "n", ask: { n: 2 }, neutral: 1, note: "GigaChat gives one answer a request" },
+  {
+    field: "n",
+    ask: { n: 2 },
+    neutral: 1,
+    note: "GigaChat gives one answer a request, unless GIGACHAT_GRANTED_FIELDS says otherwise",
+  },
   { field: "seed", ask: { seed: 7 }, note: "cannot be kept by GigaChat, whose chance has no seed" },
   { field: "frequency_penalty", ask: { frequency_penalty: 0.5 }, neutral: 0, note: penalty },
   { field: "presence_penalty", ask: { presence_penalty: 0.5 }, neutral: 0, note: penalty },
