@@ -3,6 +3,7 @@ import {
   O200K_TOKEN_SPLIT_REGEX,
 } from "gpt-tokenizer/encodingParams/constants";
 import { tokensOfAttached } from "./attached_tokens.ts";
+import { RecentTexts } from "./recent_texts.ts";
 
 /** The byte-pair encodings whose tokens can be counted, by their OpenAI names. */
 export const encodings = ["o200k_base", "cl100k_base"] as const;
@@ -102,6 +103,12 @@ export function loadTokenizer(encoding: Encoding): Promise<Tokenizer> {
 /** Counted pieces that a tokenizer remembers, enough for a few long chats and 20 MB at worst. */
 const remembered = 16_384;
 
+/**
+ * UTF-16 units of one half of the counted texts, 4 MB at worst: a chat sends its system prompt and its
+ * history with every turn.
+ */
+const textUnits = 2 * 1024 * 1024;
+
 async function load(encoding: Encoding): Promise<Tokenizer> {
   const { pattern, module } = sources[encoding];
   const { countTokens, setMergeCacheSize } = await module();
@@ -118,7 +125,7 @@ async function load(encoding: Encoding): Promise<Tokenizer> {
     return tokens;
   }
 
-  const texts = new TextCounts();
+  const texts = new RecentTexts<number>(textUnits);
   // A copy: gpt-tokenizer begins where its own pattern has stopped.
   const next = new RegExp(pattern, "uy");
 
@@ -152,41 +159,6 @@ async function load(encoding: Encoding): Promise<Tokenizer> {
   }
 
   return { encoding, parts, count: (text) => texts.get(text) ?? count(text) };
-}
-
-/**
- * Texts that were counted last: a chat sends its system prompt and its history with every turn. The
- * newer half of them and the older: a map that loses its oldest entry with each new one takes time in
- * proportion to its size.
- */
-class TextCounts {
-  /** UTF-16 units of the texts of one half: 4 MB at worst. */
-  static readonly #capacity = 2 * 1024 * 1024;
-  /** A longer text is not worth its room. */
-  static readonly #longest = 64 * 1024;
-
-  #newer = new Map<string, number>();
-  #older = new Map<string, number>();
-  #units = 0;
-
-  get(text: string): number | undefined {
-    const tokens = this.#newer.get(text);
-    if (tokens !== undefined) return tokens;
-    const old = this.#older.get(text);
-    if (old !== undefined) this.set(text, old);
-    return old;
-  }
-
-  set(text: string, tokens: number): void {
-    if (text.length > TextCounts.#longest) return;
-    if (this.#units + text.length > TextCounts.#capacity) {
-      this.#older = this.#newer;
-      this.#newer = new Map();
-      this.#units = 0;
-    }
-    this.#newer.set(text, tokens);
-    this.#units += text.length;
-  }
 }
 
 // OpenAI's cookbook, "How to count tokens with tiktoken".

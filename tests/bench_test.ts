@@ -292,7 +292,7 @@ Deno.test("bench: what is translated to be measured is what GigaChat takes", asy
   await using fake = await startFakeGigachat();
   using connection = connectTo(fake, { GIGACHAT_V2_MODELS: "GigaChat-2-Max" });
   for (const model of ["GigaChat-2", "GigaChat-2-Max"]) {
-    for (const body of [small(model), long(model)]) await ask(connection, body);
+    for (const body of [small(model), long(model), agent(model), structured(model)]) await ask(connection, body);
   }
   assertEquals(fake.chats.map(({ functions = [] }) => functions.length), [0, 6]);
   assertEquals(fake.chatsV2.map(({ tools = [] }) => tools.length), [0, 1]);

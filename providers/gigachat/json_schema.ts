@@ -4,6 +4,7 @@
  * @module
  */
 import { dereference, type Schema as LibrarySchema, validate } from "@cfworker/json-schema";
+import { RecentTexts } from "../../core/recent_texts.ts";
 import type { Schema } from "./schema_merge.ts";
 
 /** Nodes of the schema, and values of its enums, that one check looks at. */
@@ -14,7 +15,16 @@ const formats = new Set([
   ...["date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"],
 ]);
 
-/** Those that were read, as long as their requests last. */
+/** UTF-16 units of memory that a node takes, beside its address. */
+const nodeUnits = 256;
+
+/** Clients that ask for documents ask for the same ones again and again. */
+const recent = new RecentTexts<JsonSchema>(
+  4 * 1024 * 1024,
+  (text, { size }) => text.length + size,
+);
+
+/** Those of requests that last, for their answers. */
 const known = new WeakMap<Schema, JsonSchema>();
 
 /**
@@ -25,6 +35,8 @@ export class JsonSchema {
   readonly #schema: LibrarySchema;
   readonly #lookup: Record<string, LibrarySchema | boolean>;
   #steps = 0;
+  /** UTF-16 units of memory that it takes. */
+  readonly size: number;
 
   /**
    * Reads a schema, once: to read it takes longer than all else that is done with a request.
@@ -34,13 +46,20 @@ export class JsonSchema {
    */
   static of(schema: Schema): JsonSchema {
     let read = known.get(schema);
-    if (read === undefined) known.set(schema, read = new JsonSchema(schema));
+    if (read === undefined) known.set(schema, read = JsonSchema.#ofText(JSON.stringify(schema)));
     return read;
   }
 
-  private constructor(schema: Schema) {
-    this.#schema = structuredClone(schema);
+  static #ofText(text: string): JsonSchema {
+    let read = recent.get(text);
+    if (read === undefined) recent.set(text, read = new JsonSchema(text));
+    return read;
+  }
+
+  private constructor(text: string) {
+    this.#schema = JSON.parse(text);
     this.#lookup = resolve(this.#schema);
+    this.size = Object.keys(this.#lookup).reduce((sum, { length }) => sum + length + nodeUnits, 0);
     for (const node of new Set(Object.values(this.#lookup))) {
       if (typeof node !== "object") continue;
       const target = node.__absolute_ref__ ?? node.$ref;

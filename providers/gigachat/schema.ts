@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { RecentTexts } from "../../core/recent_texts.ts";
 import { alternatives, intersection, isSchema, type Schema } from "./schema_merge.ts";
 
 /** What schemas are sent as: in the small language where the model needs it, always, or never. */
@@ -61,18 +62,45 @@ export function needsPlainSchemas(model: string, mode: SchemaMode = "auto"): boo
   return mode === "auto" ? !tolerant.test(model) : mode === "strict";
 }
 
+/** A schema in the small language. */
+interface PlainSchema {
+  readonly schema: Schema;
+  /** Whether it says less than the one that was given. */
+  readonly changed: boolean;
+}
+
+/** UTF-16 units of memory that a node of a plain schema takes, beside its texts. */
+const nodeUnits = 64;
+
+/** What was written, with what it took of the budget: agents send the same tools again and again. */
+const recent = new RecentTexts<{ plain: PlainSchema; cost: number }>(
+  4 * 1024 * 1024,
+  (text, { cost }) => text.length + nodeUnits * cost,
+);
+
 /**
- * A schema in the small language.
+ * A schema in the small language. It is shared by all who give the same one: nobody writes into it.
  *
  * @param budget Of the request, so that references do not multiply it.
- * @returns The schema, and whether it says less than the one that was given.
  */
-export function plainSchema(
-  schema: Schema,
-  budget: SchemaBudget,
-): { schema: Schema; changed: boolean } {
-  const writer = new Writer(schema, budget);
-  return { schema: writer.write(schema, 0), changed: writer.changed };
+export function plainSchema(given: Schema, budget: SchemaBudget): PlainSchema {
+  const text = JSON.stringify(given);
+  const known = recent.get(text);
+  // With less left it is cut.
+  if (known !== undefined && known.cost <= budget.left) {
+    budget.left -= known.cost;
+    return known.plain;
+  }
+  const { left } = budget;
+  // Of the text and nothing else, which is all that the next one who gives it has in common.
+  const plain = write(JSON.parse(text), budget);
+  if (budget.left > 0) recent.set(text, { plain, cost: left - budget.left });
+  return plain;
+}
+
+function write(root: Schema, budget: SchemaBudget): PlainSchema {
+  const writer = new Writer(root, budget);
+  return { schema: writer.write(root, 0), changed: writer.changed };
 }
 
 class Writer {

@@ -19,7 +19,7 @@ export function isSchema(value: unknown): value is Schema {
 export function intersection(first: Schema, second: Schema): Schema {
   const both: Schema = { ...second, ...first };
   if (isSchema(first.properties) && isSchema(second.properties)) {
-    both.properties = combined(first.properties, second.properties, "allOf");
+    both.properties = combined([first.properties, second.properties], "allOf");
   }
   if (Array.isArray(first.required) && Array.isArray(second.required)) {
     both.required = [...new Set([...first.required, ...second.required])];
@@ -52,32 +52,34 @@ export function alternatives(schemas: readonly Schema[]): { schema: Schema; exac
     return { schema: { type: "string", enum: [...new Set(words)], ...description }, exact: true };
   }
   const objects = values.filter(isObject);
-  // Of different types the first is taken; of objects, all that it may hold.
-  if (!isObject(first)) return { schema: first, exact: false };
-  const schema = objects.slice(1).reduce<Schema>((all, { properties, required }) => {
-    const common = Array.isArray(all.required) && Array.isArray(required)
-      ? all.required.filter((name) => required.includes(name))
-      : [];
-    const own = isSchema(all.properties) ? all.properties : {};
-    const more = isSchema(properties) ? properties : {};
-    return { ...all, properties: combined(own, more, "anyOf"), required: common };
-  }, { ...first, ...descriptions(objects) });
+  // Of different types the first is taken; of several objects, all that they may hold.
+  if (objects.length === 1 || !isObject(first)) return { schema: first, exact: false };
+  const schema = {
+    ...first,
+    ...descriptions(objects),
+    properties: combined(objects.map(({ properties }) => properties), "anyOf"),
+    required: objects.map(({ required }) => Array.isArray(required) ? required : [])
+      .reduce((common, required) => common.filter((name) => required.includes(name))),
+  };
   return { schema, exact: false };
 }
 
-/** Properties of both; those that both have are combined. */
-function combined(first: Schema, second: Schema, how: "allOf" | "anyOf"): Schema {
-  const all = new Map(Object.entries(first));
-  for (const [name, property] of Object.entries(second)) {
-    if (!all.has(name)) all.set(name, property);
-    else {
-      const before = all.get(name);
-      const many = isSchema(before) && Object.keys(before).length === 1 ? before[how] : undefined;
-      // One flat list: nested ones would be as deep as there are schemas.
-      all.set(name, { [how]: [...Array.isArray(many) ? many : [before], property] });
+/** The properties of several schemas; what more than one says of a property is combined. */
+function combined(all: readonly unknown[], how: "allOf" | "anyOf"): Schema {
+  const said = new Map<string, unknown[]>();
+  for (const properties of all.filter(isSchema)) {
+    for (const [name, property] of Object.entries(properties)) {
+      const before = said.get(name);
+      if (before === undefined) said.set(name, [property]);
+      else before.push(property);
     }
   }
-  return Object.fromEntries(all);
+  return Object.fromEntries([...said].map(([name, [first, ...others]]) => {
+    if (others.length === 0) return [name, first];
+    const many = isSchema(first) && Object.keys(first).length === 1 ? first[how] : undefined;
+    // One flat list: nested ones would be as deep as there are schemas.
+    return [name, { [how]: [...Array.isArray(many) ? many : [first], ...others] }];
+  }));
 }
 
 function descriptions(schemas: readonly Schema[]): Schema {

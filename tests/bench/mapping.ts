@@ -13,7 +13,7 @@ import gigachat from "../../providers/gigachat/mod.ts";
 import { callOf } from "../support/call.ts";
 import * as v1 from "../support/fake_gigachat_answer.ts";
 import * as v2 from "../support/fake_gigachat_v2.ts";
-import { answerText, long, phrases, small } from "./mapping_bodies.ts";
+import { agent, answerText, document, long, phrases, small, structured } from "./mapping_bodies.ts";
 import { median } from "./statistics.ts";
 import { formatTable } from "./table.ts";
 
@@ -119,6 +119,16 @@ async function measureAll(): Promise<string[][]> {
         await whole({ content: answerText }),
       ),
       await measureWhole(`${version}: 20 messages, 6 tools`, long(model), await whole({ calls })),
+      await measureWhole(
+        `${version}: 200 messages, 30 tools`,
+        agent(model),
+        await whole({ calls }),
+      ),
+      await measureWhole(
+        `${version}: a schema of 50 kinds`,
+        structured(model),
+        await whole({ content: JSON.stringify(document) }),
+      ),
       await measureEvent(`${version}: an event of a stream`, small(model), events),
     );
   }

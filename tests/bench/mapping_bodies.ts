@@ -107,3 +107,105 @@ export const long = (model: string): ChatBody => ({
   tool_choice: "auto",
   parallel_tool_calls: true,
 });
+
+/** The parameters of a tool as programs for agents declare them. */
+const agentParameters = {
+  $schema: "http://json-schema.org/draft-07/schema#",
+  type: "object",
+  properties: {
+    path: string("Where the file is, from the root of the project"),
+    query: { ...string("A regular expression, as the usual search tools take it"), minLength: 1 },
+    range: {
+      type: "object",
+      description: "The lines that are wanted; all of them without it",
+      properties: {
+        first: { type: "integer", minimum: 1 },
+        last: { anyOf: [{ type: "integer", minimum: 1 }, { type: "null" }] },
+      },
+      required: ["first"],
+      additionalProperties: false,
+    },
+    edits: {
+      type: "array",
+      description: "What is replaced, in this order",
+      items: {
+        type: "object",
+        properties: {
+          before: string("The text that stands there now, exactly"),
+          after: string("The text that shall stand there"),
+          all: { type: "boolean", default: false, description: "Everywhere, not only once" },
+        },
+        required: ["before", "after"],
+        additionalProperties: false,
+      },
+    },
+    mode: { type: "string", enum: ["content", "names", "count"], default: "content" },
+    limit: { type: ["integer", "null"], minimum: 1, maximum: 1000, description: "The most hits" },
+    dry: { type: "boolean", description: "Only say what would be done" },
+  },
+  required: ["path"],
+  additionalProperties: false,
+};
+const agentTools = ["file", "code", "shell", "page", "issue", "test"].flatMap((thing) =>
+  ["find", "read", "change", "run", "delete"].map((verb) => ({
+    type: "function" as const,
+    function: {
+      name: `${verb}_${thing}`,
+      description: `Use this to ${verb} a ${thing} of the project at hand. ${system}`,
+      strict: false,
+      parameters: agentParameters,
+    },
+  }))
+);
+
+/** The two hundredth message of an agent that has thirty tools. */
+export const agent = (model: string): ChatBody => ({
+  ...small(model),
+  messages: [
+    { role: "system", content: system },
+    ...Array.from({ length: 39 }, (_, at) => round(at)).flat(),
+    { role: "user", content: question },
+    { role: "assistant", content: answerText },
+    { role: "developer", content: "The courier has called." },
+    { role: "user", content: question },
+  ],
+  tools: agentTools,
+  tool_choice: "auto",
+});
+
+/** A document that is a list of events, each of one of fifty kinds. */
+export const document = { events: [{ kind: "kind_30", at: "2026-11-16", field_30: "x" }] };
+
+/** A question whose answer is a {@linkcode document}. */
+export const structured = (model: string): ChatBody => ({
+  ...small(model),
+  response_format: {
+    type: "json_schema",
+    json_schema: {
+      name: "events",
+      strict: true,
+      schema: {
+        type: "object",
+        properties: {
+          events: {
+            type: "array",
+            items: {
+              anyOf: Array.from({ length: 50 }, (_, at) => ({
+                type: "object",
+                properties: {
+                  kind: { const: `kind_${at}` },
+                  at: { type: "string", format: "date", description: "When it was" },
+                  [`field_${at}`]: string("What is known of such events alone"),
+                },
+                required: ["kind", "at"],
+                additionalProperties: false,
+              })),
+            },
+          },
+        },
+        required: ["events"],
+        additionalProperties: false,
+      },
+    },
+  },
+});
