@@ -4,7 +4,7 @@ import { EventReader } from "./bench/event_reader.ts";
 import type { Gateway } from "./bench/gateway.ts";
 import { HttpConnection } from "./bench/http_connection.ts";
 import { LoadGenerator } from "./bench/load_generator.ts";
-import { long, small } from "./bench/mapping_bodies.ts";
+import { agent, document, long, small, structured } from "./bench/mapping_bodies.ts";
 import type { Row, StreamRound, WholeRound } from "./bench/measure.ts";
 import { serveMock } from "./bench/mock_upstream.ts";
 import { parseOptions, UsageError } from "./bench/options.ts";
@@ -291,10 +291,13 @@ Deno.test("parseOptions reads the flags and names a wrong one", () => {
 Deno.test("bench: what is translated to be measured is what GigaChat takes", async () => {
   await using fake = await startFakeGigachat();
   using connection = connectTo(fake, { GIGACHAT_V2_MODELS: "GigaChat-2-Max" });
+  fake.reply = fake.replyV2 = () => ({ content: JSON.stringify(document) });
   for (const model of ["GigaChat-2", "GigaChat-2-Max"]) {
-    for (const body of [small(model), long(model), agent(model), structured(model)]) await ask(connection, body);
+    for (const body of [small(model), long(model), agent(model), structured(model)]) {
+      await ask(connection, body);
+    }
   }
-  assertEquals(fake.chats.map(({ functions = [] }) => functions.length), [0, 6]);
-  assertEquals(fake.chatsV2.map(({ tools = [] }) => tools.length), [0, 1]);
-  assertEquals(long("m").messages.length, 20);
+  assertEquals(fake.chats.map(({ functions = [] }) => functions.length), [0, 6, 30, 0]);
+  assertEquals(fake.chatsV2.map(({ tools = [] }) => tools.length), [0, 1, 1, 0]);
+  assertEquals([long("m"), agent("m")].map(({ messages }) => messages.length), [20, 200]);
 });

@@ -69,8 +69,9 @@ export function callsIn(
       return { at, path, id: call.id, ...read(call, path) };
     });
   }
+  if (!older) return [];
   const path = `messages[${at}].function_call`;
-  return older ? [{ at, path, id: undefined, place: path, ...functionIn(older) }] : [];
+  return [{ at, path, id: undefined, place: path, ...functionIn(older) }];
 }
 
 /** A custom tool takes a text instead of arguments. Some clients leave `function` out. */

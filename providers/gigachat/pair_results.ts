@@ -35,64 +35,59 @@ export function pairResults(messages: readonly Message[]): Pairs {
     call.result = at;
     answered.set(at, call);
   };
+  const results = [...messages.entries()].filter(([, message]) => isResult(message));
   // What an id says is certain: the others get what it leaves.
-  for (const certain of [true, false]) {
-    const open = new OpenCalls();
-    const results = [...messages.entries()].filter(([, message]) => isResult(message));
-    const early: number[] = [];
-    let next = 0;
-    for (const [at, message] of results) {
-      for (; next < at; next++) open.add(calls.get(next) ?? []);
-      if (hasId(message) !== certain) continue;
-      const call = open.take(keyOf(message)) ?? (certain ? undefined : open.take(nameless));
-      if (call === undefined) early.push(at);
-      else pair(at, call);
-    }
-    for (; next < messages.length; next++) open.add(calls.get(next) ?? []);
-    if (certain) { for (const at of early) pair(at, open.takeFirst(keyOf(messages[at]!))); }
+  const byId = new OpenCalls(calls, ({ id }) => [String(id)]);
+  const early: number[] = [];
+  for (const [at, message] of results) {
+    const id = idOf(message);
+    if (id === undefined) continue;
+    const call = byId.takeBefore(at, id);
+    if (call === undefined) early.push(at);
+    else pair(at, call);
+  }
+  for (const at of early) pair(at, byId.takeFirst(idOf(messages[at]!)!));
+  const byName = new OpenCalls(calls, ({ name }) => [nameKey(name), anyCall]);
+  for (const [at, message] of results) {
+    if (idOf(message) !== undefined) continue;
+    const key = message.name ? nameKey(message.name) : anyCall;
+    pair(at, byName.takeBefore(at, key) ?? byName.takeBefore(at, nameKey(undefined)));
   }
   return { calls, answered, named };
 }
 
 const anyCall = "any";
-const nameless = `name ${undefined}`;
+
+function nameKey(name: string | undefined): string {
+  return `name ${name}`;
+}
 
 /** The older form has no ids. */
-function hasId({ role, tool_call_id: id }: Message): boolean {
-  return role === "tool" && Boolean(id);
+function idOf({ role, tool_call_id: id }: Message): string | undefined {
+  return role === "tool" && id ? id : undefined;
 }
 
-function keyOf(message: Message): string {
-  const { tool_call_id: id, name } = message;
-  return hasId(message) ? `id ${id}` : name ? `name ${name}` : anyCall;
-}
-
-/** Calls that have no result yet, by id, by name and together. */
+/** Calls that have no result yet, by what a result may say of them. */
 class OpenCalls {
+  readonly #turns: readonly (readonly [at: number, calls: readonly AskedCall[]])[];
+  /** The first one of them that was not looked at yet. */
+  #next = 0;
+  readonly #keysOf: (call: AskedCall) => readonly string[];
   /** The calls of each message are a group of their own, because ids come again. */
   readonly #groups = new Map<string, AskedCall[][]>();
 
-  add(calls: readonly AskedCall[]): void {
-    const keyed = new Map<string, AskedCall[]>();
-    for (const call of calls) {
-      if (call.result !== undefined) continue;
-      for (const key of [`id ${call.id}`, `name ${call.name}`, anyCall]) {
-        const group = keyed.get(key);
-        if (group === undefined) keyed.set(key, [call]);
-        else group.push(call);
-      }
-    }
-    for (const [key, group] of keyed) {
-      // They are taken from the end.
-      group.reverse();
-      const groups = this.#groups.get(key);
-      if (groups === undefined) this.#groups.set(key, [group]);
-      else groups.push(group);
-    }
+  /** @param turns By the message they stand in, the first one first. */
+  constructor(
+    turns: ReadonlyMap<number, readonly AskedCall[]>,
+    keysOf: (call: AskedCall) => readonly string[],
+  ) {
+    this.#turns = [...turns];
+    this.#keysOf = keysOf;
   }
 
-  /** The first open call of the last group. */
-  take(key: string): AskedCall | undefined {
+  /** The first open call of the last group before a message. */
+  takeBefore(at: number, key: string): AskedCall | undefined {
+    this.#addBefore(at);
     const groups = this.#groups.get(key) ?? [];
     for (let group = groups.at(-1); group !== undefined; group = groups.at(-1)) {
       const call = takeOpen(group);
@@ -104,11 +99,31 @@ class OpenCalls {
 
   /** The first open call of all. */
   takeFirst(key: string): AskedCall | undefined {
+    this.#addBefore(Infinity);
     for (const group of this.#groups.get(key) ?? []) {
       const call = takeOpen(group);
       if (call !== undefined) return call;
     }
     return undefined;
+  }
+
+  #addBefore(at: number): void {
+    for (; this.#next < this.#turns.length; this.#next++) {
+      const [place, calls] = this.#turns[this.#next]!;
+      if (place >= at) return;
+      // They are taken from the end.
+      for (const call of calls.toReversed()) if (call.result === undefined) this.#add(call);
+    }
+  }
+
+  #add(call: AskedCall): void {
+    for (const key of this.#keysOf(call)) {
+      const groups = this.#groups.get(key);
+      const group = groups?.at(-1);
+      if (groups === undefined) this.#groups.set(key, [[call]]);
+      else if (group?.at(-1)?.at === call.at) group.push(call);
+      else groups.push([call]);
+    }
   }
 }
 

@@ -1,5 +1,12 @@
 // deno-lint-ignore-file camelcase -- the names of the wire
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import {
+  assert,
+  assertEquals,
+  assertRejects,
+  assertStrictEquals,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { RouterError } from "../../core/errors.ts";
 import { FenceStripper } from "../../providers/gigachat/fence_stripper.ts";
 import { JsonSchema } from "../../providers/gigachat/json_schema.ts";
@@ -233,6 +240,21 @@ Deno.test("no schema of a client makes a check take for ever", () => {
   const tree = JsonSchema.of({ properties: { left: { $ref: "#" }, value: { type: "integer" } } });
   assertEquals(tree.problemOf({ left: { left: { value: 1 } } }), undefined);
   assertStringIncludes(tree.problemOf({ left: { left: { value: "1" } } })!, "#/left/left/value");
+});
+
+Deno.test("a schema that comes again is not read again, and a wrong one is refused again", () => {
+  const again = () => structuredClone(schema);
+  assertStrictEquals(JsonSchema.of(again()), JsonSchema.of(again()));
+  assert(JsonSchema.of({ ...schema, title: "other" }) !== JsonSchema.of(again()));
+  for (let time = 0; time < 2; time++) assertThrows(() => JsonSchema.of({ $ref: "#/none" }), Error);
+});
+
+Deno.test("a schema whose nodes have long addresses is not remembered", () => {
+  const nodes = Object.fromEntries(Array.from({ length: 100 }, (_, at) => [`p${at}`, {}]));
+  const heavy = () => ({ properties: { ["x".repeat(2_000)]: { properties: nodes } } });
+  assert(JsonSchema.of(heavy()) !== JsonSchema.of(heavy()));
+  const one = heavy();
+  assertStrictEquals(JsonSchema.of(one), JsonSchema.of(one));
 });
 
 Deno.test("the same schema stays as the client sent it", async () => {

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertLess } from "@std/assert";
+import { assert, assertEquals, assertLess, assertStrictEquals } from "@std/assert";
 import { encode } from "../../providers/gigachat/encode.ts";
 import { needsPlainSchemas, plainSchema, SchemaBudget } from "../../providers/gigachat/schema.ts";
 import { callOf } from "../support/call.ts";
@@ -178,6 +178,36 @@ Deno.test("references cannot make a small schema big, nor deep", () => {
     assertEquals([schemaProblem(sent, []), changed], [undefined, true]);
     assertLess(JSON.stringify(sent).length, 20_000_000);
   }
+});
+
+Deno.test("a schema that comes again is not written again, and takes the same of the budget", () => {
+  const again = () => object({ name: { type: "string", description: "x".repeat(512) } });
+  const [first, second] = [new SchemaBudget(), new SchemaBudget()];
+  assertStrictEquals(plainSchema(again(), first).schema, plainSchema(again(), second).schema);
+  assertEquals([first.left, second.left], [10_000 - 4 - 1 / 32, 10_000 - 4 - 1 / 32]);
+  assert(plain({ ...again(), title: "other" }).schema !== plain(again()).schema);
+});
+
+Deno.test("a schema is cut by the budget of its own request, whoever sent it before", () => {
+  const deep = (title: string) => object({ a: object({ b: object({ c: text }) }) }, { title });
+  const little = () => Object.assign(new SchemaBudget(), { left: 2 });
+  const cut = (title: string) => object({ a: object({ b: object({}) }) }, { title });
+  for (const [title, budgets] of [["long", [1, 0, 1]], ["short", [0, 1, 0]]] as const) {
+    for (const isEnough of budgets) {
+      const { schema, changed } = plainSchema(
+        deep(title),
+        isEnough ? new SchemaBudget() : little(),
+      );
+      assertEquals([schema, changed], isEnough ? [deep(title), false] : [cut(title), true]);
+    }
+  }
+});
+
+Deno.test("schemas whose texts are the same become the same, whichever comes first", () => {
+  const endless = () => JSON.parse('{"type":"number","minimum":1e400}');
+  const none = () => ({ type: "number", minimum: null });
+  const sent = { schema: { type: "number" }, changed: true };
+  assertEquals([plain(endless()), plain(none()), plain(endless())], [sent, sent, sent]);
 });
 
 Deno.test("schemas are written plainly for the models that need it, unless a setting says else", () => {
