@@ -291,7 +291,7 @@ Deno.test("parseOptions reads the flags and names a wrong one", () => {
 Deno.test("bench: what is translated to be measured is what GigaChat takes", async () => {
   await using fake = await startFakeGigachat();
   using connection = connectTo(fake, { GIGACHAT_V2_MODELS: "GigaChat-2-Max" });
-  fake.reply = fake.replyV2 = () => ({ content: JSON.stringify(document) });
+  fake.reply = fake.v2.reply = () => ({ content: JSON.stringify(document) });
   for (const model of ["GigaChat-2", "GigaChat-2-Max"]) {
     for (const body of [small(model), long(model), agent(model), structured(model)]) {
       await ask(connection, body);
