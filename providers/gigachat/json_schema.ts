@@ -10,6 +10,9 @@ import type { Schema } from "./schema_merge.ts";
 /** Nodes of the schema, and values of its enums, that one check looks at. */
 const mostSteps = 1_000_000;
 
+/** Characters of the addresses of a schema's parts together: the library writes each of them out. */
+const mostAddressed = 4 * 1024 * 1024;
+
 /** OpenAI's formats; the library's patterns of some others can take for ever. */
 const formats = new Set([
   ...["date", "date-time", "time", "duration", "email", "hostname", "ipv4", "ipv6", "uuid"],
@@ -107,9 +110,23 @@ export class JsonSchema {
 
 function resolve(schema: LibrarySchema): Record<string, LibrarySchema | boolean> {
   try {
+    if (addressed(schema, 0) > mostAddressed) {
+      throw new RangeError("it is nested too deeply for names that long. Shorten them");
+    }
     return dereference(schema);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(`cannot be read: ${reason}`);
   }
+}
+
+/** Characters of the addresses of all that is in a value, at least as far as the limit. */
+function addressed(value: unknown, prefix: number): number {
+  if (typeof value !== "object" || value === null) return 0;
+  let sum = prefix;
+  for (const [name, part] of Object.entries(value)) {
+    if (sum > mostAddressed) break;
+    sum += addressed(part, prefix + 1 + encodeURI(name).length);
+  }
+  return sum;
 }

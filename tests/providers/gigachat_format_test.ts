@@ -257,6 +257,15 @@ Deno.test("a schema whose nodes have long addresses is not remembered", () => {
   assertStrictEquals(JsonSchema.of(one), JsonSchema.of(one));
 });
 
+Deno.test("a schema whose addresses would fill the memory is refused, in words", () => {
+  const nodes = Object.fromEntries(Array.from({ length: 2_000 }, (_, at) => [`p${at}`, {}]));
+  const nested = (name: string) => () =>
+    JsonSchema.of({ properties: { [name]: { items: nodes } } });
+  assertThrows(nested("x".repeat(20_000)), Error, "Shorten them");
+  assertThrows(nested("щ".repeat(2_000)), Error, "Shorten them");
+  nested("x".repeat(1_000))();
+});
+
 Deno.test("the same schema stays as the client sent it", async () => {
   await using fake = await startFakeGigachat();
   using connection = connectTo(fake);
