@@ -10,7 +10,7 @@ import { conversationOf } from "./conversation.ts";
 import { busyMs, type RouterError } from "./errors.ts";
 import type { Slot, Waiting } from "./slot.ts";
 import type { Slots } from "./slots.ts";
-import { unlessAborted } from "./unless_aborted.ts";
+import { pause } from "./unless_aborted.ts";
 import type { Upstream } from "./upstream.ts";
 
 /** Milliseconds for which an account is avoided that has refused a model, or failed. */
@@ -192,11 +192,4 @@ async function askOne(
       await pause(wait, signal);
     }
   }
-}
-
-/** Waits, unless the signal fires. @throws The signal's reason. */
-async function pause(ms: number, signal: AbortSignal): Promise<void> {
-  const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, ms);
-  await unlessAborted(promise, signal).finally(() => clearTimeout(timer));
 }

@@ -14,12 +14,18 @@ import {
 } from "./embeddings.ts";
 import { RouterError } from "./errors.ts";
 import type { Call, EmbeddingsWire } from "./provider.ts";
+import { retryWait } from "./retry.ts";
+import { pause } from "./unless_aborted.ts";
 
 /** Sends a body, and reads the answer's JSON. */
 export type Send = (body: unknown) => Promise<{ bytes: Uint8Array; json: unknown }>;
 
+/** How often a text is sent that finds the vendor busy, where others of its list are done. */
+const busyTries = 8;
+
 /**
- * Asks for embeddings, with several calls where the vendor takes one text a call.
+ * Asks for embeddings, with several calls where the vendor takes one text a call. A vendor that is
+ * busy by then is asked again for the same text: what is done is not thrown away.
  *
  * @param onSpent Told of the answers there were, where a later call fails.
  * @returns The answer; its bytes are the vendor's own where nothing had to be changed.
@@ -41,7 +47,10 @@ export async function askEmbeddings(
   // One after the other: the account lets this request run one call.
   try {
     for (const part of parts) {
-      const { bytes, json } = await send(await encode?.(part, call) ?? part);
+      const encoded = await encode?.(part, call) ?? part;
+      const { bytes, json } = replies.length === 0
+        ? await send(encoded)
+        : await sendPatiently(encoded, send, call.signal);
       const reply = decode === undefined ? json as EmbeddingsReply : decode(json);
       if (!Array.isArray(reply?.data)) {
         throw new RouterError(
@@ -58,5 +67,21 @@ export async function askEmbeddings(
   } catch (error) {
     if (replies.length > 0) onSpent?.(joinEmbeddings(replies) as unknown as ChatReply);
     throw error;
+  }
+}
+
+/** Sends; where the vendor is busy, again a little later, as long as it does not want too long a wait. */
+async function sendPatiently(body: unknown, send: Send, signal: AbortSignal) {
+  for (let tries = 1;; tries++) {
+    try {
+      return await send(body);
+    } catch (error) {
+      const isBusy = error instanceof RouterError && error.code === "upstream_busy";
+      const wait = isBusy && tries < busyTries
+        ? retryWait(tries, error.retryAfterMs, false)
+        : undefined;
+      if (wait === undefined) throw error;
+      await pause(wait, signal);
+    }
   }
 }

@@ -272,6 +272,8 @@ export class Try {
       const report = error.spent && { usage: error.spent };
       tally.add(Chunk.fromJson({ ...this.#spent, ...report }, true));
       attempt.usage = await tally.usage(input);
+      // Whoever asked for a list of vectors has no use for a part of it, and gets none.
+      if (!isChat(attempt.body) && error.fallback && !this.#flight.gone) attempt.unanswered = true;
     } else if (reported !== undefined && reported.input > 0) {
       attempt.usage = { ...reported, estimated: false };
     } else if (this.#sent && this.#deadline.signal.aborted) {
