@@ -57,7 +57,7 @@ export class Answer {
   /** Tokens of the last part. */
   usage(): Usage | Promise<Usage> {
     const { tally, attempt } = this.#begun;
-    return tally.usage(() => this.#flight.inputOf(attempt));
+    return tally.usage(() => this.#flight.inputOf(attempt), attempt.cached);
   }
 
   /** What the client reads of the usage: all parts together. */

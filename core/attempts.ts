@@ -243,7 +243,7 @@ export class Attempts {
     over(reason);
     // A provider may be slow to heed it: nobody waits for that.
     void upstream.cancel();
-    attempt.usage = await tally.usage(() => this.#flight.inputOf(attempt));
+    attempt.usage = await tally.usage(() => this.#flight.inputOf(attempt), attempt.cached);
   }
 
   #start(target: RoutedTarget, body: Body, prefilled?: number): Try {

@@ -26,6 +26,7 @@ const providerShape = z.strictObject(
       .optional(),
     models: z.record(z.string(), declaredFactsSchema).optional(),
     freeCache: z.boolean().optional(),
+    cacheSeconds: z.number().positive().optional(),
     signIn: z.array(z.union([z.string(), z.strictObject({ url: z.string(), json: texts })]))
       .optional(),
     headers: texts.optional(),

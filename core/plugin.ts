@@ -119,6 +119,8 @@ export interface Attempt {
   exactInput?: number;
   /** Input tokens beside the request's own: the words of its answer from which this try goes on. */
   readonly prefilled?: number;
+  /** Those of the request's input tokens that the provider's cache is taken to hold; see `Provider`. */
+  cached?: number;
   /** Headers for the provider beside those that authorize the call. */
   readonly headers: Record<string, string>;
   /** When the provider was called last, by `performance.now()`; time in a queue comes before. */

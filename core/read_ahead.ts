@@ -74,7 +74,7 @@ export async function readAhead(answer: BegunAnswer, flight: Flight): Promise<Be
     upstream.blame(error);
     // A provider may be slow to heed it: the next one is asked at once.
     void upstream.cancel();
-    attempt.usage = await tally.usage(() => flight.inputOf(attempt));
+    attempt.usage = await tally.usage(() => flight.inputOf(attempt), attempt.cached);
     throw error;
   }
   return whole(answer, groups);

@@ -105,10 +105,13 @@ export class Tally {
    * The tokens of the exchange: as reported, otherwise counted and marked so.
    *
    * @param input Tokens of the request, for the case that they must be estimated.
+   * @param cached Those of them that the provider's cache is taken to hold, for that case.
    */
-  usage(input: () => number | Promise<number>): Usage | Promise<Usage> {
+  usage(input: () => number | Promise<number>, cached = 0): Usage | Promise<Usage> {
     const reported = readUsage(this.reported);
-    return reported === undefined ? this.#estimate(input) : { ...reported, estimated: false };
+    return reported === undefined
+      ? this.#estimate(input, cached)
+      : { ...reported, estimated: false };
   }
 
   /** Output tokens until now. Each call counts what came since the last, so a token may be cut in two. */
@@ -139,12 +142,14 @@ export class Tally {
     return this.#text !== "" || this.#anyCounted;
   }
 
-  async #estimate(input: () => number | Promise<number>): Promise<Usage> {
+  async #estimate(counted: () => number | Promise<number>, cached: number): Promise<Usage> {
     this.#text += this.#uncounted === undefined ? "" : textOf(this.#uncounted);
     this.#uncounted = undefined;
     this.#fold(this.#ends.length);
     this.#count();
-    return { input: await input(), output: await this.#counted, cached: 0, estimated: true };
+    const input = await counted();
+    const output = await this.#counted;
+    return { input, output, cached: Math.min(cached, input), estimated: true };
   }
 
   /** The last replies, the newest first. */

@@ -11,6 +11,7 @@ import { Connection } from "./connection.ts";
 import { RouterError } from "./errors.ts";
 import type { DeclaredFacts } from "./model.ts";
 import type { Price } from "./prices/price.ts";
+import { PromptCache } from "./prompt_cache.ts";
 import type { Account, FileApi, OfferedModel, Provider } from "./provider.ts";
 import { baseUrlSchema, defaultSettings, variableOf } from "./provider_settings.ts";
 import { type Problem, readSettings } from "./settings.ts";
@@ -40,6 +41,8 @@ export class Transport {
   readonly baseUrl: string;
   /** What must be set before the provider can be used; `undefined` when it can. */
   readonly missing: string | undefined;
+  /** What the vendor's cache holds; `undefined` where that is not known. */
+  readonly promptCache: PromptCache | undefined;
 
   private constructor(
     provider: Provider,
@@ -63,6 +66,10 @@ export class Transport {
       return naming("httpClient", () => new Connection(provider, account, address));
     });
     this.#slots = new Slots(provider.name, this.#connections, queue);
+    const { cacheSeconds } = provider;
+    this.promptCache = cacheSeconds === undefined
+      ? undefined
+      : new PromptCache(1000 * cacheSeconds);
   }
 
   /**

@@ -8,6 +8,7 @@ import type { Catalog } from "./catalog.ts";
 import { Changes, type UnsupportedPolicy } from "./changes.ts";
 import type { ChatReply } from "./chat.ts";
 import { Chunk } from "./chunk.ts";
+import { conversationOf } from "./conversation.ts";
 import { Deadline, wholeAnswer } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
@@ -169,6 +170,7 @@ export class Try {
     flight.checkWanted();
     const { cannotKeep, changed } = new Changes(policyOf(x, unsupported), x.replyHeaders);
     const { body, headers } = attempt;
+    const noteRead = this.#askCache();
     const opening = this.#transport.open({
       body,
       headers,
@@ -216,12 +218,31 @@ export class Try {
       },
     });
     try {
-      return await this.#deadline.race(opening);
+      const upstream = await this.#deadline.race(opening);
+      noteRead?.();
+      return upstream;
     } catch (error) {
       // A provider that does not heed the signal may still open what nobody reads.
       opening.then((upstream) => upstream.cancel(), () => {});
       throw error;
     }
+  }
+
+  /** Says what the vendor's cache is taken to hold. @returns Notes what the vendor has read now. */
+  #askCache(): (() => void) | undefined {
+    const { x } = this.#flight;
+    const { attempt } = this;
+    const { body } = x;
+    const cache = this.#transport.promptCache;
+    if (cache === undefined || !isChat(body)) return undefined;
+    const asking = { clientHeaders: x.headers, keyId: x.state.caller?.id };
+    const conversation = `${attempt.target.model} ${conversationOf(body, asking)}`;
+    const now = performance.now();
+    attempt.cached = cache.held(conversation, body, now);
+    return () => {
+      const note = (tokens: number) => cache.note(conversation, body, tokens, now);
+      this.#flight.inputOf(attempt).then(note, () => {});
+    };
   }
 
   /** Notes how it ended; what it is told first counts. */
@@ -271,18 +292,18 @@ export class Try {
       const tally = new Tally(encoding);
       const report = error.spent && { usage: error.spent };
       tally.add(Chunk.fromJson({ ...this.#spent, ...report }, true));
-      attempt.usage = await tally.usage(input);
+      attempt.usage = await tally.usage(input, attempt.cached);
       // Whoever asked for a list of vectors has no use for a part of it, and gets none.
       if (!isChat(attempt.body) && error.fallback && !this.#flight.gone) attempt.unanswered = true;
     } else if (reported !== undefined && reported.input > 0) {
       attempt.usage = { ...reported, estimated: false };
     } else if (this.#sent && this.#deadline.signal.aborted) {
-      attempt.usage = { input: await input(), output: 0, cached: 0, estimated: true };
+      attempt.usage = await new Tally(encoding).usage(input, attempt.cached);
       // Whoever leaves pays for what it asked for. Whoever waits in vain does not.
       if (error.code === "timeout" && !this.#flight.gone) attempt.unanswered = true;
     } else if (this.#answered) {
       // The vendor may want to be paid for an answer that nobody could read.
-      attempt.usage = { input: await input(), output: 0, cached: 0, estimated: true };
+      attempt.usage = await new Tally(encoding).usage(input, attempt.cached);
       attempt.unanswered = true;
     }
   }

@@ -34,6 +34,8 @@ export default defineProvider({
   settings: gigachatSettings,
   models,
   freeCache: true,
+  /** As measured by others: 30 seconds after the last hit. */
+  cacheSeconds: 30,
   missing,
   accounts: accountsOf,
   authorize,
