@@ -42,6 +42,15 @@ export function isChat(body: Body): body is ChatBody {
 }
 
 /**
+ * The output tokens that each alternative may have, where the client says so: which of the two fields
+ * counts is the vendor's choice.
+ */
+export function askedOutput(body: Body): number | undefined {
+  const { max_tokens: old, max_completion_tokens: current } = body;
+  return old == null && current == null ? undefined : Math.max(old ?? 0, current ?? 0);
+}
+
+/**
  * Input tokens of a request; a promise where its texts are long.
  *
  * @param client Once it has gone, the counting ends.

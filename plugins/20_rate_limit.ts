@@ -7,14 +7,22 @@
 import type { Context } from "hono";
 import { type CallerEnv, definePlugin, type Exchange, RouterError, setting } from "xrouter/plugin";
 import { z } from "zod";
+import { askedOutput } from "../core/body.ts";
 import type { ApiKey } from "../core/store/keys.ts";
-import { MemoryRateStore, type RateState, type RateWindow } from "../core/store/rate_limit.ts";
+import {
+  MemoryRateStore,
+  type RateState,
+  type RateWindow,
+  type SettledWindow,
+} from "../core/store/rate_limit.ts";
 
 /** A window, and whom it limits. */
 interface Limit extends RateWindow {
   readonly scope: "key" | "owner";
   /** In the words of a refusal: `key "name"`. */
   readonly holder: string;
+  /** What of its cost the request asks for with `max_tokens`. */
+  readonly output?: number;
 }
 
 /** The limits of one key; they cost nothing yet where the cost is only known with the request. */
@@ -47,7 +55,7 @@ export default definePlugin({
       if (limits === undefined) known.set(key, limits = readLimits(key, perMinute));
       return limits;
     };
-    const taken = new WeakMap<Exchange, readonly Limit[]>();
+    const held = new WeakMap<Exchange, readonly Omit<SettledWindow, "used">[]>();
     return {
       onRequest(x) {
         const { requests } = limitsOf(x.state.caller);
@@ -57,15 +65,17 @@ export default definePlugin({
       onRoute(x) {
         const limits = limitsOf(x.state.caller).tokens;
         if (limits.length === 0 || x.dryRun) return;
-        const tokens = limits.map((limit) => ({ ...limit, cost: x.state.inputTokens ?? 0 }));
-        admit("tokens", tokens, store.take(tokens), x.replyHeaders);
-        taken.set(x, tokens);
+        const output = (askedOutput(x.body) ?? 0) * (x.body.n ?? 1);
+        const cost = (x.state.inputTokens ?? 0) + output;
+        const tokens = limits.map((limit) => ({ ...limit, cost, output }));
+        const states = store.take(tokens, "held");
+        admit("tokens", tokens, states, x.replyHeaders);
+        held.set(x, tokens.map((limit, i) => ({ ...limit, at: states[i]!.at })));
       },
       onFinish(x, { usage }) {
-        const tokens = taken.get(x);
-        if (tokens === undefined || usage === undefined) return;
-        const more = usage.input + usage.output - tokens[0]!.cost;
-        if (more > 0) store.add(tokens.map((limit) => ({ ...limit, cost: more })));
+        const used = usage === undefined ? 0 : usage.input + usage.output;
+        const windows = held.get(x)?.map((window) => ({ ...window, used }));
+        if (windows !== undefined) store.settle(windows);
       },
       routes(app) {
         app.use("/v1/*", async (c: Context<CallerEnv>, next) => {
@@ -125,18 +135,29 @@ function admit(
   for (let i = 1; i < states.length; i++) {
     if (isTighter(states[i]!, states[tightest]!)) tightest = i;
   }
-  const { fits, remaining, resetMs, retryAfterMs } = states[tightest]!;
-  const { limit, cost, scope, holder } = limits[tightest]!;
+  const { fits, used, held, remaining, resetMs, retryAfterMs } = states[tightest]!;
+  const { limit, cost, output = 0, scope, holder } = limits[tightest]!;
   headers[`x-ratelimit-limit-${kind}`] = String(limit);
   headers[`x-ratelimit-remaining-${kind}`] = String(remaining);
   headers[`x-ratelimit-reset-${kind}`] = toDuration(resetMs);
   if (fits) return;
-  const wanted = kind === "tokens" ? ` and this request has ${cost}` : "";
-  const used = limit - remaining;
-  const told = `The limit of ${holder} is ${limit} ${kind} a minute; ${used} are used${wanted}`;
-  const numbers = { scope, limit, used, left: remaining, needed: cost };
+  const others = held === 0
+    ? `${used} are used`
+    : `${used} are used, ${held} are held by running requests`;
+  const asked = output === 0 ? "" : ` and asks for ${output} more`;
+  const wanted = kind === "tokens" ? ` and this request has ${cost - output}${asked}` : "";
+  const told = `The limit of ${holder} is ${limit} ${kind} a minute; ${others}${wanted}`;
+  const numbers = {
+    scope,
+    limit,
+    used,
+    ...held > 0 && { held },
+    left: remaining,
+    needed: cost,
+  };
   if (cost > limit) {
-    throw new RouterError("rate_limited", `${told}. Send less`, { metadata: numbers });
+    const cure = output === 0 ? "Send less" : 'Send less, or ask for less with "max_tokens"';
+    throw new RouterError("rate_limited", `${told}. ${cure}`, { metadata: numbers });
   }
   throw new RouterError("rate_limited", `${told}. Try again in ${toDuration(retryAfterMs)}`, {
     retryAfterMs,

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Body, isChat } from "../body.ts";
+import { askedOutput, type Body, isChat } from "../body.ts";
 import type { Target } from "../model.ts";
 import { mostCost, type Price } from "../prices/price.ts";
 
@@ -40,9 +40,7 @@ export function boundsOf(
   input: number,
 ): Bounds {
   if (!isChat(body)) return { input, output: 0, choices: 1, asked: true, assumed: false };
-  // Which of the two counts is the vendor's choice.
-  const limits = [body.max_completion_tokens, body.max_tokens].filter((limit) => limit != null);
-  const asked = limits.length === 0 ? undefined : Math.max(...limits);
+  const asked = askedOutput(body);
   const room = facts.context === undefined ? undefined : Math.max(1, facts.context - counted);
   const most = facts.maxOutput ?? room ?? unknownOutput;
   const each = asked === undefined ? most : Math.min(asked, facts.maxOutput ?? Infinity);

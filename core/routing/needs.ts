@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { type Body, isChat } from "../body.ts";
+import { askedOutput, type Body, isChat } from "../body.ts";
 import type { ErrorCode } from "../errors.ts";
 import type { ModelFacts } from "../model.ts";
 import type { ApiKey } from "../store/keys.ts";
@@ -49,8 +49,7 @@ export class Needs implements RouteRequest {
 
   /** The output tokens that the client asks for at most, where it says so. */
   get outputTokens(): number | undefined {
-    const { max_tokens: old, max_completion_tokens: current } = this.body;
-    return old == null && current == null ? undefined : Math.max(old ?? 0, current ?? 0);
+    return askedOutput(this.body);
   }
 
   /** Whether there are tools, or functions, their elder form. */

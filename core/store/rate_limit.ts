@@ -23,12 +23,26 @@ export interface RateWindow {
 export interface RateState {
   /** The request fits into this window. */
   readonly fits: boolean;
+  /** What others have used. */
+  readonly used: number;
+  /** What others hold. */
+  readonly held: number;
   /** What is left after the request, at least 0. */
   readonly remaining: number;
   /** Milliseconds until nothing is counted any more. */
   readonly resetMs: number;
-  /** Milliseconds until the request would fit; 0 if it does. */
+  /** Milliseconds until the request would fit, if all that is held is used; 0 if it does. */
   readonly retryAfterMs: number;
+  /** When it was taken by the store's clock, in milliseconds since 1970. */
+  readonly at: number;
+}
+
+/** A window of which a request held its cost, and is over. */
+export interface SettledWindow extends RateWindow {
+  /** {@linkcode RateState.at} of what it took. */
+  readonly at: number;
+  /** How much it has used, which may be more than its cost. */
+  readonly used: number;
 }
 
 /** Counts requests in windows. */
@@ -37,23 +51,29 @@ export interface RateStore {
    * Takes the cost from every window, or from none: the request is admitted when all of them fit.
    *
    * @param windows The windows, at least one.
+   * @param as Whether the cost is used, or held until {@linkcode settle} says how much of it is.
    * @returns A state for each window, in the same order.
    */
-  take(windows: readonly RateWindow[]): RateState[] | Promise<RateState[]>;
+  take(windows: readonly RateWindow[], as?: keyof Taken): RateState[] | Promise<RateState[]>;
   /**
-   * Adds the cost to every window, whether it fits or not: for what is known only afterwards. One
-   * round trip, however many windows there are.
+   * Puts what was used in the place of what was held, when it was held; what was used beyond that
+   * counts from now on, whether it fits or not. One round trip, however many windows there are.
    *
    * @param windows The windows, at least one.
    */
-  add(windows: readonly RateWindow[]): void | Promise<void>;
+  settle(windows: readonly SettledWindow[]): void | Promise<void>;
+}
+
+interface Taken {
+  used: number;
+  held: number;
 }
 
 interface Counter {
   /** Number of the current window since 1970. */
   window: number;
-  current: number;
-  previous: number;
+  current: Taken;
+  previous: Taken;
   windowMs: number;
 }
 
@@ -75,40 +95,53 @@ export class MemoryRateStore implements RateStore {
     this.#now = now;
   }
 
-  take(windows: readonly RateWindow[]): RateState[] {
+  take(windows: readonly RateWindow[], as: keyof Taken = "used"): RateState[] {
     const now = this.#now();
     if (this.#counters.size >= this.#sweepAt) this.#sweep(now);
     const counters = windows.map((window) => this.#counter(window, now));
-    const used = windows.map((window, i) => usedAt(counters[i]!, now, window.windowMs));
-    const admitted = windows.every((window, i) => used[i]! + window.cost <= window.limit);
+    const taken = windows.map((window, i) => takenAt(counters[i]!, now, window.windowMs));
+    const fit = windows.map((window, i) => taken[i]! + window.cost <= window.limit);
+    const admitted = fit.every((fits) => fits);
     return windows.map((window, i) => {
       const counter = counters[i]!;
-      const fits = used[i]! + window.cost <= window.limit;
-      if (admitted) counter.current += window.cost;
-      const left = window.limit - used[i]! - (admitted ? window.cost : 0);
+      const used = Math.ceil(takenAt(counter, now, window.windowMs, ({ used }) => used));
+      if (admitted) counter.current[as] += window.cost;
+      const left = window.limit - taken[i]! - (admitted ? window.cost : 0);
       return {
-        fits,
+        fits: fit[i]!,
+        used,
+        held: Math.ceil(taken[i]!) - used,
         remaining: Math.max(0, Math.floor(left)),
         resetMs: Math.max(0, resetAt(counter, window.windowMs) - now),
-        retryAfterMs: fits ? 0 : fitsAt(counter, window) - now,
+        retryAfterMs: fit[i]! ? 0 : fitsAt(counter, window) - now,
+        at: now,
       };
     });
   }
 
-  add(windows: readonly RateWindow[]): void {
+  settle(windows: readonly SettledWindow[]): void {
     const now = this.#now();
-    for (const window of windows) this.#counter(window, now).current += window.cost;
+    for (const window of windows) {
+      const counter = this.#counter(window, now);
+      const { current, previous } = counter;
+      const age = counter.window - Math.floor(window.at / window.windowMs);
+      const then = age === 0 ? current : age === 1 ? previous : nothing();
+      // A clock that was set back has forgotten what was held.
+      then.held = Math.max(0, then.held - window.cost);
+      then.used += Math.min(window.cost, window.used);
+      current.used += Math.max(0, window.used - window.cost);
+    }
   }
 
   #counter({ key, windowMs }: RateWindow, now: number): Counter {
     const window = Math.floor(now / windowMs);
     let counter = this.#counters.get(key);
     if (counter === undefined) {
-      counter = { window, current: 0, previous: 0, windowMs };
+      counter = { window, current: nothing(), previous: nothing(), windowMs };
       this.#counters.set(key, counter);
     } else if (counter.window !== window) {
-      counter.previous = counter.window === window - 1 ? counter.current : 0;
-      counter.current = 0;
+      counter.previous = counter.window === window - 1 ? counter.current : nothing();
+      counter.current = nothing();
       counter.window = window;
     }
     return counter;
@@ -122,20 +155,34 @@ export class MemoryRateStore implements RateStore {
   }
 }
 
-function usedAt({ current, previous, window }: Counter, now: number, windowMs: number): number {
+function nothing(): Taken {
+  return { used: 0, held: 0 };
+}
+
+function sum({ used, held }: Taken): number {
+  return used + held;
+}
+
+function takenAt(
+  { current, previous, window }: Counter,
+  now: number,
+  windowMs: number,
+  part: (taken: Taken) => number = sum,
+): number {
   // One division of whole numbers: where it matters, at the limit itself, the result is exact.
-  return current + previous * ((window + 1) * windowMs - now) / windowMs;
+  return part(current) + part(previous) * ((window + 1) * windowMs - now) / windowMs;
 }
 
 /** When nothing is counted any more. */
 function resetAt({ current, previous, window }: Counter, windowMs: number): number {
-  if (current > 0) return (window + 2) * windowMs;
-  return (previous > 0 ? window + 1 : window) * windowMs;
+  if (sum(current) > 0) return (window + 2) * windowMs;
+  return (sum(previous) > 0 ? window + 1 : window) * windowMs;
 }
 
 /** The first millisecond at which the cost fits, if nothing else is taken; beyond any limit, a window on. */
 function fitsAt(counter: Counter, { limit, cost, windowMs }: RateWindow): number {
-  const { current, previous, window } = counter;
+  const { window } = counter;
+  const [current, previous] = [sum(counter.current), sum(counter.previous)];
   const room = limit - cost;
   if (room < 0) return (window + 2) * windowMs;
   // In the current window only the previous one's weight shrinks, in the next one the current one's.

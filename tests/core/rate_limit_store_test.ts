@@ -1,5 +1,5 @@
 import { assertEquals, assertLess, assertLessOrEqual } from "@std/assert";
-import { MemoryRateStore, type RateWindow } from "../../core/store/rate_limit.ts";
+import { MemoryRateStore, type RateState, type RateWindow } from "../../core/store/rate_limit.ts";
 import { seededRandom } from "../support/random.ts";
 
 const minute = 60_000;
@@ -138,21 +138,48 @@ Deno.test("MemoryRateStore forgets keys that count nothing, and only those", () 
   assertEquals(store.take([window(1, { key: "old" })])[0]!.fits, true);
 });
 
-Deno.test("MemoryRateStore adds what does not fit, and lets it fade like the rest", () => {
+Deno.test("MemoryRateStore counts what is used beyond a hold, and lets it fade like the rest", () => {
   const { store, clock } = storeAt(start);
   store.take([window(10, { cost: 4 })]);
-  store.add([window(10, { cost: 5 }), window(10, { key: "other", cost: 30 })]);
-  assertEquals(store.take([window(10, { cost: 2 })])[0]!.fits, false);
+  const pair = [window(10, { cost: 1 }), window(10, { key: "other", cost: 1 })];
+  const held = store.take(pair, "held");
+  assertEquals(held.map(({ used, held }) => [used, held]), [[4, 0], [0, 0]]);
+  store.settle([6, 30].map((used, i) => ({ ...pair[i]!, at: held[i]!.at, used })));
   assertEquals(store.take([window(10)])[0]!.remaining, 0);
   const other = (cost: number) => store.take([window(10, { key: "other", cost })])[0]!;
-  const { fits, remaining, resetMs, retryAfterMs } = other(1);
+  const { fits, used, remaining, resetMs, retryAfterMs } = other(1);
   // A third of the 30 is more than the 9 that may be left of them.
   const wait = minute + Math.ceil(minute * 21 / 30);
-  assertEquals([fits, remaining, resetMs, retryAfterMs], [false, 0, 2 * minute, wait]);
+  assertEquals([fits, used, remaining], [false, 30, 0]);
+  assertEquals([resetMs, retryAfterMs], [2 * minute, wait]);
   clock.now += wait - 1;
   assertEquals(other(1).fits, false);
   clock.now += 1;
   assertEquals(other(1).fits, true);
+});
+
+Deno.test("MemoryRateStore gives back what was held and not used, where it was held", () => {
+  for (const [later, left] of [[0, 2], [minute, 2], [1.5 * minute, 6], [2 * minute, 10]] as const) {
+    const { store, clock } = storeAt(start);
+    const held = window(10, { cost: 9 });
+    const [{ at }] = store.take([held], "held") as [RateState];
+    const look = () => store.take([window(10, { cost: 11 })])[0]!;
+    assertEquals([look().used, look().held], [0, 9]);
+    clock.now += later;
+    store.settle([{ ...held, at, used: 8 }]);
+    assertEquals([look().remaining, look().used, look().held], [left, 10 - left, 0], `${later}`);
+  }
+});
+
+Deno.test("MemoryRateStore gives nothing back that a clock set back has forgotten", () => {
+  const { store, clock } = storeAt(start + 5 * minute);
+  const held = window(10, { cost: 9 });
+  const [{ at }] = store.take([held], "held") as [RateState];
+  clock.now = start;
+  store.take([held]);
+  clock.now = at;
+  store.settle([{ ...held, at, used: 0 }]);
+  assertEquals(store.take([window(10, { cost: 11 })])[0]!.remaining, 10);
 });
 
 Deno.test("MemoryRateStore goes on when the clock is set back", () => {

@@ -7,6 +7,7 @@ import { HeldClock } from "../support/clock.ts";
 import { dropIn } from "../support/drop_in.ts";
 import { seededRandom } from "../support/random.ts";
 import { ask, startRouter, type TestRouter } from "../support/router.ts";
+import { startUpstream, wholeAnswer } from "../support/upstream.ts";
 
 async function statusOf(answer: Promise<Response>): Promise<number> {
   const response = await answer;
@@ -225,9 +226,10 @@ Deno.test("the keys of an owner share its tokens, also past the limit", async ()
   for (const headers of [one, two]) {
     const refused = await say(headers, "echo");
     assertEquals([refused.status, refused.limit, refused.remaining], [429, "50", "0"]);
-    assertStringIncludes(refused.text, 'owner \\"me\\" is 50 tokens a minute; 50 are used');
-    const { scope, limit, used, left } = JSON.parse(refused.text).error.metadata;
-    assertEquals([scope, limit, used, left], ["owner", 50, 50, 0]);
+    const { scope, limit, used, held, left } = JSON.parse(refused.text).error.metadata;
+    assertEquals([scope, limit, held, left], ["owner", 50, undefined, 0]);
+    assert(used > 1000, `${used}`);
+    assertStringIncludes(refused.text, `owner \\"me\\" is 50 tokens a minute; ${used} are used`);
   }
   clock.pass(110_000);
   const again = await say(two, "echo");
@@ -245,6 +247,70 @@ Deno.test("a request with more tokens than a minute has is told to send less, no
   assert(metadata.needed > 20);
   assertEquals({ ...metadata, needed: 0 }, { scope: "key", limit: 5, used: 0, left: 5, needed: 0 });
   assertMatch(said.text, /is 5 tokens a minute; 0 are used and this request has \d+\. Send less"/);
+});
+
+Deno.test("what running requests ask for is held, so that they use no more than a minute has", async () => {
+  using _clock = startOfMinute();
+  const asked = Promise.withResolvers<void>();
+  const may = Promise.withResolvers<void>();
+  await using vendor = startUpstream(async (_seen, number) => {
+    if (number === 4) asked.resolve();
+    await may.promise;
+    return wholeAnswer("Hello.", { usage: { prompt_tokens: 5, completion_tokens: 3 } });
+  });
+  await using router = await startRouter(vendor.env);
+  const headers = await limitedKey(router, { tokensPerMinute: 100 });
+  const say = (rest: object) =>
+    outcome(router.chat(ask("openai/vendor-model", "hi", rest), { headers }), "tokens");
+  const running = [
+    ...Array.from({ length: 3 }, () => say({ max_tokens: 10 })),
+    // An alternative each.
+    say({ max_completion_tokens: 10, n: 2 }),
+  ];
+  await asked.promise;
+  const refused = await Promise.all(Array.from({ length: 8 }, () => say({ max_tokens: 90 })));
+  for (const { status, text } of refused) {
+    assertEquals(status, 429);
+    const { message, metadata: { used, held, left, needed } } = JSON.parse(text).error;
+    const input = needed - 90;
+    assertEquals([used, held, left], [0, 4 * input + 50, 50 - 4 * input]);
+    assertStringIncludes(
+      message,
+      `100 tokens a minute; 0 are used, ${held} are held by running requests and this request has ` +
+        `${input} and asks for 90 more. Try again in `,
+    );
+  }
+  may.resolve();
+  assertEquals((await Promise.all(running)).map(({ status }) => status), [200, 200, 200, 200]);
+  // Of what was held, 8 tokens each were used, and the rest is there again.
+  const last = await say({ max_tokens: 10 });
+  assertEquals([last.status, Number(last.remaining) > 40], [200, true], last.text);
+  assertEquals(vendor.seen.length, 5);
+});
+
+Deno.test("a request that asks for more tokens than a minute has is told to ask for less", async () => {
+  await using router = await startRouter();
+  const headers = await limitedKey(router, { tokensPerMinute: 50 });
+  const say = (max_tokens: number) =>
+    outcome(router.chat(ask("echo", "hi", { max_tokens }), { headers }), "tokens");
+  const { status, retryAfter, text } = await say(50);
+  assertEquals([status, retryAfter], [429, null]);
+  assertMatch(
+    text,
+    /this request has \d+ and asks for 50 more. Send less, or ask for less with \\"max/,
+  );
+  assertEquals((await say(20)).status, 200, "it took nothing");
+});
+
+Deno.test("a request that nobody answered gives back what it held", async () => {
+  using _clock = startOfMinute();
+  await using router = await startRouter();
+  const headers = await limitedKey(router, { tokensPerMinute: 100 });
+  for (const model of ["echo-fail", "nobody/has-it", "echo"]) {
+    const body = ask(model, "hi", { max_tokens: 80 });
+    const { remaining } = await outcome(router.chat(body, { headers }), "tokens");
+    assert(Number(remaining) < 20 && Number(remaining) > 0, `${model}: ${remaining}`);
+  }
 });
 
 const cache = `
