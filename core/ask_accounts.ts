@@ -7,15 +7,15 @@ import type { AccountRequest } from "./account_choice.ts";
 import { isChat } from "./body.ts";
 import type { Connection, Sent } from "./connection.ts";
 import { conversationOf } from "./conversation.ts";
-import { busyMs, type RouterError } from "./errors.ts";
+import { busyMs, failedMs, type RouterError } from "./errors.ts";
 import type { Slot, Waiting } from "./slot.ts";
 import type { Slots } from "./slots.ts";
+import { toldError } from "./told_error.ts";
 import { pause } from "./unless_aborted.ts";
 import type { Upstream } from "./upstream.ts";
 
-/** Milliseconds for which an account is avoided that has refused a model, or failed. */
+/** Milliseconds for which an account is avoided that has refused a model. */
 const refusedMs = 60_000;
-const failedMs = 5_000;
 
 /**
  * How often a request asks an account again that lets few calls run and finds itself busy, where no
@@ -50,8 +50,8 @@ export interface AskOptions extends Sent {
  * followed by the next; one whose circuit is open for the model is not asked.
  *
  * @param only The account that must be asked; by default any.
- * @throws {RouterError} What the last refusal or failure means; `circuit_open` when nobody could be
- * asked; the signal's reason when it was aborted.
+ * @throws {RouterError} What {@linkcode toldError} takes of all refusals and failures, `circuit_open` of
+ * those that could not be asked among them; the signal's reason when it was aborted.
  */
 export async function askAccounts(
   connections: readonly Connection[],
@@ -77,8 +77,7 @@ export async function askAccounts(
       const taken = take();
       slot = taken instanceof Promise ? await taken : taken;
     } catch (error) {
-      // Why one failed that was asked says more than why the others were not.
-      throw (error as RouterError).code === "circuit_open" ? failure ?? error : error;
+      throw toldError(failure, error as RouterError);
     }
     const { connection, call, release } = slot;
     if (conversation !== undefined) {
@@ -115,8 +114,7 @@ export async function askAccounts(
       call.failed(error);
       release();
       if (ms === undefined) throw error;
-      // What passes by itself, and soonest, is told rather than what does not.
-      if (failure === undefined || passesIn(error) <= passesIn(failure)) failure = error;
+      failure = toldError(failure, error);
       if (refused.size === connections.length) throw failure;
       // Those that are left are busy as well, and others wait there.
       if (patience.tries === 0 && !slots.mayServe(wanted)) throw failure;
@@ -140,11 +138,6 @@ function avoidedFor({ code, retryAfterMs }: RouterError, answered: boolean): num
     default:
       return undefined;
   }
-}
-
-/** Milliseconds after which the same account may answer; `Infinity` for what does not pass by itself. */
-function passesIn({ code, retryAfterMs = busyMs }: RouterError): number {
-  return code === "upstream_busy" ? retryAfterMs : Infinity;
 }
 
 /** How long a request goes on asking accounts that are busy. */

@@ -11,6 +11,7 @@ import type { Route, RoutedTarget } from "./plugin.ts";
 import { readAhead } from "./read_ahead.ts";
 import { retryWait } from "./retry.ts";
 import type { RetryBudget } from "./retry_budget.ts";
+import { toldError } from "./told_error.ts";
 import { type BegunAnswer, Try, type TryOptions } from "./try.ts";
 
 /** What asking needs. */
@@ -69,7 +70,7 @@ export class Attempts {
   /**
    * Asks the targets in turn, each again where its error allows it.
    *
-   * @throws {RouterError} What the last try failed with.
+   * @throws {RouterError} What {@linkcode toldError} takes of all that the tries failed with.
    */
   async begin(): Promise<BegunAnswer> {
     for (;;) {
@@ -124,8 +125,8 @@ export class Attempts {
     const { targets, attempts } = this.#route;
     const last = this.#last;
     if (last !== undefined) {
-      if (this.#flight.unwanted || performance.now() >= this.#end) throw last;
-      if (!last.fallback) throw this.#failure!;
+      const isOver = this.#flight.unwanted || performance.now() >= this.#end;
+      if (isOver || !last.fallback) throw this.#failure!;
       if (!await this.#mayRetry(last)) this.#advance();
     }
     this.#flight.checkWanted();
@@ -170,7 +171,7 @@ export class Attempts {
 
   #note(error: RouterError): void {
     this.#last = error;
-    if (weightOf(error) >= weightOf(this.#failure)) this.#failure = error;
+    this.#failure = toldError(this.#failure, error);
   }
 
   /** Tries that were made or are under way. */
@@ -275,13 +276,6 @@ export class Attempts {
       this.#running.delete(one);
     }
   }
-}
-
-/** What says more: why a target failed, why it may not be asked, or that it is not asked now. */
-function weightOf(error: RouterError | undefined): number {
-  if (error === undefined) return 0;
-  if (error.code === "circuit_open") return 1;
-  return error.code === "insufficient_credits" ? 2 : 3;
 }
 
 /** Whether a promise takes longer than some time; how it ends does not matter. */

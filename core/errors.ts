@@ -66,6 +66,9 @@ export type ErrorCode = keyof typeof errorTable;
 /** Milliseconds for which a busy vendor is left alone that does not say for how long. */
 export const busyMs = 1_000;
 
+/** The same for one that fails. */
+export const failedMs = 5_000;
+
 /** What lasts, though OpenAI's clients would ask again after the status if nobody said so. */
 const lasting: ReadonlySet<ErrorCode> = new Set(["insufficient_quota", "upstream_rejected"]);
 
