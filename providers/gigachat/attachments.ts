@@ -3,18 +3,17 @@
  *
  * @module
  */
-import { type Call, type ChatBody, RouterError } from "xrouter/provider";
+import { type Call, RouterError } from "xrouter/provider";
 import { readVendorMessage } from "../../core/fault.ts";
 import type { GigachatMessage } from "./assistant_turn.ts";
 import { checkNumber, checkSum, fileOf, mostBytesOf, tooLong } from "./attached_file.ts";
 import { Attachment } from "./attachment.ts";
 import { refuse } from "./fault.ts";
+import { rememberKind } from "./file_kinds.ts";
+import type { GigachatFunctions } from "./functions.ts";
 import { type UploadFile, uploadsOf } from "./uploads.ts";
 import { withoutTokens } from "./vendor_words.ts";
 import type { WebFiles } from "./web_images.ts";
-
-/** The function by which GigaChat's models read documents. */
-const reader = "get_file_content";
 
 /** What a call brought, for a refusal that follows. */
 interface Brought {
@@ -25,17 +24,16 @@ interface Brought {
 const brought = new WeakMap<Call, Brought>();
 
 /** A request to GigaChat as far as files matter. */
-interface Encoded {
+export interface Encoded extends GigachatFunctions {
+  messages: GigachatMessage[];
   [field: string]: unknown;
-  functions?: unknown;
-  function_call?: unknown;
 }
 
 /**
  * Puts ids in the place of the attachments of a request. Everything is looked at before anything is
  * uploaded.
  *
- * @param body The request in OpenAI's shape.
+ * @param encoded The request of v1; its messages are written to.
  * @param fetched Those of the web.
  * @returns The request; not at once only where it has attachments.
  * @throws {RouterError} `invalid_request` naming the file that GigaChat cannot take; otherwise what
@@ -43,24 +41,20 @@ interface Encoded {
  */
 export function bring(
   encoded: Encoded,
-  body: ChatBody,
   call: Call,
   fetched: WebFiles | undefined,
 ): Encoded | Promise<Encoded> {
-  const messages = encoded.messages as GigachatMessage[];
-  if (messages.every((message) => message.attachments === undefined)) return encoded;
+  if (encoded.messages.every((message) => message.attachments === undefined)) return encoded;
   brought.set(call, { digests: [] });
-  const attachments = messages.flatMap(attachmentsOf);
-  return attachments.length === 0 ? encoded : bringAll(encoded, body, attachments, call, fetched);
+  return bringAll(encoded, call, fetched);
 }
 
 async function bringAll(
   encoded: Encoded,
-  body: ChatBody,
-  attachments: readonly Attachment[],
   call: Call,
   fetched: WebFiles | undefined,
 ): Promise<Encoded> {
+  const attachments = encoded.messages.flatMap(attachmentsOf);
   checkNumber(attachments);
   const files = new Map<Attachment, UploadFile>();
   let bytes = 0;
@@ -85,12 +79,12 @@ async function bringAll(
     else if (file !== undefined) {
       const { id, digest } = await upload(file, attachment.path, call);
       digests.push(digest);
+      rememberKind(id, file.type.kind, call);
       ids.set(attachment, id);
     }
   }
-  for (const message of encoded.messages as GigachatMessage[]) replaceIn(message, ids);
-  const isRead = documents > 0 || attachments.some(({ source }) => "id" in source);
-  return isRead ? withReader(encoded, body, call) : encoded;
+  for (const message of encoded.messages) replaceIn(message, ids);
+  return encoded;
 }
 
 /** The file that an attachment is; nothing where GigaChat has it already. */
@@ -153,25 +147,6 @@ async function upload(file: UploadFile, path: string, call: Call) {
     }
     throw error;
   }
-}
-
-/**
- * Models read documents by a function of GigaChat's own, which must be allowed; where the client
- * wants no function called, it is the only one.
- */
-function withReader(encoded: Encoded, body: ChatBody, call: Call): Encoded {
-  const { functions, function_call: choice } = encoded;
-  if (typeof choice === "object" && choice !== null) return encoded;
-  const forbidding = ["tool_choice", "function_call"].find((field) => body[field] === "none");
-  if (forbidding !== undefined) call.changed(forbidding);
-  const others = Array.isArray(functions) && forbidding === undefined ? functions : [];
-  const named = others.length > 0 || forbidding !== undefined;
-  return {
-    ...encoded,
-    function_call: "auto",
-    ...(named &&
-      { functions: [...others.filter(({ name }) => name !== reader), { name: reader }] }),
-  };
 }
 
 function decode(base64: string, path: string, limit: number): Uint8Array<ArrayBuffer> {

@@ -6,6 +6,7 @@
  * @module
  */
 import type { Call, ChatBody } from "xrouter/provider";
+import type { Encoded } from "./attachments.ts";
 import { refuse } from "./fault.ts";
 import { FunctionNames } from "./function_names.ts";
 import { encodeFunctions } from "./functions.ts";
@@ -149,7 +150,7 @@ export function encode(
   body: ChatBody,
   call: Call,
   granted: readonly string[] = grantedTo(call),
-): Record<string, unknown> {
+): Encoded {
   const encoded: Record<string, unknown> = {};
   for (const [field, value] of Object.entries(body)) {
     if (value === null || value === undefined || needless.has(field)) continue;
@@ -162,12 +163,12 @@ export function encode(
   // What comes after a sequence need not be written, nor paid for: the call is ended there.
   if (stopsOf(body).length > 0) encoded.stream = true;
   const names = new FunctionNames(body);
-  encoded.messages = encodeMessages(body.messages, names, call);
+  const messages = encodeMessages(body.messages, names, call);
   Object.assign(encoded, encodeFunctions(body, names, call), encodeSampling(body, call));
   if (granted.includes("reasoning_effort")) Object.assign(encoded, encodeEffort(body, call));
   const format = encodeResponseFormat(body, call);
   if (format !== undefined) encoded.response_format = format;
-  return encoded;
+  return { ...encoded, messages };
 }
 
 function encodeSampling(body: ChatBody, call: Call): Record<string, unknown> {

@@ -131,6 +131,12 @@ function latin1(file: Buffer, start: number, end: number): string {
   return file.toString("latin1", start, end);
 }
 
+/** What a file is by the ending of its name; where that says nothing, it may have to be read. */
+export function kindByName(filename: string): FileKind {
+  if (/\.(jpe?g|png|tiff?|bmp)$/i.test(filename)) return "image";
+  return /\.(mp[34]|m4a|wav|web[am]|og[ga]|opus)$/i.test(filename) ? "audio" : "document";
+}
+
 /**
  * The content type by which a file is uploaded.
  *

@@ -17,6 +17,7 @@ import { encode } from "./encode.ts";
 import { fault } from "./fault.ts";
 import { grantedTo } from "./granted_fields.ts";
 import { listModels, models } from "./models.ts";
+import { letRead } from "./reader.ts";
 import { gigachatSettings } from "./settings.ts";
 import { contentType } from "./file_type.ts";
 import { uploadsOf } from "./uploads.ts";
@@ -48,9 +49,11 @@ export default defineProvider({
   prepare: fetchImages,
   encode(body, call, fetched) {
     addHeaders(body, call);
-    return usesV2(body.model, call.settings)
-      ? encodeV2(body, call, fetched)
-      : bring(encode(body, call), body, call, fetched);
+    if (usesV2(body.model, call.settings)) return encodeV2(body, call, fetched);
+    const brought = bring(encode(body, call), call, fetched);
+    return brought instanceof Promise
+      ? brought.then((encoded) => letRead(encoded, body, call))
+      : brought;
   },
   decoder(body, call) {
     if (!usesV2(body.model, call.settings)) {

@@ -2,6 +2,7 @@ import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "
 import { RouterError } from "../../core/errors.ts";
 import { bring } from "../../providers/gigachat/attachments.ts";
 import { encode } from "../../providers/gigachat/encode.ts";
+import { letRead } from "../../providers/gigachat/reader.ts";
 import { uploadsOf } from "../../providers/gigachat/uploads.ts";
 import { callOf, type CallSetup } from "../support/call.ts";
 import { startFakeGigachat } from "../support/fake_gigachat.ts";
@@ -28,7 +29,7 @@ async function bringParts(
   const call = callOf({ send, ...setup });
   try {
     const body = bodyOf({ ...fields, messages: [user(parts as Content)] });
-    return await bring(encode(body, call), body, call, undefined);
+    return await letRead(await bring(encode(body, call), call, undefined), body, call);
   } finally {
     await uploadsOf(call.settings).close();
   }

@@ -54,7 +54,7 @@ export async function encodeV2(
     function_ranker: ranker,
     model_options: given,
     ...fields
-  } = await bring(encode(rest, call, granted), rest, call, fetched);
+  } = await bring(encode(rest, call, granted), call, fetched);
   const encoded: Record<string, unknown> = {};
   const modelOptions: Record<string, unknown> = effort === undefined
     ? {}
