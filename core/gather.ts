@@ -18,15 +18,19 @@ import type { Upstream } from "./upstream.ts";
 
 type Fields = Record<string, unknown>;
 
-/** Fields whose text comes in pieces: those of a message, and those of a call. */
-const inPieces: ReadonlySet<string> = new Set([
-  "arguments",
+/** The fields of a message whose text comes in pieces. */
+const wordsOf: ReadonlySet<string> = new Set([
   "content",
-  "input",
+  "function_call.arguments",
   "reasoning",
   "reasoning_content",
   "refusal",
 ]);
+
+/** Those of a call. */
+const wordsOfCall: ReadonlySet<string> = new Set(["custom.input", "function.arguments"]);
+
+const none: ReadonlySet<string> = new Set();
 
 /** What has come of one alternative. */
 interface GatheredChoice {
@@ -76,13 +80,13 @@ export class GatheredAnswer {
       message: { role: "assistant", content: null },
       calls: new Map(),
     }));
-    join(choice.fields, fields);
-    const { tool_calls: calls, ...words }: ChatMessage = delta ?? message ?? {};
-    join(choice.message, words);
+    join(choice.fields, fields, none);
+    const { tool_calls: calls, ...words }: ChatMessage = { ...message, ...delta };
+    join(choice.message, words, wordsOf);
     for (const call of Array.isArray(calls) ? calls : []) {
       if (!isReply(call)) continue;
       const { index, ...piece } = call as Fields;
-      join(entryOf(choice.calls, index ?? piece.id, () => ({})), piece);
+      join(entryOf(choice.calls, index ?? piece.id, () => ({})), piece, wordsOfCall);
     }
   }
 }
@@ -132,16 +136,23 @@ export async function gather(
   return answer.reply;
 }
 
-/** Adds what is new: to texts in pieces and to lists more, of all else what holds now. */
-function join(fields: Fields, more: Fields): void {
+/**
+ * Adds what is new: to texts in pieces and to lists more, of all else what holds now.
+ *
+ * @param inPieces The fields whose text comes in pieces.
+ * @param path Where `fields` stand in what these are fields of.
+ */
+function join(fields: Fields, more: Fields, inPieces: ReadonlySet<string>, path = ""): void {
   for (const [field, value] of Object.entries(more)) {
     const before = Object.hasOwn(fields, field) ? fields[field] : undefined;
+    const place = path + field;
     if (Array.isArray(value)) {
       const list = Array.isArray(before) ? before : fields[field] = [] as unknown[];
       for (const item of value) list.push(item);
     } else if (isReply(value)) {
-      join(isReply(before) ? before : fields[field] = {} as Fields, value);
-    } else if (typeof before === "string" && typeof value === "string" && inPieces.has(field)) {
+      const nested = isReply(before) ? before : fields[field] = {} as Fields;
+      join(nested, value, inPieces, `${place}.`);
+    } else if (typeof before === "string" && typeof value === "string" && inPieces.has(place)) {
       fields[field] = before + value;
     } else {
       fields[field] = value ?? before ?? null;

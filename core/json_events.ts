@@ -53,25 +53,28 @@ export class JsonEvents {
       event.at(-sameEnd - 1) === known.at(-sameEnd - 1)
     ) return Chunk.fromBytes(event, false);
     const { data = "" } = readEvent(event);
-    const json = parse(data);
-    if (json !== undefined) {
-      this.#known = event.slice();
-      if (!isReply(json)) return Chunk.fromBytes(event, false);
-      this.#note(json);
-      return Chunk.fromBytes(event, false, json);
-    }
-    if (!/"(delta|content)"/.test(data)) return undefined;
-    throw new RouterError("upstream_unavailable", "The provider sent an event that is no JSON", {
-      detail: data.slice(0, 500),
-    });
+    const json = parseEvent(data);
+    if (json === undefined) return undefined;
+    this.#known = event.slice();
+    if (!isReply(json)) return Chunk.fromBytes(event, false);
+    this.#note(json);
+    return Chunk.fromBytes(event, false, json);
   }
 }
 
-/** `undefined` for what is no JSON. */
-function parse(text: string): unknown {
+/**
+ * The JSON of an event; `undefined` for what is no JSON and says nothing.
+ *
+ * @param parse Reads JSON, and throws for what is none.
+ * @throws {RouterError} `upstream_unavailable` for what is no JSON and names words: they are lost.
+ */
+export function parseEvent(data: string, parse: (text: string) => unknown = JSON.parse): unknown {
   try {
-    return JSON.parse(text);
+    return parse(data);
   } catch {
-    return undefined;
+    if (!/"(delta|content|text)"/.test(data)) return undefined;
+    throw new RouterError("upstream_unavailable", "The provider sent an event that is no JSON", {
+      detail: data.slice(0, 500),
+    });
   }
 }

@@ -190,7 +190,11 @@ export class Transport {
     );
     const listed = lists.flatMap((list) => list.status === "fulfilled" ? [list.value] : []);
     if (listed.length === 0) throw (lists[0] as PromiseRejectedResult).reason;
-    return new Map(listed.flat().map((each) => [each.id, each]));
+    const models = new Map<string, OfferedModel>();
+    for (const { id, kind } of listed.flat()) {
+      models.set(id, { id, kind: models.get(id)?.kind ?? kind });
+    }
+    return models;
   }
 
   /** The ids of {@linkcode Transport.offered}. */

@@ -5,15 +5,16 @@
  * @module
  */
 import { type ChatBody, type ChatReply, type Decoder, RouterError } from "xrouter/provider";
+import { parseEvent } from "../../core/json_events.ts";
 import { AnswerText } from "./answer_text.ts";
 import { mintCallId } from "./call_id.ts";
+import { parseExactly } from "./exact_json.ts";
 import { FunctionNames, usesOlderFunctions } from "./function_names.ts";
 import {
   type GigachatAnswer,
   type GigachatChoice,
   type GigachatUsage,
   isSpoken,
-  parseEvent,
   readReply,
   toWireUsage,
 } from "./reply.ts";
@@ -83,13 +84,12 @@ export class GigachatDecoder implements Decoder {
   }
 
   /**
-   * An event of a stream. What is no JSON is skipped; where a stream was cut inside an event, its
-   * end is missing too, and the relay sees that.
+   * An event of a stream. What is no JSON and says nothing is skipped.
    *
-   * @throws {RouterError} as {@linkcode GigachatDecoder.whole}.
+   * @throws {RouterError} as {@linkcode GigachatDecoder.whole}, and for an event whose words are lost.
    */
   event(data: string): ChatReply[] {
-    const json = this.ended ? undefined : parseEvent(data);
+    const json = this.ended ? undefined : parseEvent(data, parseExactly);
     if (json === undefined) return [];
     const { choices, usage, ...rest } = readReply(json);
     const shared = { id: this.#id, ...rest, object: "chat.completion.chunk" };
@@ -135,8 +135,8 @@ export class GigachatDecoder implements Decoder {
   }
 
   /** What one event says of a choice; nothing while all of it is held back. */
-  #chunkChoices({ delta, finish_reason, ...rest }: GigachatChoice): Choice[] {
-    const answer: GigachatAnswer = { ...delta };
+  #chunkChoices({ delta, message, finish_reason, ...rest }: GigachatChoice): Choice[] {
+    const answer: GigachatAnswer = { ...message, ...delta };
     const alternative = this.#alternative(rest.index);
     const { text } = alternative;
     if (text.stopped) return [];

@@ -28,7 +28,7 @@ export async function letRead(encoded: Encoded, body: ChatBody, call: Call): Pro
   else if (named(choice) !== undefined) {
     call.cannotKeep(
       field,
-      'cannot have a function called beside a document, which GigaChat reads by one of its own. Use "auto"',
+      'cannot call for a function beside a document, which GigaChat reads by one of its own. Use "auto"',
     );
   }
   const others = isForbidden ? [] : functions.filter(({ name }) => name !== reader);

@@ -6,7 +6,6 @@
  */
 import { type ChatReply, RouterError, type WireUsage } from "xrouter/provider";
 import { faultByStatus } from "../../core/fault.ts";
-import { parseExactly } from "./exact_json.ts";
 import { fault } from "./fault.ts";
 import { withoutTokens } from "./vendor_words.ts";
 
@@ -78,13 +77,4 @@ export function readReply(json: unknown): GigachatReply {
   throw new RouterError("upstream_unavailable", "GigaChat answered with something unexpected", {
     detail: withoutTokens(JSON.stringify(json) ?? "").slice(0, 500),
   });
-}
-
-/** The JSON of an event; `undefined` for what is no JSON. */
-export function parseEvent(data: string): unknown {
-  try {
-    return parseExactly(data);
-  } catch {
-    return undefined;
-  }
 }

@@ -145,3 +145,28 @@ Deno.test("GatheredAnswer tells calls apart by index or id, and takes events of 
   assertEquals(gathered(odd).choices.map(({ message }) => message!.content), [null, "whole"]);
   assertEquals("polluted" in {}, false);
 });
+
+Deno.test("GatheredAnswer joins the words of messages and of calls, and nothing else of that name", () => {
+  const page = { sources: { "1": { url: "u", content: "a page" } } };
+  const older = (given: string) => piece({ function_call: { arguments: given } });
+  const { choices } = gathered([
+    piece({ content: "Yes", inline_data: page, function_call: { name: "w" } }),
+    piece({ content: ", it is", inline_data: page }),
+    older('{"a":'),
+    older("1}"),
+  ]);
+  assertEquals(choices[0]!.message, {
+    role: "assistant",
+    content: "Yes, it is",
+    inline_data: page,
+    function_call: { name: "w", arguments: '{"a":1}' },
+  });
+});
+
+Deno.test("GatheredAnswer reads a message that stands in a delta's place, or beside an empty one", () => {
+  const message = { role: "assistant", content: "whole" };
+  for (const delta of [undefined, {}]) {
+    const event = { choices: [{ index: 0, delta, message, finish_reason: "stop" }] };
+    assertEquals(gathered([event as ChatReply]).choices[0]!.message, message);
+  }
+});

@@ -62,6 +62,22 @@ Deno.test("Transport lists models as the provider names them", async () => {
   transport!.close();
 });
 
+Deno.test("Transport knows what a model is for where any account says so", async () => {
+  const kinds = [undefined, "embeddings", undefined] as const;
+  const provider = defineProvider({
+    name: "own",
+    baseUrl: "http://127.0.0.1:1",
+    signIn: [],
+    accounts: () => kinds.map((kind, at) => ({ name: `${at}`, settings: { kind } })),
+    listModels: ({ settings }) =>
+      Promise.resolve([{ id: "m", kind: (settings as { kind?: "embeddings" }).kind }]),
+  }) as Provider;
+  const { transport } = Transport.connect(provider, { env: {}, file: undefined });
+  const offered = await transport!.offered(AbortSignal.timeout(10_000));
+  assertEquals([...offered.values()], [{ id: "m", kind: "embeddings" }]);
+  await transport!.close();
+});
+
 Deno.test("Transport closes although its provider's close never ends", async () => {
   const endless = () => new Promise<void>(() => {});
   const provider = defineProvider({ name: "own", close: endless }) as Provider;

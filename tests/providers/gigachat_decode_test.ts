@@ -95,12 +95,34 @@ Deno.test("a stream survives every cut, CRLF and a missing [DONE]", async () => 
   }
 });
 
-Deno.test("an event that is no JSON does not end the stream", async () => {
+Deno.test("an event that is no JSON ends the stream where words are lost with it, and only there", async () => {
   await using fake = await startFakeGigachat();
   using connection = connectTo(fake);
   fake.reply = () => ({ content: ["один ", "два"] });
-  fake.habits.intruder = '{"choices":[{"delta":';
+  fake.habits.intruder = '{"choices":[{"ind';
   assertEquals(textOf(await askStream(connection)), "один два");
+  for (const half of ['{"choices":[{"delta":{"content":"не ', '"content":"не "}}]}']) {
+    fake.habits.intruder = half;
+    for (const asking of [() => askStream(connection), () => ask(connection, { stop: "три" })]) {
+      const error = await assertRejects(asking, RouterError, "no JSON");
+      assertEquals(error.code, "upstream_unavailable");
+    }
+  }
+});
+
+Deno.test("an event that has a message in place of a delta says the same", () => {
+  const decoder = new GigachatDecoder(bodyOf({}));
+  const choices = [{
+    index: 0,
+    message: { role: "assistant", content: "Да" },
+    finish_reason: "stop",
+  }];
+  const [event] = decoder.event(JSON.stringify({ choices }));
+  assertEquals(event!.choices, [{
+    index: 0,
+    delta: { role: "assistant", content: "Да" },
+    finish_reason: "stop",
+  }]);
 });
 
 Deno.test("a stream that breaks off ends with an error", async () => {

@@ -231,7 +231,7 @@ Deno.test("v2: each reason to end has OpenAI's name", async () => {
   }
 });
 
-Deno.test("v2: an error inside a stream is named, what is unknown is skipped, a break is one", async () => {
+Deno.test("v2: an error inside a stream is named, what is unknown is skipped, a break and lost words are one", async () => {
   await using fake = await startFakeGigachat();
   using connection = connectTo(fake, v2);
   fake.v2.reply = () => ({ content: ["один ", "два"] });
@@ -248,37 +248,12 @@ Deno.test("v2: an error inside a stream is named, what is unknown is skipped, a 
     fake.habits.intruder = intruder;
     assertEquals(textOf(await askStream(connection)), "один два");
   }
+  for (const half of ['{"messages":[{"content":[{"te', '"text":" раз"}]}]}']) {
+    fake.habits.intruder = `event: response.message.delta\ndata: ${half}`;
+    const lost = await assertRejects(() => askStream(connection), RouterError, "no JSON");
+    assertEquals(lost.code, "upstream_unavailable");
+  }
   delete fake.habits.intruder;
   fake.habits.breakAfter = 1;
   await assertRejects(async () => await readAll(await open(connection, { stream: true })));
-});
-
-Deno.test("v2: the call that an event repeats is told once, and its state may come last", () => {
-  const decoder = decoderOf({ tools });
-  const state = crypto.randomUUID();
-  const called = { function_call: { id: "1", name: "weather", arguments: '{"n":1}' } };
-  const messages = [{ role: "assistant", content: [called] }];
-  assertEquals(decoder.event(JSON.stringify({ messages })), []);
-  const events = decoder.event(
-    JSON.stringify({ messages, finish_reason: "stop", tools_state_id: state }),
-    "response.message.done",
-  );
-  const calls = events.flatMap(({ choices }) => choices[0]?.delta?.tool_calls ?? []);
-  assertEquals(calls.map((call) => [stateOf(call.id!), call.function!.arguments]), [
-    [state, '{"n":1}'],
-  ]);
-  assertEquals(events.at(-1)!.choices[0]!.finish_reason, "tool_calls");
-});
-
-Deno.test("v2: calls without an id are several, however they lack it", () => {
-  const called = (n: number) => ({ name: "weather", arguments: { n } });
-  for (const id of [null, undefined, ""]) {
-    const content = [1, 2].map((n) => ({ function_call: { ...called(n), id } }));
-    const { choices } = decoderOf({ tools }).whole({
-      messages: [{ role: "assistant", content }],
-      finish_reason: "function_call",
-    });
-    const calls = choices[0]!.message!.tool_calls!;
-    assertEquals(calls.map((call) => call.function!.arguments), ['{"n":1}', '{"n":2}']);
-  }
 });

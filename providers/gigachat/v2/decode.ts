@@ -5,8 +5,10 @@
  * @module
  */
 import type { Call, ChatBody, ChatReply, Decoder } from "xrouter/provider";
+import { parseEvent } from "../../../core/json_events.ts";
 import { parseExactly } from "../exact_json.ts";
 import { Citations } from "./citations.ts";
+import type { V2Part } from "./messages.ts";
 import {
   messagesOf,
   partsOf,
@@ -22,6 +24,8 @@ import type { V2Settings } from "./settings.ts";
 /** A message of v1, or the part of it that is new. */
 type Message = Record<string, unknown>;
 
+type V2Call = NonNullable<V2Part["function_call"]>;
+
 /** Translates one answer. */
 export class V2Decoder implements Decoder {
   readonly #v1: Decoder;
@@ -30,7 +34,7 @@ export class V2Decoder implements Decoder {
   readonly #single: boolean;
   readonly #citations = new Citations();
   /** Calls wait for the end, because the id that ties them together may come with it. */
-  #calls: Message[] = [];
+  #calls: { function_call: V2Call }[] = [];
   readonly #callIds = new Set<unknown>();
   #state: string | undefined;
   #finished = false;
@@ -95,7 +99,7 @@ export class V2Decoder implements Decoder {
    */
   event(data: string, name?: string): ChatReply[] {
     if (name?.startsWith("response.tool.")) return [];
-    const json = parse(data);
+    const json = parseEvent(data, parseExactly);
     if (json === undefined) return [];
     if (!isReply(json)) {
       const known = name?.startsWith("response.") && !("status" in Object(json));
@@ -125,17 +129,19 @@ export class V2Decoder implements Decoder {
 
   /** What an answer, or an event of one, says anew; its calls are kept. */
   *#deltas(reply: V2Reply): Generator<Message> {
+    // The event that ends an answer may repeat what it has called.
+    const told = reply.finish_reason ? this.#calls.map((call) => call.function_call) : [];
     for (const message of messagesOf(reply)) {
       this.#state = stateIn(message) ?? this.#state;
       if (typeof message.reasoning_content === "string") {
         yield { reasoning_content: message.reasoning_content };
       }
-      yield* this.#partDeltas(message);
+      yield* this.#partDeltas(message, told);
     }
     this.#state = stateIn(reply) ?? this.#state;
   }
 
-  *#partDeltas(message: V2Answer): Generator<Message> {
+  *#partDeltas(message: V2Answer, told: V2Call[]): Generator<Message> {
     for (const { text, function_call: call, files, inline_data } of partsOf(message)) {
       if (typeof text === "string") {
         if (message.role === "reasoning") yield { reasoning_content: text };
@@ -144,7 +150,7 @@ export class V2Decoder implements Decoder {
           yield { content: text };
         }
       }
-      if (call) this.#keepCall(call);
+      if (call) this.#keepCall(call, told);
       if (files) yield { files };
       if (inline_data) {
         this.#citations.add(inline_data);
@@ -153,12 +159,14 @@ export class V2Decoder implements Decoder {
     }
   }
 
-  #keepCall(call: { id?: unknown }): void {
+  /** @param told Calls of earlier events which this one has not repeated yet. */
+  #keepCall(call: V2Call, told: V2Call[]): void {
     const { id } = call;
-    // An event may repeat a call; those without an id are told apart by nothing.
     if (id && this.#callIds.has(id)) return;
     this.#callIds.add(id);
-    if (this.#calls.length === 0 || !this.#single) this.#calls.push({ function_call: call });
+    const repeated = told.findIndex((each) => isSame(each, call));
+    if (repeated >= 0) told.splice(repeated, 1);
+    else if (this.#calls.length === 0 || !this.#single) this.#calls.push({ function_call: call });
   }
 
   #takeCalls(): Message[] {
@@ -181,15 +189,13 @@ function joined(before: unknown, value: unknown): unknown {
   return Array.isArray(before) && Array.isArray(value) ? [...before, ...value] : value;
 }
 
+/** Whether two calls are one; an id may be missing. */
+function isSame(one: V2Call, other: V2Call): boolean {
+  return !(one.id && other.id) && one.name === other.name &&
+    JSON.stringify(one.arguments) === JSON.stringify(other.arguments);
+}
+
 function isReply(json: unknown): json is V2Reply {
   const reply = Object(json) as V2Reply;
   return Array.isArray(reply.messages) || Boolean(reply.finish_reason ?? reply.usage);
-}
-
-function parse(data: string): unknown {
-  try {
-    return parseExactly(data);
-  } catch {
-    return undefined;
-  }
 }
