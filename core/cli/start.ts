@@ -13,6 +13,12 @@ import { logUncaught } from "./uncaught.ts";
 const arrivalMs = 100;
 
 /**
+ * Milliseconds after the first signal in which another one says the same: `deno task` passes on what
+ * a terminal or a process manager has sent to the server as well.
+ */
+const echoMs = 1_000;
+
+/**
  * Runs the server. On the first start it makes a key and prints a `curl` line that uses it.
  *
  * @returns When SIGINT or SIGTERM has come, running answers have finished and all is recorded.
@@ -48,11 +54,12 @@ export async function start(): Promise<number> {
   }
   const url = `http://${host.includes(":") ? `[${host}]` : host}:${server.addr.port}`;
   // Before anything is printed: who reads the address may stop it at once.
-  let asked = 0;
+  let askedTick: number | undefined;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
     Deno.addSignalListener(signal, () => {
-      // Who asks twice does not want to wait.
-      if (++asked > 1) Deno.exit(1);
+      askedTick ??= performance.now();
+      // Who asks again does not want to wait.
+      if (performance.now() - askedTick > echoMs) Deno.exit(1);
       stopped.resolve(signal);
     });
   }

@@ -5,6 +5,9 @@
  * @module
  */
 
+import config from "../../deno.json" with { type: "json" };
+
+const { tasks } = config;
 const main = `${import.meta.dirname}/../../main.ts`;
 
 /** Variables without which Deno itself would not run here, or would not count what was covered. */
@@ -33,12 +36,32 @@ export function spawnXrouter(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Deno.ChildProcess {
+  return spawn(folder, ["run", "--quiet", "-A", main, ...args], env);
+}
+
+/** Starts a task as `deno task` does, as the leader of a process group of its own. */
+export function spawnTask(
+  folder: string,
+  task: keyof typeof tasks,
+  env: Readonly<Record<string, string>> = {},
+): Deno.ChildProcess {
+  const command = tasks[task].command.replace("main.ts", main);
+  return spawn(folder, ["task", "--quiet", "--eval", command], env, true);
+}
+
+function spawn(
+  folder: string,
+  args: string[],
+  env: Readonly<Record<string, string>>,
+  detached = false,
+): Deno.ChildProcess {
   const base = kept.flatMap((name) => {
     const value = Deno.env.get(name);
     return value === undefined ? [] : [[name, value]];
   });
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "-A", main, ...args],
+    args,
+    detached,
     cwd: folder,
     clearEnv: true,
     env: { ...Object.fromEntries(base), ...env },
