@@ -9,6 +9,7 @@ import { LiveExchange, type ReadBody } from "./exchange.ts";
 import type { Generation } from "./generation.ts";
 import { defaultEncoding, inputTokens } from "./input_tokens.ts";
 import type { Attempt } from "./plugin.ts";
+import { startTicking, stopTicking } from "./ticker.ts";
 
 /** An exchange under way. The step that runs says how it is ended. */
 export class Flight {
@@ -70,6 +71,33 @@ export class Flight {
   checkWanted(): void {
     if (this.#gone) throw clientClosed();
     if (this.#stopped !== undefined) throw this.#stopped;
+  }
+
+  /**
+   * What a plugin promises, unless the exchange has to end first; the plugin may not heed that.
+   *
+   * @param what What is waited for, for the message.
+   * @throws {RouterError} `timeout` after the exchange's time; the reason of its end from outside.
+   */
+  async wait<T>(work: PromiseLike<T>, what: string): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    work.then(resolve, reject);
+    if (this.#stopped !== undefined) reject(this.#stopped);
+    const end = this.x.startedTick + this.generation.time;
+    const clock = {
+      tick(now: number) {
+        if (now < end) return;
+        reject(new RouterError("timeout", `The request took too long: ${what} did not return`));
+      },
+    };
+    startTicking(clock);
+    this.onStop = reject;
+    try {
+      return await promise;
+    } finally {
+      stopTicking(clock);
+      delete this.onStop;
+    }
   }
 
   /** Ends it from outside. */

@@ -12,16 +12,20 @@ import type { Transport } from "./transport.ts";
 export class Generation {
   /** The plugins. */
   readonly hooks: HookRunner;
+  /** Milliseconds of an exchange until it has a route, which has limits of its own. */
+  readonly time: number;
   readonly #catalog: Catalog;
   readonly #providers: ReadonlyMap<string, Transport>;
 
   /**
    * @param plugins The pipeline, in order.
+   * @param time Milliseconds of an exchange until it has a route.
    * @param catalog The providers that are there now.
    * @param log Takes what goes wrong in the plugins.
    */
-  constructor(plugins: readonly InstalledPlugin[], catalog: Catalog, log: Log) {
+  constructor(plugins: readonly InstalledPlugin[], time: number, catalog: Catalog, log: Log) {
     this.hooks = new HookRunner(plugins, log);
+    this.time = time;
     this.#catalog = catalog;
     this.#providers = catalog.providers;
   }

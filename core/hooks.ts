@@ -31,6 +31,14 @@ type Hook<Name extends keyof Hooks> = {
   readonly run: NonNullable<Hooks[Name]>;
 };
 
+/**
+ * Waits for what a hook promises, as long as its exchange may take.
+ *
+ * @param what What is waited for, for the message.
+ * @throws {RouterError} why the exchange has to end first; whatever the hook rejects with.
+ */
+export type Wait = <T>(work: PromiseLike<T>, what: string) => Promise<T>;
+
 /** Calls hooks in the order of the pipeline, and knows what the failure of each means. */
 export class HookRunner {
   readonly #log: Log;
@@ -73,15 +81,17 @@ export class HookRunner {
    * `onRequest`, until one answers. The body is read once the caller is known, and at the end at the
    * latest: strangers may not fill the memory.
    *
-   * @throws {RouterError} when one refuses.
+   * @throws {RouterError} when one refuses, or takes too long.
    */
-  async request(x: LiveExchange): Promise<ChatReply | undefined> {
+  async request(x: LiveExchange, wait: Wait): Promise<ChatReply | undefined> {
     let place = 0;
     for (const { plugin, run } of this.#onRequest) {
       if (place++ === this.#strangers) await x.readBody();
       try {
         const returned = run(x);
-        const reply = isPromise(returned) ? await returned : returned;
+        const reply = isPromise(returned)
+          ? await wait(returned, `plugin "${plugin.name}" onRequest`)
+          : returned;
         if (reply) {
           await x.readBody();
           return asReply(reply, x.path);
@@ -94,11 +104,18 @@ export class HookRunner {
     return undefined;
   }
 
-  /** `onRoute`, until one names a route. @throws {RouterError} when one refuses. */
-  async route(x: LiveExchange): Promise<Route | undefined> {
+  /**
+   * `onRoute`, until one names a route.
+   *
+   * @throws {RouterError} when one refuses, or takes too long.
+   */
+  async route(x: LiveExchange, wait: Wait = unlimited): Promise<Route | undefined> {
     for (const { plugin, run } of this.#onRoute) {
       try {
-        const route = await run(x);
+        const returned = run(x);
+        const route = isPromise(returned)
+          ? await wait(returned, `plugin "${plugin.name}" onRoute`)
+          : returned;
         if (route) return asRoute(route);
       } catch (error) {
         this.#failed(plugin, "onRoute", error, x);
@@ -185,3 +202,5 @@ export class HookRunner {
     });
   }
 }
+
+const unlimited: Wait = async (work) => await work;

@@ -19,7 +19,7 @@ import { type Ending, handOver, type HandOverOptions, handOverOwn } from "./hand
 import { explainRoute } from "./routing/explain.ts";
 import type { ApiKey } from "./store/keys.ts";
 import { Generation } from "./generation.ts";
-import type { InstalledPlugin } from "./hooks.ts";
+import type { InstalledPlugin, Wait } from "./hooks.ts";
 import type { Log } from "./log.ts";
 import { outcomeOf } from "./outcome.ts";
 import type { Usage } from "./plugin.ts";
@@ -30,6 +30,8 @@ import { errorResponse } from "./response.ts";
 export interface KernelOptions {
   /** The pipeline, in order. */
   plugins: readonly InstalledPlugin[];
+  /** Milliseconds of an exchange until it has a route. */
+  time: number;
   /** The providers. */
   catalog: Catalog;
   /** Takes what goes wrong inside. */
@@ -60,7 +62,8 @@ export class Kernel {
   /** @param options The pipeline and its surroundings. */
   constructor(options: KernelOptions) {
     this.#o = options;
-    this.#generation = new Generation(options.plugins, options.catalog, options.log);
+    const { plugins, time, catalog, log } = options;
+    this.#generation = new Generation(plugins, time, catalog, log);
     this.#handOver = {
       ...options,
       settle: (flight, end, usage) => void this.#settle(flight, end, usage),
@@ -70,10 +73,11 @@ export class Kernel {
   /**
    * From now on exchanges begin with these plugins, and with the providers that are there now.
    *
+   * @param time Milliseconds of an exchange until it has a route.
    * @returns When those that began before are over.
    */
-  async use(plugins: readonly InstalledPlugin[]): Promise<void> {
-    this.#generation = new Generation(plugins, this.#o.catalog, this.#o.log);
+  async use(plugins: readonly InstalledPlugin[], time: number): Promise<void> {
+    this.#generation = new Generation(plugins, time, this.#o.catalog, this.#o.log);
     const before = [...this.#flights];
     await Promise.all(before.map((each) => (each.over ??= Promise.withResolvers()).promise));
   }
@@ -177,14 +181,15 @@ export class Kernel {
 
   async #answer(flight: Flight): Promise<Response> {
     const { x, generation: { hooks } } = flight;
-    const reply = await hooks.request(x);
+    const wait: Wait = (work, what) => flight.wait(work, what);
+    const reply = await hooks.request(x, wait);
     // Read here at the latest, so that a wrong body is refused before anybody is asked.
     const { model, stream } = x.body;
     if (reply !== undefined) {
       flight.checkWanted();
       return await handOverOwn(flight, Chunk.fromJson(reply, true), this.#handOver);
     }
-    const route = await hooks.route(x);
+    const route = await hooks.route(x, wait);
     if (route === undefined || route.targets.length === 0) {
       throw new RouterError("no_route", `No plugin has a route for the model "${model}"`, {
         param: "model",

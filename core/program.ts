@@ -20,6 +20,7 @@ import { canLoadAnew } from "./module_versions.ts";
 import { changesBetween, droppedBetween } from "./reload_changes.ts";
 import { Reloader } from "./reloader.ts";
 import { type Retired, Retirement } from "./retirement.ts";
+import { standardLimitsOf } from "./routing/limits.ts";
 import { Server } from "./server.ts";
 import { databaseAlive, openDatabase } from "./store/database.ts";
 import { migrate } from "./store/migrate.ts";
@@ -64,6 +65,7 @@ export class Program {
     this.#retirement = new Retirement(log, limits);
     this.#kernel = new Kernel({
       plugins,
+      time: standardLimitsOf(assembly.plugins).time,
       catalog: this.catalog,
       log,
       drainMs: settings.drainSeconds * 1000,
@@ -179,7 +181,8 @@ export class Program {
     this.catalog.become(next.catalog);
     this.#assembly = { ...next, catalog: this.catalog };
     this.#plugins = plugins;
-    this.#retirement.closeAfter(Promise.all([this.#kernel.use(plugins), enter()]), old);
+    const left = this.#kernel.use(plugins, standardLimitsOf(next.plugins).time);
+    this.#retirement.closeAfter(Promise.all([left, enter()]), old);
     return changes;
   }
 

@@ -76,6 +76,7 @@ async function callsOf(words: number): Promise<Partial<Record<keyof Hooks, numbe
   const auth: Hooks = { onRequest: ({ state }) => void (state.caller = caller) };
   const kernel = new Kernel({
     plugins: [{ name: "auth", file: "auth.ts", onError: "reject", hooks: auth }, ...counted],
+    time: 20_000,
     catalog,
     currency: "RUB",
     log,

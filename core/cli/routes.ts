@@ -6,9 +6,9 @@
 import { readEnvironment } from "../config.ts";
 import type { Catalog } from "../catalog.ts";
 import type { Timeouts } from "../plugin.ts";
-import { assemble, type Assembly, closeProviders } from "../assembly.ts";
+import { assemble, closeProviders } from "../assembly.ts";
 import type { Conditions } from "../routing/conditions.ts";
-import { limitsOf, type RouteLimits, routeSettings, standardLimits } from "../routing/limits.ts";
+import { limitsOf, type RouteLimits, standardLimitsOf } from "../routing/limits.ts";
 import type { RouteTable, RouteTarget } from "../routing/routes.ts";
 import { defineCommand, jsonSwitch } from "./arguments.ts";
 import { formatTable, paint } from "./terminal.ts";
@@ -21,7 +21,7 @@ export const routes = defineCommand({
   async run({ json }) {
     const assembly = await assemble(readEnvironment());
     await closeProviders(assembly.catalog);
-    const standard = standardOf(assembly);
+    const standard = standardLimitsOf(assembly.plugins);
     const all = [...assembly.catalog.routes.values()].map((each) =>
       describe(each, assembly.catalog, standard)
     );
@@ -48,12 +48,6 @@ interface TargetEntry {
   timeouts: Timeouts;
   /** Why it is never asked; null where it may be. */
   unused: string | null;
-}
-
-/** The limits of requests without a route, as the plugin's settings say. */
-function standardOf({ plugins }: Assembly): RouteLimits {
-  const config = plugins.find(({ plugin }) => plugin.config === routeSettings)?.config;
-  return standardLimits(routeSettings.parse(config ?? {}));
 }
 
 function describe(table: RouteTable, catalog: Catalog, standard: RouteLimits): RouteEntry {

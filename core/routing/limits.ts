@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import type { CheckedPlugin } from "../pipeline.ts";
 import type { Route } from "../plugin.ts";
 import { setting } from "../settings.ts";
 import type { RouteTable } from "./routes.ts";
@@ -88,6 +89,12 @@ export function standardLimits(settings: z.output<typeof routeSettings>): RouteL
     },
     onBreak: "error",
   };
+}
+
+/** The same, as a pipeline has them. */
+export function standardLimitsOf(plugins: readonly CheckedPlugin[]): RouteLimits {
+  const config = plugins.find(({ plugin }) => plugin.config === routeSettings)?.config;
+  return standardLimits(routeSettings.parse(config ?? {}));
 }
 
 /** The limits of a route, where it says none those of the settings. */

@@ -39,30 +39,96 @@ Deno.test("Kernel ends a try that hangs in onAttempt or in encode", async () => 
   assertEquals(upstream.seen.length, 0);
 });
 
-Deno.test("Kernel's drain ends although hooks hang, and says so", async () => {
-  for (const moment of ["onRequest", "onFinish"] as const) {
+Deno.test("Kernel's drain ends although a hook hangs, and says so", async () => {
+  const reached = Promise.withResolvers<void>();
+  const held = Promise.withResolvers<void>();
+  const hooks: Hooks = {
+    onFinish: () => {
+      reached.resolve();
+      return held.promise;
+    },
+  };
+  await using upstream = startUpstream(() => wholeAnswer());
+  await using kernel = startKernel({
+    providers: [{ name: "vendor", baseUrl: upstream.url }],
+    plugins: [{ hooks }],
+  });
+  const asked = kernel.chat(ask("vendor/m"));
+  await reached.promise;
+  await kernel.kernel.drain(0);
+  assertEquals(kernel.outcomes.length, 1);
+  const lines = kernel.log.map(({ message }) => message);
+  assertEquals(lines.filter((line) => String(line).includes("hangs")).length, 1);
+  held.resolve();
+  await (await asked).body?.cancel();
+});
+
+const beforeAnyTry = ["onRequest", "onRoute"] as const;
+
+Deno.test("Kernel ends an exchange that hangs before it has a route, and names the plugin", async () => {
+  for (const moment of beforeAnyTry) {
+    await using kernel = startKernel({
+      plugins: [{ name: "stuck", onError: "skip", hooks: { [moment]: () => never } }],
+      route,
+    });
+    const response = await kernel.chat(ask("vendor/m"));
+    const { error } = await response.json();
+    const message = `The request took too long: plugin "stuck" ${moment} did not return`;
+    assertEquals([response.status, error.code, error.message], [504, "timeout", message]);
+    const { state, status } = await kernel.ended();
+    assertEquals([state, status], ["refused", 504]);
+  }
+});
+
+Deno.test("XROUTER_TOTAL_MS holds for the time before there is a route, too", async () => {
+  await using folder = await dropIn({
+    "12_stuck.ts": `
+import { definePlugin } from "xrouter/plugin";
+const onRequest = () => new Promise<void>(() => {});
+export default definePlugin({ name: "stuck", setup: () => ({ onRequest }) });`,
+  });
+  await using router = await startRouter({
+    XROUTER_PLUGINS_DIR: folder.path,
+    XROUTER_TOTAL_MS: "100",
+  });
+  const response = await router.chat(ask("echo"));
+  assertEquals([response.status, (await response.json()).error.code], [504, "timeout"]);
+  assertEquals((await router.usage()).map(({ status }) => status), [504]);
+});
+
+Deno.test("Kernel's drain answers a client whose request hangs before it has a route", async () => {
+  for (const moment of beforeAnyTry) {
     const reached = Promise.withResolvers<void>();
-    const held = Promise.withResolvers<void>();
     const hooks: Hooks = {
       [moment]: () => {
         reached.resolve();
-        return held.promise;
+        return never;
       },
     };
-    await using upstream = startUpstream(() => wholeAnswer());
-    await using kernel = startKernel({
-      providers: [{ name: "vendor", baseUrl: upstream.url }],
-      plugins: [{ hooks }],
-    });
+    await using kernel = startKernel({ plugins: [{ hooks }] });
     const asked = kernel.chat(ask("vendor/m"));
     await reached.promise;
     await kernel.kernel.drain(0);
-    assertEquals(kernel.outcomes.length, 1, moment);
-    const lines = kernel.log.map(({ message }) => message);
-    assertEquals(lines.filter((line) => String(line).includes("hangs")).length, 1, moment);
-    held.resolve();
-    await (await asked).body?.cancel();
+    const response = await asked;
+    const { error } = await response.json();
+    assertEquals([response.status, error.code], [503, "unavailable"]);
+    assertEquals(kernel.outcomes.map(({ status }) => status), [503]);
   }
+});
+
+Deno.test("Kernel waits for no hook that begins after the exchange was to end", async () => {
+  await using kernel = startKernel({ plugins: [{ hooks: { onRequest: () => never } }] });
+  const body = Promise.withResolvers<Uint8Array>();
+  const request = new Request("http://xrouter.test/", { method: "POST" });
+  const asked = kernel.kernel.handle(request, "/v1/chat/completions", () => body.promise);
+  const drained = kernel.kernel.drain(0);
+  // A timer that was set later fires later.
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  body.resolve(new TextEncoder().encode(JSON.stringify(ask("vendor/m"))));
+  const response = await asked;
+  await drained;
+  assertEquals([response.status, (await response.json()).error.code], [503, "unavailable"]);
+  assertEquals(kernel.log.filter(({ level }) => level === "error"), []);
 });
 
 Deno.test("a provider's broken list of models concerns nobody else", async () => {

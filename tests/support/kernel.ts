@@ -93,6 +93,7 @@ export function startKernel(setup: KernelSetup): TestKernel {
       onError,
       hooks,
     })),
+    time: setup.route?.time ?? 20_000,
     catalog,
     currency: "RUB",
     log: createLog((line) => log.push(JSON.parse(line))),
