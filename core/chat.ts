@@ -35,7 +35,7 @@ const contentPart = openObject(
   { error: 'must be an object such as {"type":"text","text":"…"}' },
 );
 const toolCall = openObject(
-  { id: z.string({ error: "must be the call's id, a string" }) },
+  { id: z.string({ error: "must be the call's id, a string" }).nullish() },
   { error: "must be an object with id, type and function" },
 );
 const message = openObject({

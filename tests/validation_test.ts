@@ -36,7 +36,7 @@ const wrong: [param: string | null, bodies: object[]][] = [
   ],
   [
     "messages[1].tool_calls[0].id",
-    [{}, { id: 5 }].map((wrongCall) =>
+    [{ id: 5 }, { id: {} }].map((wrongCall) =>
       withMessage({ role: "assistant", tool_calls: [wrongCall, call] })
     ),
   ],

@@ -14,7 +14,7 @@ export interface AskedCall extends AskedFunction {
   readonly at: number;
   /** Its field: `messages[1].tool_calls[0]`. */
   readonly path: string;
-  /** Its id; the older `function_call` has none. */
+  /** Its id, empty where the client has lost it; the older `function_call` has none. */
   readonly id: string | undefined;
   /** The field that says what is called: `messages[1].tool_calls[0].function`. */
   readonly place: string;
@@ -66,7 +66,7 @@ export function callsIn(
   if (calls?.length) {
     return calls.map((call, number) => {
       const path = `messages[${at}].tool_calls[${number}]`;
-      return { at, path, id: call.id, ...read(call, path) };
+      return { at, path, id: call.id ?? "", ...read(call, path) };
     });
   }
   if (!older) return [];

@@ -40,7 +40,7 @@ const impossible: Readonly<Record<string, Limit>> = {
   n: {
     asks: (value) => value !== 1,
     cure:
-      "must be 1: GigaChat gives one answer a request, unless GIGACHAT_GRANTED_FIELDS says otherwise. Send several requests",
+      "must be 1: GigaChat gives one answer a request, v1 more where GIGACHAT_GRANTED_FIELDS says so. Send several requests",
   },
   flags: { asks: () => true, cure: notGranted },
   profanity_check: { asks: (value) => value !== true, cure: notGranted },
@@ -69,7 +69,7 @@ const impossible: Readonly<Record<string, Limit>> = {
       'must be 0: use GigaChat\'s "repetition_penalty", where 1 is neutral and more repeats less',
   },
   logit_bias: {
-    asks: (value) => Object.keys(value as object).length > 0,
+    asks: (value) => typeof value !== "object" || Object.keys(value!).length > 0,
     cure: "must be empty: GigaChat weighs no tokens",
   },
   modalities: {
@@ -192,14 +192,24 @@ function encodeSampling(body: ChatBody, call: Call): Record<string, unknown> {
   };
 }
 
-/** GigaChat knows low, medium and high. */
-function encodeEffort({ reasoning_effort: effort }: ChatBody, call: Call): Record<string, unknown> {
-  if (typeof effort !== "string" || effort === "none") return {};
-  const known = effort === "minimal"
-    ? "low"
-    : effort === "xhigh" || effort === "max"
-    ? "high"
-    : effort;
-  if (known !== effort) call.changed("reasoning_effort");
-  return { reasoning_effort: known };
+/** What GigaChat knows for each of OpenAI's. */
+const efforts: ReadonlyMap<unknown, string | undefined> = new Map([
+  ["none", undefined],
+  ["minimal", "low"],
+  ["low", "low"],
+  ["medium", "medium"],
+  ["high", "high"],
+  ["xhigh", "high"],
+  ["max", "high"],
+]);
+
+function encodeEffort({ reasoning_effort: given }: ChatBody, call: Call): Record<string, unknown> {
+  if (given === undefined || given === null) return {};
+  if (!efforts.has(given)) {
+    throw refuse("reasoning_effort", `must be one of ${[...efforts.keys()].join(", ")}`);
+  }
+  const effort = efforts.get(given);
+  if (effort === undefined) return {};
+  if (effort !== given) call.changed("reasoning_effort");
+  return { reasoning_effort: effort };
 }

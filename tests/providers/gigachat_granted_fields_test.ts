@@ -1,5 +1,5 @@
 // deno-lint-ignore-file camelcase -- the names of the wire
-import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes, assertThrows } from "@std/assert";
 import type { ChatReply } from "../../core/chat.ts";
 import { RouterError } from "../../core/errors.ts";
 import { GigachatDecoder } from "../../providers/gigachat/decode.ts";
@@ -37,6 +37,18 @@ Deno.test("fields that Sber has for some accounts alone are sent as the setting 
   const call = callOf({ settings: { grantedFields: [] } });
   const encoded = JSON.parse(JSON.stringify(encode(bodyOf(none), call)));
   assertEquals(Object.keys(encoded), ["model", "messages"]);
+});
+
+Deno.test("n is refused in words that hold for v1 and for v2, whatever is granted", async () => {
+  for (const grantedFields of [[], ["n"]]) {
+    const settings = { v2Models: ["*"], grantedFields, v2ToolRole: "tool" };
+    const refused = encodeV2(bodyOf({ n: 2 }), callOf({ settings }) as never);
+    await assertRejects(
+      () => refused,
+      RouterError,
+      "v1 more where GIGACHAT_GRANTED_FIELDS says so",
+    );
+  }
 });
 
 Deno.test("v2, whose answers have no alternatives, is never sent n", async () => {

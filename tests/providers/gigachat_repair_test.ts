@@ -105,6 +105,24 @@ const repairs: [what: string, given: Message[], encoded: unknown[], changed: str
     "",
   ],
   [
+    "calls that have lost their ids are those of the results in their places",
+    [
+      user("q"),
+      {
+        role: "assistant",
+        tool_calls: [null, undefined].map((id, at) => ({
+          id,
+          type: "function",
+          function: { name: `f_${at}`, arguments: "{}" },
+        })),
+      },
+      { role: "tool", content: "1" },
+      { role: "tool", content: "2" },
+    ],
+    [user("q"), ...pair("0", '{"result":1}'), ...pair("1", '{"result":2}')],
+    "",
+  ],
+  [
     "a result without an id is taken by its name",
     [user("q"), calls("a", "b"), { role: "tool", name: "f_b", content: "2" }, result("a", "1")],
     [user("q"), ...pair("a", '{"result":1}'), ...pair("b", '{"result":2}')],

@@ -198,7 +198,7 @@ export const samplingRows: readonly RequestField[] = [
     field: "n",
     ask: { n: 2 },
     neutral: 1,
-    note: "GigaChat gives one answer a request, unless GIGACHAT_GRANTED_FIELDS says otherwise",
+    note: "GigaChat gives one answer a request, v1 more where GIGACHAT_GRANTED_FIELDS says so",
   },
   { field: "seed", ask: { seed: 7 }, note: "cannot be kept by GigaChat, whose chance has no seed" },
   { field: "frequency_penalty", ask: { frequency_penalty: 0.5 }, neutral: 0, note: penalty },

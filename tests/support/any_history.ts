@@ -83,7 +83,7 @@ const name: Any = mostly(
   4,
 );
 const id = mostly(
-  fc.constantFrom("a", "b", "c", "", "\ud800", `call_gs${"A".repeat(22)}00000000`),
+  fc.constantFrom("a", "b", "c", "", null, "\ud800", `call_gs${"A".repeat(22)}00000000`),
   40,
 );
 const asked = mostly(fc.record({ name, arguments: mostly(json, 6) }, { requiredKeys: [] }), 8);
@@ -93,10 +93,10 @@ const call: Any = mostly(
     {
       weight: 8,
       arbitrary: fc.record({ id, type: fc.constant("function"), function: asked }, {
-        requiredKeys: ["id"],
+        requiredKeys: [],
       }),
     },
-    { weight: 1, arbitrary: fc.record({ id, name, arguments: json }, { requiredKeys: ["id"] }) },
+    { weight: 1, arbitrary: fc.record({ id, name, arguments: json }, { requiredKeys: [] }) },
     {
       weight: 1,
       arbitrary: fc.record({

@@ -23,7 +23,7 @@ export function breakHistory(random: Random, messages: readonly Message[]): Mess
       () => void (message.tool_call_id &&= ["", null, "other"][below(3)]),
       () => delete message.tool_call_id,
       () => message.tool_calls?.splice(below(4), 1),
-      () => message.tool_calls?.forEach((call) => call.id = ""),
+      () => message.tool_calls?.forEach((call) => call.id = ["", null, undefined][below(3)]),
       () => message.tool_calls && (message.content = null),
       () => broken.splice(1 + below(broken.length)),
       () => makeOlder(broken, at),

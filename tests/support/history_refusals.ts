@@ -25,7 +25,7 @@ const noHistory: readonly [field: string, allowed: Check][] = [
   ["messages[].tool_call_id", (value) => isNone(value) || isString(value)],
   ["messages[].tool_calls", (value) => isNone(value) || Array.isArray(value)],
   ["messages[].tool_calls[]", isObject],
-  ["messages[].tool_calls[].id", isString],
+  ["messages[].tool_calls[].id", (value) => isNone(value) || isString(value)],
 ];
 
 /** What GigaChat cannot be told: speech, parts that are neither texts nor files, and lost files. */
