@@ -6,10 +6,8 @@
 import { type Counted, countTexts } from "./bounded_count.ts";
 import { type ChatBody, parseChatBody } from "./chat.ts";
 import { countEmbeddingsInput, type EmbeddingsBody, parseEmbeddingsBody } from "./embeddings.ts";
-import { parseReply } from "./chunk.ts";
+import { parseJson } from "./json_body.ts";
 import { countInput, hasOnlyText, type Tokenizer } from "./tokens.ts";
-
-const decoder = new TextDecoder();
 
 /** A request's body; only a chat has `messages`. */
 export type Body = ChatBody | EmbeddingsBody;
@@ -23,12 +21,14 @@ export const parsers = {
 /** A path whose requests pass the six moments. */
 export type Path = keyof typeof parsers;
 
-/** The path that a body was meant for: only embeddings have an `input`. */
+/**
+ * The path that a body was meant for: only embeddings have an `input`.
+ *
+ * @throws {RouterError} `invalid_request` where it is no JSON that is taken.
+ */
 export function pathOf(bytes: Uint8Array): Path {
-  const body = parseReply(decoder.decode(bytes));
-  return body !== undefined && "input" in body && !("messages" in body)
-    ? "/v1/embeddings"
-    : "/v1/chat/completions";
+  const body = Object(parseJson(bytes));
+  return "input" in body && !("messages" in body) ? "/v1/embeddings" : "/v1/chat/completions";
 }
 
 /** Whether a path is one of {@linkcode Path}. */

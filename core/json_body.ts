@@ -10,6 +10,13 @@ import { narrowingSchema } from "./routing/narrowing.ts";
 /** How deep the JSON of a request may nest. OpenAI's own tool schemas allow five levels. */
 export const maxDepth = 64;
 
+/**
+ * How many objects, lists and fields of objects the JSON of a request may hold: four thousand messages
+ * of eight parts. A million of them takes seconds to parse and to check, in which nobody else is
+ * served.
+ */
+export const maxParts = 100_000;
+
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
 /** Zod's copy of a request is thrown away: only its type must know of the other fields. */
@@ -71,19 +78,7 @@ export function parseBody<Schema extends z.ZodType>(
   schema: Schema,
   limit: (json: unknown) => void,
 ): z.infer<Schema> & { model: string } {
-  let json: unknown;
-  try {
-    json = JSON.parse(decoder.decode(bytes));
-  } catch (error) {
-    const reason = error instanceof SyntaxError ? "JSON" : "UTF-8";
-    throw new RouterError(
-      "invalid_request",
-      `The body is not valid ${reason}. Send one JSON object`,
-    );
-  }
-  if (tooDeep(json, maxDepth)) {
-    throw new RouterError("invalid_request", `The body nests deeper than ${maxDepth} levels`);
-  }
+  const json = parseJson(bytes);
   limit(json);
   const checked = schema.safeParse(json);
   if (!checked.success) {
@@ -105,6 +100,81 @@ export function parseBody<Schema extends z.ZodType>(
     body.model = first;
   }
   return json as z.infer<Schema> & { model: string };
+}
+
+/**
+ * Parses a request's body, within what JSON may hold here.
+ *
+ * @throws {RouterError} `invalid_request` naming what is wrong.
+ */
+export function parseJson(bytes: Uint8Array): unknown {
+  checkSize(bytes);
+  try {
+    return JSON.parse(decoder.decode(bytes));
+  } catch (error) {
+    const reason = error instanceof SyntaxError ? "JSON" : "UTF-8";
+    throw new RouterError(
+      "invalid_request",
+      `The body is not valid ${reason}. Send one JSON object`,
+    );
+  }
+}
+
+/**
+ * Looks at the signs of JSON that lie outside of strings: no sooner than that its limits are kept may it
+ * be parsed.
+ *
+ * @throws {RouterError} `invalid_request` naming the limit that it exceeds.
+ */
+function checkSize(json: Uint8Array): void {
+  let depth = 0;
+  let parts = 0;
+  for (let at = 0; at < json.length; at++) {
+    switch (json[at]) {
+      case signs.quote:
+        at = endOfString(json, at);
+        break;
+      case signs.list:
+      case signs.object:
+        if (++depth > maxDepth) throw tooMuch(`nests deeper than ${maxDepth} levels`);
+        parts++;
+        break;
+      case signs.listEnd:
+      case signs.objectEnd:
+        depth--;
+        break;
+      case signs.colon:
+        parts++;
+    }
+    if (parts > maxParts) {
+      throw tooMuch(`holds more than ${maxParts} objects, lists and fields`);
+    }
+  }
+}
+
+const signs = {
+  quote: 34,
+  colon: 58,
+  list: 91,
+  backslash: 92,
+  listEnd: 93,
+  object: 123,
+  objectEnd: 125,
+} as const;
+
+function tooMuch(what: string): RouterError {
+  return new RouterError("invalid_request", `The body ${what}`);
+}
+
+/** Where the string ends that begins at `start`; the end of all where it does not. */
+function endOfString(json: Uint8Array, start: number): number {
+  for (let end = start;;) {
+    end = json.indexOf(signs.quote, end + 1);
+    if (end === -1) return json.length;
+    let escapes = 0;
+    while (json[end - 1 - escapes] === signs.backslash) escapes++;
+    if (escapes % 2 === 0) return end;
+  }
 }
 
 /** A path as OpenAI writes it: `messages[0].content`. */

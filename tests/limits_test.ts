@@ -1,6 +1,6 @@
 import { assertEquals, assertLess, assertMatch, assertStringIncludes } from "@std/assert";
 import { maxMessages } from "../core/chat.ts";
-import { maxDepth } from "../core/json_body.ts";
+import { maxDepth, maxParts } from "../core/json_body.ts";
 import { dropIn } from "./support/drop_in.ts";
 import { sendRaw } from "./support/raw_http.ts";
 import { ask, startRouter } from "./support/router.ts";
@@ -20,6 +20,41 @@ Deno.test("a body may nest as deep as the limit and no deeper", async () => {
       assertStringIncludes(error.message, `deeper than ${maxDepth} levels`);
     }
     assertEquals(await statusOf(router.chat(open.repeat(100_000))), 400);
+  }
+});
+
+Deno.test("a body may hold as many objects, lists and fields as the limit and no more", async () => {
+  await using router = await startRouter();
+  const body = (metadata: string) =>
+    `{"model":"echo","messages":[{"role":"user","content":"hi"}],"metadata":${metadata}}`;
+  // The body itself and its three fields, the list, the message and its two, and the list of all others.
+  const rest = maxParts - 9;
+  const lists = (count: number) => `[${Array(count).fill("[]").join(",")}]`;
+  const objects = (count: number) => `[${Array(count / 2).fill('{"a":1}').join(",")}]`;
+  const fields = (count: number) =>
+    `{${Array.from({ length: count }, (_, i) => `"k${i}":1`).join(",")}}`;
+  assertEquals(await statusOf(router.chat(body(lists(rest)))), 200);
+  assertEquals(await statusOf(router.chat(body(fields(rest)))), 200);
+  const tooMuch = [lists(rest + 1), fields(rest + 1), objects(rest + 1), fields(700_000)];
+  for (const metadata of tooMuch) {
+    for (const path of ["/v1/chat/completions", "/v1/route/explain"]) {
+      const response = await fetch(`${router.url}${path}`, {
+        method: "POST",
+        headers: { authorization: `Bearer ${router.secret}`, "content-type": "application/json" },
+        body: body(metadata),
+      });
+      const { error } = await response.json();
+      assertEquals([response.status, error.code], [400, "invalid_request"]);
+      assertStringIncludes(error.message, `more than ${maxParts} objects, lists and fields`);
+    }
+  }
+});
+
+Deno.test("a text may hold as many signs of JSON as it likes", async () => {
+  await using router = await startRouter();
+  for (const sign of ["[", "{", '":', '\\"{', "\\", "]}"]) {
+    const body = { ...ask("echo"), metadata: { text: sign.repeat(maxParts), [sign]: "\\" } };
+    assertEquals(await statusOf(router.chat(body)), 200, sign);
   }
 });
 
