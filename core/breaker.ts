@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { RouterError } from "./errors.ts";
 
 /**
  * `closed`: calls go out. `open`: none does. `half-open`: one real call may try whether it works
@@ -16,6 +17,8 @@ export interface Verdict {
   readonly failed: boolean;
   /** Its first token came later than anybody should have to wait. */
   readonly slow: boolean;
+  /** Why it failed. */
+  readonly error?: RouterError;
 }
 
 /** Calls that ended within the window. */
@@ -80,6 +83,7 @@ export class Breaker {
   #running = 0;
   /** What opened it last. */
   #cause: CallCounts = { calls: 0, failed: 0, slow: 0 };
+  #error: RouterError | undefined;
   /** Calls that began before the last change tell nothing of what is now. */
   #era = 0;
 
@@ -123,6 +127,11 @@ export class Breaker {
     return this.#cause;
   }
 
+  /** Why the call failed that came last. */
+  get error(): RouterError | undefined {
+    return this.#error;
+  }
+
   /** How many single calls have failed since then. */
   get failedTries(): number {
     return this.#failedTries;
@@ -163,7 +172,7 @@ export class Breaker {
     if (calls < fewestCalls || (failed < calls * failedShare && slow < calls * slowShare)) return;
     this.#cause = counts;
     this.#failedTries = 0;
-    this.#open(now);
+    this.#open(now, verdict);
   }
 
   #endTry(now: number, verdict: Verdict | undefined): void {
@@ -172,14 +181,15 @@ export class Breaker {
       this.#onChange?.();
     } else if (verdict.failed || verdict.slow) {
       this.#failedTries++;
-      this.#open(now);
+      this.#open(now, verdict);
     } else {
       this.#window.clear();
       this.#change("closed");
     }
   }
 
-  #open(now: number): void {
+  #open(now: number, { error }: Verdict): void {
+    this.#error = error;
     const wait = Math.min(longestWaitMs, firstWaitMs * 2 ** this.#failedTries);
     this.#tryAt = now + wait * (1 - jitter * this.#random());
     this.#change("open");

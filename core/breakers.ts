@@ -6,6 +6,7 @@
 import { Breaker, type CallCounts, type CircuitState } from "./breaker.ts";
 import type { Connection } from "./connection.ts";
 import { RouterError } from "./errors.ts";
+import { toldError } from "./told_error.ts";
 import { WatchedCall } from "./watched_call.ts";
 
 /** Models of an account whose breakers are kept: clients name as many models as they like. */
@@ -112,21 +113,28 @@ export class Breakers {
   /** Why none of some accounts may be asked for a model; `undefined` where one may. */
   refusal(connections: readonly Connection[], model: string): RouterError | undefined {
     const now = performance.now();
-    if (connections.length === 0) return undefined;
     if (connections.some((each) => this.mayCall(each, model, now))) return undefined;
-    const [first] = connections.map((each) => this.#breakerOf(each, model))
-      .map((breaker) => ({ breaker, ms: retryAfter(breaker, now) }))
-      .toSorted((a, b) => a.ms - b.ms) as [{ breaker: Breaker; ms: number }];
-    const tried = first.breaker.failedTries;
-    const since = tried === 0 ? "" : `, and so did ${tried} since, one at a time`;
-    const next = first.breaker.waitMs(now) === 0
+    let told: RouterError | undefined;
+    for (const each of connections) {
+      told = toldError(told, this.#refusalOf(this.#breakerOf(each, model), model, now));
+    }
+    return told;
+  }
+
+  #refusalOf(breaker: Breaker, model: string, now: number): RouterError {
+    const { error, failedTries } = breaker;
+    // Who is told to wait would ask again for what no waiting ends.
+    if (error?.lasts) return error;
+    const retryAfterMs = retryAfter(breaker, now);
+    const since = failedTries === 0 ? "" : `, and so did ${failedTries} since, one at a time`;
+    const next = breaker.waitMs(now) === 0
       ? "One call is trying whether it works again"
-      : `It is asked again in ${Math.ceil(first.ms / 1000)} seconds`;
+      : `It is asked again in ${Math.ceil(retryAfterMs / 1000)} seconds`;
     return new RouterError(
       "circuit_open",
       `Provider "${this.#provider}" is not asked for the model "${model}" now: ` +
-        `${causeOf(first.breaker)}${since}. ${next}`,
-      { retryAfterMs: first.ms },
+        `${causeOf(breaker)}${since}. ${next}`,
+      { retryAfterMs },
     );
   }
 

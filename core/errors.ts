@@ -190,6 +190,11 @@ export class RouterError extends Error {
     return errorTable[this.code].fallback;
   }
 
+  /** Whether no waiting ends it: its client is told not to ask again. */
+  get lasts(): boolean {
+    return lasting.has(this.code);
+  }
+
   /** The body that the client reads, in OpenAI's shape. */
   body(): ErrorBody {
     const { type, expose } = errorTable[this.code];
@@ -202,7 +207,7 @@ export class RouterError extends Error {
 
   /** The headers that the client reads, `retry-after` (whole seconds, rounded up) among them. */
   answerHeaders(): Record<string, string> {
-    const headers = lasting.has(this.code)
+    const headers = this.lasts
       ? { "x-should-retry": "false", ...this.headers }
       : { ...this.headers };
     const waitMs = this.retryAfterMs ?? (this.code === "upstream_busy" ? busyMs : undefined);

@@ -25,6 +25,8 @@ interface VendorMessage {
   message?: string;
   /** Its name of the error. */
   code?: string;
+  /** Its name of the kind of error. */
+  type?: string;
   /** The request's field that is wrong. */
   param?: string;
 }
@@ -37,20 +39,27 @@ export function readVendorMessage(body: string): VendorMessage {
   } catch {
     return {};
   }
-  const outer = json as Record<"error" | "message" | "code" | "param", unknown> | null;
+  const outer = json as Record<"error" | keyof VendorMessage, unknown> | null;
   const inner = typeof outer?.error === "object" && outer.error !== null
-    ? outer.error as Record<"message" | "code" | "param", unknown>
+    ? outer.error as Record<keyof VendorMessage, unknown>
     : outer;
   const message = typeof outer?.error === "string" ? outer.error : inner?.message;
   return {
     ...(typeof message === "string" && { message: message.slice(0, 500) }),
     ...(typeof inner?.code === "string" && { code: inner.code }),
+    ...(typeof inner?.type === "string" && { type: inner.type }),
     ...(typeof inner?.param === "string" && { param: inner.param.slice(0, 500) }),
   };
 }
 
+/** OpenAI's names for an account that is used up; the status is the one of a busy vendor. */
+const usedUp = /insufficient_quota|credit_balance|(spend|usage)_limit_exceeded|billing_/;
+
+/** What speaks of a model: OpenRouter calls those who run one its endpoints. */
+const ofModel = /model|модел|no endpoints found/i;
+
 /**
- * A vendor's refusal by its HTTP status.
+ * A vendor's refusal by its HTTP status, and by its names of the errors that a status leaves open.
  *
  * What the caller got wrong is the caller's 400, or 404, in the vendor's words. What concerns
  * XRouter's own account with the vendor (401, 402, 403) is a 502, or 429 where it is to be paid, whose
@@ -70,6 +79,12 @@ export function faultByStatus(
   const said = vendor.message === undefined ? "" : `: ${vendor.message}`;
   const fault = (code: ErrorCode, message: string, options: RouterErrorOptions = {}) =>
     new RouterError(code, message, { detail: `HTTP ${status} ${body.slice(0, 500)}`, ...options });
+  if (status === 402 || usedUp.test(`${vendor.code} ${vendor.type}`)) {
+    return fault(
+      "insufficient_quota",
+      `Provider "${provider}" asks XRouter's operator to pay (HTTP ${status})`,
+    );
+  }
   switch (status) {
     case 400:
     case 422: {
@@ -96,18 +111,16 @@ export function faultByStatus(
         "upstream_rejected",
         `Provider "${provider}" refuses XRouter's credentials (HTTP ${status}). Its operator should run "xrouter doctor"`,
       );
-    case 402:
-      return fault(
-        "insufficient_quota",
-        `Provider "${provider}" asks XRouter's operator to pay (HTTP 402)`,
-      );
-    case 404: {
-      // Who has no words for it is mostly at another address than the vendor's.
-      const code = said === "" ? "upstream_rejected" : "model_not_found";
-      return fault(code, `Provider "${provider}" does not have this model${said}`, {
-        param: "model",
-      });
-    }
+    case 404:
+      // Who does not speak of a model is mostly at another address than the vendor's.
+      return ofModel.test(`${vendor.code} ${vendor.param} ${vendor.message}`)
+        ? fault("model_not_found", `Provider "${provider}" does not have this model${said}`, {
+          param: "model",
+        })
+        : fault(
+          "upstream_rejected",
+          `Provider "${provider}" has nothing at its address (HTTP 404). Its operator should run "xrouter doctor"`,
+        );
     case 408:
     case 425:
     case 429: {

@@ -48,7 +48,7 @@ export class WatchedCall {
     if (fault === undefined || fault === "upstream_busy") return this.dropped();
     this.#end(false);
     const slow = this.#slow || fault === "timeout";
-    this.#call.end(performance.now(), { failed: true, slow });
+    this.#call.end(performance.now(), { failed: true, slow, error });
   }
 
   /** Nobody waits for the end of it: it tells nothing. */

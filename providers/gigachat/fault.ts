@@ -30,7 +30,7 @@ export function fault(
   const retryAfterMs = readRetryAfter(headers);
   const refusal = (code: ErrorCode, text: string, cure?: string) =>
     new RouterError(code, text, {
-      ...(status === 404 && { param: "model" }),
+      ...(code === "model_not_found" && { param: "model" }),
       detail: cure === undefined ? answer : `${cure} (${answer})`,
       ...(retryAfterMs !== undefined && { retryAfterMs }),
     });

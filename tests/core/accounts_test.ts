@@ -2,6 +2,7 @@ import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { setting } from "../../core/settings.ts";
 import { z } from "zod";
 import { defineProvider, type Provider } from "../../core/provider.ts";
+import { HeldClock } from "../support/clock.ts";
 import { readWholeStream } from "../support/event_stream.ts";
 import type { Exchange } from "../../core/plugin.ts";
 import { inProcess, startKernel } from "../support/kernel.ts";
@@ -131,6 +132,28 @@ for (const status of [401, 402, 403, 404, 429]) {
     assertEquals(line?.account, "poor");
   });
 }
+
+Deno.test("an account that is used up is avoided longer than a busy one, though both say 429", async () => {
+  using clock = new HeldClock();
+  await using vendor = startUpstream(({ headers }) =>
+    headers.get("authorization") === "Bearer poor"
+      ? Response.json({ error: { message: "no", code: "insufficient_quota" } }, { status: 429 })
+      : wholeAnswer()
+  );
+  await using router = startKernel({ providers: [vendorAt(vendor.url, ["poor", "rich"])] });
+  // A conversation would stay with the account that answers it.
+  let conversations = 0;
+  const chat = async () => {
+    const messages = [{ role: "user", content: `${++conversations}` }];
+    await (await router.chat({ ...question, messages })).body!.cancel();
+  };
+  for (const asked of [1, 1, 1, 2]) {
+    await Promise.all([chat(), chat()]);
+    const calls = vendor.seen.map(({ headers }) => headers.get("authorization"));
+    assertEquals(calls.filter((key) => key === "Bearer poor").length, asked);
+    clock.pass(20_001);
+  }
+});
 
 Deno.test("what the client got wrong is not asked of the other accounts", async () => {
   await using vendor = startUpstream(() =>

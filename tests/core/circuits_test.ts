@@ -128,6 +128,30 @@ Deno.test("a single target whose circuit is open is refused at once with 503 and
   assertEquals(pair.circuit().state, "open");
 });
 
+Deno.test("a target whose circuit is open for what no waiting ends is refused with that", async () => {
+  using clock = new HeldClock();
+  for (const [status, code] of [[402, "insufficient_quota"], [401, "upstream_rejected"]] as const) {
+    let answer = () => new Response(null, { status });
+    await using pair = startPair(() => answer());
+    const { one, kernel } = pair;
+    for (let i = 0; i < 8; i++) {
+      const response = await kernel.chat(alone);
+      const { error } = await response.json();
+      assertEquals([error.code, response.headers.get("x-should-retry")], [code, "false"]);
+      assertEquals(response.headers.get("retry-after"), null);
+      assertMatch(error.message, new RegExp(`HTTP ${status}`));
+    }
+    // The alerts go by the circuit.
+    assertEquals([one.seen.length, pair.circuit().state], [5, "open"]);
+    answer = () => broken();
+    clock.pass(5_000);
+    assertEquals(await ask(kernel, 2, alone), ["upstream_unavailable", "circuit_open"]);
+    answer = () => wholeAnswer();
+    clock.pass(10_000);
+    assertEquals(await ask(kernel, 2, alone), ["one", "one"]);
+  }
+});
+
 const cut: Record<string, (script: Script) => Promise<void>> = {
   "breaks off": (script) => script.break(),
   "ends without an end": (script) => script.close(),
@@ -207,7 +231,8 @@ Deno.test("streams whose first token comes late open the circuit, and no whole a
 });
 
 Deno.test("a busy provider, a wrong request and a client that leaves open no circuit", async () => {
-  const refuse = (status: number) => Response.json({ error: { message: "no" } }, { status });
+  const refuse = (status: number) =>
+    Response.json({ error: { message: "no such model" } }, { status });
   await using vendor = startUpstream(async ({ body, closed }) => {
     if (body.model !== "hangs") return refuse(Number(body.model));
     await closed;

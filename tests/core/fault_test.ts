@@ -1,6 +1,7 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { ErrorCode } from "../../core/errors.ts";
 import { faultByStatus, readRetryAfter, readVendorMessage } from "../../core/fault.ts";
+import { faultOf } from "../../core/health.ts";
 
 const now = Date.parse("2025-01-01T00:00:00Z");
 
@@ -20,6 +21,7 @@ Deno.test("readRetryAfter reads seconds and dates", () => {
 Deno.test("readVendorMessage reads every usual shape of an error", () => {
   const shapes: [body: string, read: ReturnType<typeof readVendorMessage>][] = [
     ['{"error":{"message":"no","code":"bad"}}', { message: "no", code: "bad" }],
+    ['{"error":{"message":"no","type":"worse"}}', { message: "no", type: "worse" }],
     ['{"message":"no","code":"bad"}', { message: "no", code: "bad" }],
     ['{"error":{"message":"no","param":"top_p"}}', { message: "no", param: "top_p" }],
     ['{"error":{"message":"no","param":null}}', { message: "no" }],
@@ -55,7 +57,7 @@ const meanings: [status: number, code: ErrorCode, said: boolean][] = [
 ];
 
 Deno.test("faultByStatus names every refusal", () => {
-  const body = '{"error":{"message":"the vendor\'s words"}}';
+  const body = '{"error":{"message":"the vendor\'s words on its model"}}';
   for (const [status, code, said] of meanings) {
     const fault = faultByStatus("vendor", status, body, new Headers());
     assertEquals(fault.code, code, `HTTP ${status}`);
@@ -74,20 +76,51 @@ Deno.test("faultByStatus tells a model that is not there as 404, where it is the
   const fault = (body: string) => faultByStatus("vendor", 404, body, new Headers());
   const said = fault('{"error":{"message":"No such model"}}');
   assertEquals([said.status, said.param, said.fallback], [404, "model", true]);
-  for (const page of ["", "<html>", '{"detail":"Not Found"}']) {
-    assertEquals(fault(page).code, "upstream_rejected", page);
+  const others = [
+    '{"error":{"message":"Not found","code":"model_not_found"}}',
+    '{"error":{"message":"Not found","param":"model"}}',
+    '{"error":{"message":"Модель не найдена"}}',
+    '{"error":{"message":"No endpoints found for acme/m.","code":404}}',
+  ];
+  for (const other of others) assertEquals(fault(other).code, "model_not_found", other);
+  const lost = [
+    "",
+    "<html>",
+    '{"detail":"Not Found"}',
+    '{"error":{"message":"Invalid URL (POST /v2/chat/completions)","type":"invalid_request_error","param":null,"code":null}}',
+  ];
+  for (const page of lost) {
+    const error = fault(page);
+    // A field would make it the client's: the provider would count as up.
+    assertEquals([error.code, faultOf(error, false)], ["upstream_rejected", error.code], page);
+    assertStringIncludes(error.message, "xrouter doctor");
+    assert(!error.message.includes("Invalid URL"));
   }
 });
 
 Deno.test("faultByStatus tells what is to be paid as a quota, which no waiting renews", () => {
-  const fault = faultByStatus("vendor", 402, "", new Headers());
-  assertEquals([fault.status, fault.body().error.type, fault.retry, fault.fallback], [
-    429,
-    "insufficient_quota",
-    false,
-    true,
-  ]);
-  assertEquals(fault.answerHeaders(), { "x-should-retry": "false" });
+  const named = (code: string, type = code) =>
+    JSON.stringify({ error: { message: "", code, type } });
+  const unpaid: [status: number, body: string][] = [
+    [402, ""],
+    [429, named("insufficient_quota")],
+    [429, named("credit_balance_exhausted", "insufficient_quota")],
+    [429, named("organization_spend_limit_exceeded")],
+    [429, named("billing_not_active")],
+    [400, named("billing_hard_limit_reached", "invalid_request_error")],
+  ];
+  for (const [status, body] of unpaid) {
+    const fault = faultByStatus("vendor", status, body, new Headers());
+    assertEquals([fault.status, fault.body().error.type, fault.retry, fault.fallback], [
+      429,
+      "insufficient_quota",
+      false,
+      true,
+    ]);
+    assertEquals(fault.answerHeaders(), { "x-should-retry": "false" });
+  }
+  const busy = named("rate_limit_exceeded", "tokens");
+  assertEquals(faultByStatus("vendor", 429, busy, new Headers()).code, "upstream_busy");
 });
 
 Deno.test("faultByStatus's busy vendor that names no time is left alone for a second", () => {

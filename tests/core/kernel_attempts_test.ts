@@ -83,7 +83,8 @@ Deno.test("Kernel does not ask again what was wrong in itself", async () => {
 const fallbacks: [name: string, answer: () => Response, stream: boolean][] = [
   ["refuses our key", () => refusal(401), false],
   ["wants our money", () => refusal(402), false],
-  ["has no such model", () => refusal(404), false],
+  ["has no such model", () => refusal(404, {}, "no such model"), false],
+  ["has no such path", () => refusal(404), false],
   ["finds the prompt too long", () => refusal(413), false],
   ["is busy for an hour", () => refusal(429, { "retry-after": "3600" }), false],
 ];
@@ -168,7 +169,7 @@ Deno.test("Kernel falls back when nobody listens, and when nobody answers in tim
 
 Deno.test("Kernel asks targets in the client's order, each for its own model", async () => {
   await using upstream = startUpstream(({ body }) =>
-    body.model === "third" ? well() : refusal(404)
+    body.model === "third" ? well() : refusal(404, {}, "no such model")
   );
   const attempts: Attempt[] = [];
   const hooks: Hooks = {

@@ -5,10 +5,18 @@ import { type ErrorCode, errorTable, RouterError } from "../../core/errors.ts";
 import { WatchedCall } from "../../core/watched_call.ts";
 
 /** What a breaker is told, the first time. */
-function told(end: (call: WatchedCall) => void): Verdict | undefined | "nothing" {
+function heard(end: (call: WatchedCall) => void): Verdict | undefined | "nothing" {
   const verdicts: (Verdict | undefined)[] = [];
   end(new WatchedCall({ end: (_now, verdict) => verdicts.push(verdict) }));
   return verdicts.length === 0 ? "nothing" : verdicts[0];
+}
+
+/** The same but for the error. */
+function told(end: (call: WatchedCall) => void) {
+  const verdict = heard(end);
+  if (typeof verdict !== "object") return verdict;
+  const { error: _error, ...rest } = verdict;
+  return rest;
 }
 
 const failed = { failed: true, slow: false };
@@ -32,6 +40,11 @@ Deno.test("WatchedCall blames the provider for what is its own, and for nothing 
     undefined,
   );
   assertEquals(told((call) => call.dropped()), undefined);
+});
+
+Deno.test("WatchedCall says why it failed", () => {
+  const error = new RouterError("upstream_rejected", "It failed");
+  assertEquals(heard((call) => call.failed(error)), { failed: true, slow: false, error });
 });
 
 Deno.test("WatchedCall takes a timeout for slow, unless the client left or may not have read", () => {

@@ -36,7 +36,10 @@ for (const [fault, code, text] of faults) {
     using connection = connectTo(fake);
     fake.failNext("chat", fault);
     const error = await assertRejects(() => ask(connection), RouterError);
-    assertEquals(error.code, code);
+    assertEquals([error.code, error.param], [
+      code,
+      code === "model_not_found" ? "model" : undefined,
+    ]);
     assertStringIncludes(error.message, text);
     assertEquals(error.message.includes("<html>"), false);
     // The next call works.

@@ -61,7 +61,7 @@ Deno.test("a stream is answered as a stream though openai answers whole", async 
 });
 
 Deno.test("openai's refusals become the router's, with its words only where they are the caller's", async () => {
-  const words = "the vendor's own words";
+  const words = "the vendor's own words on its model";
   const refusals: [vendor: number, status: number, code: string, told: boolean][] = [
     [400, 400, "invalid_request", true],
     [422, 400, "invalid_request", true],

@@ -183,3 +183,15 @@ for (const name of ["deepseek", "openrouter", "zai"]) {
     assertEquals(vendor.seen.at(-1)!.body, { ...history, model: "m" });
   });
 }
+
+Deno.test("zai that wants to be paid is not taken for busy", async () => {
+  let code = "1113";
+  await using vendor = startUpstream(() =>
+    Response.json({ error: { code, message: "no" } }, { status: 429 })
+  );
+  await using router = await startRouter({ ...envOf("zai", vendor.url), XROUTER_RETRIES: "0" });
+  const ofCode = async () => (await (await router.chat(ask("zai/glm-5"))).json()).error.code;
+  assertEquals(await ofCode(), "insufficient_quota");
+  code = "1302";
+  assertEquals(await ofCode(), "upstream_busy");
+});
