@@ -26,7 +26,7 @@ import type {
 import { unlessAborted } from "./unless_aborted.ts";
 import { readWhole } from "./read_whole.ts";
 import { Upstream } from "./upstream.ts";
-import { VendorFaults } from "./vendor_faults.ts";
+import { createRedact, VendorFaults } from "./vendor_faults.ts";
 import { VendorHttp } from "./vendor_http.ts";
 import { VendorModule } from "./vendor_module.ts";
 
@@ -73,8 +73,9 @@ export class Connection {
   constructor(provider: Provider, account: Account, baseUrl: string) {
     const { name, settings, parallel, counted } = account;
     this.#provider = provider;
-    this.#module = new VendorModule(provider);
-    this.#faults = new VendorFaults(provider, this.#module, settings);
+    const redact = createRedact(provider, settings);
+    this.#module = new VendorModule(provider, redact);
+    this.#faults = new VendorFaults(provider, this.#module, redact);
     this.name = name;
     this.parallel = parallel ?? Infinity;
     this.#counted = counted ?? ["chat", "embeddings"];

@@ -235,10 +235,18 @@ export function stackOf(thrown: unknown): string {
   return typeof thrown === "string" ? thrown : Deno.inspect(thrown, { depth: 0 });
 }
 
-/** An error whose texts went through `change`; the same where that changed nothing. */
-export function withTexts(error: RouterError, change: (text: string) => string): RouterError {
+/**
+ * An error whose texts went through `change`; the same where that changed nothing.
+ *
+ * @param only Leave the message as it is, where that is XRouter's own.
+ */
+export function withTexts(
+  error: RouterError,
+  change: (text: string) => string,
+  only?: "detail",
+): RouterError {
   const { code, param, retryAfterMs, headers, metadata, cause } = error;
-  const message = change(error.message);
+  const message = only === "detail" ? error.message : change(error.message);
   const detail = error.detail === undefined ? undefined : change(error.detail);
   if (message === error.message && detail === error.detail) return error;
   const changed = new RouterError(code, message, {

@@ -128,14 +128,25 @@ export function secretsOf(schema: z.ZodType, value: unknown): [field: string, te
   });
 }
 
-/** A text in which the values of a schema's secret settings are struck out. */
+/**
+ * The fewest characters of a value that is struck out as a secret. Shorter ones stand for none, such
+ * as "ollama" and "EMPTY": to strike them out would only garble the text.
+ */
+export const shortestSecret = 8;
+
+/**
+ * A text in which the values of a schema's secret settings are struck out.
+ *
+ * @param shortest The fewest characters of those.
+ */
 export function withoutSecrets(
   text: string,
   schema: z.ZodType,
   settings: Readonly<Record<string, unknown>>,
+  shortest: number = shortestSecret,
 ): string {
   for (const [field, secret] of secretsOf(schema, settings)) {
-    text = text.replaceAll(secret, `[${field}]`);
+    if (secret.length >= shortest) text = text.replaceAll(secret, `[${field}]`);
   }
   return text;
 }
@@ -189,7 +200,7 @@ export function readSettings<S extends z.ZodType>(
       // A check's own words may be said, if they do not repeat the secret.
       const message = meta?.secret && issue.code !== "custom"
         ? "has the wrong form"
-        : withoutSecrets(issue.message, schema, input);
+        : withoutSecrets(issue.message, schema, input, 1);
       const purpose = meta?.description === undefined ? "" : `. It sets: ${meta.description}`;
       return { at: place, message: `${message}${purpose}` };
     }),

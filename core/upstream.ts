@@ -61,6 +61,7 @@ export class Upstream {
   readonly #seen = new Set<number>();
   readonly #ended = new Set<number>();
   #fault: RouterError | undefined;
+  #redact = (text: string) => text;
 
   private constructor(
     next: () => Promise<Group | undefined>,
@@ -93,7 +94,7 @@ export class Upstream {
 
   /** An answer that is a stream of events. */
   static stream(response: Response, options: StreamOptions): Upstream {
-    const { signal, onEnd = () => {} } = options;
+    const { signal, redact, onEnd = () => {} } = options;
     const reader = new ByteReader(response.body!);
     const cutter = new EventCutter();
     let ended = false;
@@ -113,7 +114,7 @@ export class Upstream {
             if (group.chunks.length > 0) return group;
           } catch (error) {
             onEnd();
-            throw signal.aborted ? signal.reason : withTexts(unreadable(error), options.redact);
+            throw signal.aborted ? signal.reason : withTexts(unreadable(error), redact, "detail");
           }
         }
         if (upstream.#fault !== undefined) throw upstream.#fault;
@@ -135,6 +136,7 @@ export class Upstream {
       cancel,
       options.choices,
     );
+    upstream.#redact = redact;
     return upstream;
   }
 
@@ -175,7 +177,9 @@ export class Upstream {
       }
       if (this.#held.push(group) === 1) onByte?.();
       for (const { whole, json } of group.chunks) {
-        if (!whole && json !== undefined && saysFailed(json)) throw faultIn(JSON.stringify(json));
+        if (!whole && json !== undefined && saysFailed(json)) {
+          throw this.#faultIn(JSON.stringify(json));
+        }
         if (whole || saysSomething(json)) return;
       }
       if (this.#done) return;
@@ -228,6 +232,18 @@ export class Upstream {
     this.#call?.dropped();
   }
 
+  /** The error that a provider sends inside a stream; an empty field `error` is none. */
+  #faultIn(data: string): RouterError | undefined {
+    const json = parseReply(data);
+    if (json !== undefined && "error" in json && !json.error) return undefined;
+    const words = this.#redact(data);
+    const { message } = readVendorMessage(words);
+    const said = message === undefined ? "" : `: ${message}`;
+    return new RouterError("upstream_unavailable", `The provider broke the answer off${said}`, {
+      detail: words.slice(0, 500),
+    });
+  }
+
   #note(reply: ChatReply): void {
     for (const choice of numbersIn(reply)) this.#seen.add(choice);
     for (const choice of endedIn(reply)) this.#ended.add(choice);
@@ -236,7 +252,7 @@ export class Upstream {
   /** What is among some events. The terminator, or an error, is noted; what follows is dropped. */
   #group(
     events: Uint8Array[],
-    { decoder, redact }: StreamOptions,
+    { decoder }: StreamOptions,
     read: Uint8Array | undefined,
   ): Group {
     const chunks: Chunk[] = [];
@@ -257,7 +273,7 @@ export class Upstream {
           ? dataStartsWith(event, errorMark)
           : fields.name === "error" || /^\{\s*"error"/.test(fields.data!)
       ) {
-        this.#fault = faultIn(redact((fields ?? readEvent(event)).data!));
+        this.#fault = this.#faultIn((fields ?? readEvent(event)).data!);
         if (this.#fault !== undefined) break;
       }
       if (decoder === undefined) {
@@ -289,17 +305,6 @@ function lastEvent(cutter: EventCutter): Uint8Array[] {
   return data?.trim() === "[DONE]" || (data !== undefined && parseReply(data) !== undefined)
     ? [concat([rest!, encoder.encode("\n\n")])]
     : [];
-}
-
-/** The error that a provider sends inside a stream; an empty field `error` is none. */
-function faultIn(data: string): RouterError | undefined {
-  const json = parseReply(data);
-  if (json !== undefined && "error" in json && !json.error) return undefined;
-  const { message } = readVendorMessage(data);
-  const said = message === undefined ? "" : `: ${message}`;
-  return new RouterError("upstream_unavailable", `The provider broke the answer off${said}`, {
-    detail: data.slice(0, 500),
-  });
 }
 
 /** What cannot be read is the provider's failure: a broken connection, an event without end. */

@@ -23,24 +23,38 @@ const longRun = /[\w+/=~.-]{200,}/g;
 /** The most of an error body that is read. */
 const maxErrorBytes = 64 * 1024;
 
+/**
+ * Makes what strikes an account's secrets out of its vendor's words: they reach the log and the
+ * client.
+ *
+ * @param provider The provider as its file declares it.
+ * @param settings The account's settings.
+ */
+export function createRedact(
+  provider: Provider,
+  settings: Record<string, unknown>,
+): (text: string) => string {
+  const schema = provider.settings ?? defaultSettings(provider);
+  return (text) =>
+    withoutSecrets(text, schema, settings).replace(signIn, "$1 […]").replace(longRun, "[…]");
+}
+
 /** The faults of one account. */
 export class VendorFaults {
   readonly #provider: Provider;
   readonly #module: VendorModule;
-  /** Strikes the account's secrets out: vendors' words reach the log and the client. */
+  /** Strikes the account's secrets out of the vendor's words. */
   readonly redact: (text: string) => string;
 
   /**
    * @param provider The provider as its file declares it.
    * @param module Calls its `fault`.
-   * @param settings The account's settings.
+   * @param redact Strikes the account's secrets out of the vendor's words.
    */
-  constructor(provider: Provider, module: VendorModule, settings: Record<string, unknown>) {
+  constructor(provider: Provider, module: VendorModule, redact: (text: string) => string) {
     this.#provider = provider;
     this.#module = module;
-    const schema = provider.settings ?? defaultSettings(provider);
-    this.redact = (text) =>
-      withoutSecrets(text, schema, settings).replace(signIn, "$1 […]").replace(longRun, "[…]");
+    this.redact = redact;
   }
 
   /** A refusal, as the provider names it, or by its status. */
@@ -58,7 +72,7 @@ export class VendorFaults {
 
   /** What a failed connection or a broken body means; the signal's reason where it has fired. */
   ofNetwork(error: unknown, signal?: AbortSignal): RouterError {
-    if (error instanceof RouterError) return withTexts(error, this.redact);
+    if (error instanceof RouterError) return withTexts(error, this.redact, "detail");
     if (signal?.aborted && signal.reason instanceof RouterError) return signal.reason;
     const reason = error instanceof Error ? error.message : String(error);
     const cause = error instanceof Error && error.cause instanceof Error

@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { RouterError, withTexts } from "./errors.ts";
 import type { Provider, Wire } from "./provider.ts";
 import { type Authorize, authorizeOf } from "./sign_in.ts";
 import { fill } from "./template.ts";
@@ -23,6 +24,7 @@ export class VendorHttp {
   readonly #client: Deno.HttpClient | undefined;
   readonly #authorize: Authorize;
   readonly #headers: Readonly<Record<string, string>>;
+  readonly #redact: (text: string) => string;
   /** What the provider's methods get. */
   readonly wire: Wire;
   /** The same for what encodes: what fails on it is the network's doing, and not the module's. */
@@ -37,6 +39,7 @@ export class VendorHttp {
   ) {
     this.#provider = provider;
     this.#module = module;
+    this.#redact = faults.redact;
     this.#authorize = authorizeOf(provider);
     this.#headers = Object.fromEntries(
       Object.entries(provider.headers ?? {}).map(([name, text]) => [name, fill(text, settings)]),
@@ -112,9 +115,13 @@ export class VendorHttp {
     signal: AbortSignal | null | undefined,
     rejected?: Readonly<Record<string, string>>,
   ): Promise<Record<string, string>> {
-    const headers = this.#authorize(this.wire, rejected);
-    const signedIn =
-      await (headers instanceof Promise && signal ? unlessAborted(headers, signal) : headers);
-    return { ...this.#headers, ...signedIn };
+    try {
+      const headers = this.#authorize(this.wire, rejected);
+      const signedIn =
+        await (headers instanceof Promise && signal ? unlessAborted(headers, signal) : headers);
+      return { ...this.#headers, ...signedIn };
+    } catch (error) {
+      throw error instanceof RouterError ? withTexts(error, this.#redact) : error;
+    }
   }
 }

@@ -7,7 +7,7 @@
  */
 import { isReply } from "./chunk.ts";
 import type { ChatBody, ChatReply } from "./chat.ts";
-import { RouterError, stackOf } from "./errors.ts";
+import { RouterError, stackOf, withTexts } from "./errors.ts";
 import type { Call, Decoder, EmbeddingsWire, Provider, Wire } from "./provider.ts";
 import { unreadable } from "./upstream.ts";
 
@@ -17,10 +17,15 @@ import { unreadable } from "./upstream.ts";
  */
 export class VendorModule {
   readonly #provider: Provider;
+  readonly #redact: (text: string) => string;
 
-  /** @param provider The provider as its file declares it. */
-  constructor(provider: Provider) {
+  /**
+   * @param provider The provider as its file declares it.
+   * @param redact Strikes an account's secrets out of what the module says: it may repeat its vendor.
+   */
+  constructor(provider: Provider, redact: (text: string) => string = (text) => text) {
     this.#provider = provider;
+    this.#redact = redact;
   }
 
   /** What gets what a chat needs before an account is taken; nothing where it needs nothing. */
@@ -151,11 +156,11 @@ export class VendorModule {
   }
 
   #failure(member: string, thrown: unknown): RouterError {
-    if (thrown instanceof RouterError) return thrown;
+    if (thrown instanceof RouterError) return withTexts(thrown, this.#redact);
     return new RouterError(
       "provider_failed",
       `XRouter's module for provider "${this.#provider.name}" failed on this request`,
-      { detail: `${member}: ${stackOf(thrown)}`, cause: thrown },
+      { detail: this.#redact(`${member}: ${stackOf(thrown)}`), cause: thrown },
     );
   }
 }

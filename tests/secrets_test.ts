@@ -1,11 +1,12 @@
-import { assert, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { ConfigError } from "../core/config.ts";
 import { createLog } from "../core/log.ts";
 import { Program } from "../core/program.ts";
 import { serveHrana } from "./store/hrana_server.ts";
 import { HeldClock } from "./support/clock.ts";
+import { dropIn } from "./support/drop_in.ts";
 import { ask, startRouter, type TestRouter } from "./support/router.ts";
-import { startUpstream, wholeAnswer } from "./support/upstream.ts";
+import { delta, event, startUpstream, streamed, wholeAnswer } from "./support/upstream.ts";
 
 const databaseToken = "canary-database-token-7f3a";
 const vendorKey = "vendor-secret";
@@ -86,6 +87,75 @@ Deno.test("the log has no word of what was asked and answered", async () => {
   }
   await router.stop();
   assertHides(JSON.stringify(router.log), "question's", "answer's", "said again");
+});
+
+Deno.test("secrets are struck out of a vendor's words, and of no others", async () => {
+  await using vendor = startUpstream(({ headers, body }) => {
+    const said = `No: ${headers.get("authorization")}`;
+    return body.model === "breaks"
+      ? streamed(delta("one"), event({ error: { message: said } }))
+      : body.model === "ends"
+      ? streamed()
+      : Response.json({ error: { message: said } }, { status: 400 });
+  });
+  // A word of XRouter's own, and what is written into the place of a key where none is needed.
+  for (const [key, struck] of [["provider", "[apiKey]"], ["broke", "broke"], ["e", "e"]]) {
+    await using router = await startRouter({
+      ...vendor.env,
+      OPENAI_API_KEY: key!,
+      XROUTER_RETRIES: "0",
+    });
+    const told = async (model: string) => {
+      const answer = await router.chat(ask(`openai/${model}`, "hi", { stream: true }));
+      const line = (await answer.text()).split("\n").find((each) => each.includes('"error":'))!;
+      return JSON.parse(line.replace(/^data: /, "")).error.message;
+    };
+    assertEquals(
+      await told("breaks"),
+      `The provider broke the answer off: No: Bearer ${struck}`,
+    );
+    assertEquals(await told("ends"), "The provider's answer is empty");
+    assertEquals(
+      await told("refuses"),
+      `Provider "openai" refuses the request: No: Bearer ${struck}`,
+    );
+  }
+});
+
+Deno.test("a provider's module that repeats its vendor tells no secret", async () => {
+  await using folder = await dropIn({
+    "teller.ts": `
+import { RouterError } from "xrouter/plugin";
+import { defineProvider, setting } from "xrouter/provider";
+import { z } from "zod";
+
+const tell = (settings) => {
+  throw new RouterError("upstream_rejected", "No: " + settings.apiKey, {
+    detail: settings.apiKey,
+  });
+};
+
+export default defineProvider({
+  name: "teller",
+  baseUrl: "http://127.0.0.1:9/v1",
+  settings: z.object({ apiKey: setting("TELLER_API_KEY", z.string(), "The key", { secret: true }) }),
+  authorize: ({ settings }) => tell(settings),
+  encode: (body, { settings }) => body.model === "encodes" ? tell(settings) : body,
+});
+`,
+  });
+  await using router = await startRouter({
+    XROUTER_PROVIDERS_DIR: folder.path,
+    TELLER_API_KEY: vendorKey,
+    XROUTER_RETRIES: "0",
+  });
+  for (const model of ["encodes", "signs-in"]) {
+    const answer = await shown(router.chat(ask(`teller/${model}`)));
+    assertStringIncludes(answer, "No: [apiKey]");
+    assertHides(answer, vendorKey);
+  }
+  await router.stop();
+  assertHides(JSON.stringify(router.log), vendorKey);
 });
 
 Deno.test("a database server that repeats its token is not repeated", async () => {

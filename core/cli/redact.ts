@@ -5,10 +5,7 @@
  */
 import { programSettings } from "../config.ts";
 import type { Assembly } from "../assembly.ts";
-import { secretsOf, settingsOf } from "../settings.ts";
-
-/** Shorter values are no secrets; to take them out would only garble the text. */
-const shortest = 4;
+import { secretsOf, settingsOf, shortestSecret } from "../settings.ts";
 
 /** Takes every secret out of a text. */
 export type Redact = (text: string) => string;
@@ -46,7 +43,7 @@ export function createRedact({ config: { env, file }, plugins, catalog }: Assemb
     for (const [field, value] of values) {
       // What follows a scheme, as in `Basic …`, and each of a list may also be sent by itself.
       for (const part of [value.trim(), ...value.trim().split(/[\s,]+/)]) {
-        if (part.length >= shortest && !isScheme(part)) secrets.set(part, field);
+        if (part.length >= shortestSecret && !isScheme(part)) secrets.set(part, field);
       }
     }
   }

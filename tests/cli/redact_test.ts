@@ -12,18 +12,18 @@ Deno.test("createRedact takes out the secrets of program, plugins and providers"
   const key = btoa("client:secret");
   const env = {
     XROUTER_CONFIG: file,
-    DATABASE_AUTH_TOKEN: "token-1",
+    DATABASE_AUTH_TOKEN: "token-12",
     GIGACHAT_CREDENTIALS: `Basic ${key}`,
   };
   const assembly = await assemble(env);
   const redact = createRedact(assembly);
   assertEquals(
-    redact(`token-1, from-file, ${key}, "Basic ${key}", Basic at https://u:p@host/v1?a=b`),
+    redact(`token-12, from-file, ${key}, "Basic ${key}", Basic at https://u:p@host/v1?a=b`),
     '[databaseAuthToken], [apiKey], [credentials], "[credentials]", Basic at https://host/v1?a=b',
   );
   await closeProviders(assembly.catalog);
-  const config = await readConfig({ DATABASE_AUTH_TOKEN: "abc" });
-  assertEquals(createRedact({ ...assembly, config })("abc"), "abc");
+  const config = await readConfig({ DATABASE_AUTH_TOKEN: "abcdefg" });
+  assertEquals(createRedact({ ...assembly, config })("abcdefg"), "abcdefg");
   await Deno.remove(file);
 });
 

@@ -99,11 +99,13 @@ Deno.test("settingsOf lists what a schema declares", () => {
 });
 
 Deno.test("withoutSecrets strikes out every place where a secret stands", () => {
-  const settings = { perMinute: 5, key: "canary" };
+  const settings = { perMinute: 5, key: "canary-1" };
   assertEquals(
-    withoutSecrets("5 canary, Bearer canary", schema, settings),
+    withoutSecrets("5 canary-1, Bearer canary-1", schema, settings),
     "5 [key], Bearer [key]",
   );
+  // Where no key is needed, something is written into its place.
+  assertEquals(withoutSecrets("no ollama-1", schema, { key: "ollama-" }), "no ollama-1");
   assertEquals(withoutSecrets("nothing", schema, { key: "" }), "nothing");
   assertEquals(withoutSecrets("nothing", schema, {}), "nothing");
 });
@@ -142,7 +144,7 @@ Deno.test("secretsOf finds the secrets in lists and in lists of objects", () => 
     accounts: [{ name: "a", key: "k3" }, null, { key: 7 }],
   };
   assertEquals(secretsOf(nested, settings), [["keys", "k1"], ["keys", "k2"], ["key", "k3"]]);
-  assertEquals(withoutSecrets("k1 k2 k3 a", nested, settings), "[keys] [keys] [key] a");
+  assertEquals(withoutSecrets("k1 k2 k3 a", nested, settings, 1), "[keys] [keys] [key] a");
   for (const value of [undefined, null, 7, "text", [], { accounts: 7 }]) {
     assertEquals(secretsOf(nested, value), []);
   }

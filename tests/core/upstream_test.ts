@@ -5,6 +5,7 @@ import { Chunk } from "../../core/chunk.ts";
 import { RouterError } from "../../core/errors.ts";
 import { concat } from "../../core/sse.ts";
 import { Upstream } from "../../core/upstream.ts";
+import { VendorModule } from "../../core/vendor_module.ts";
 import { inParts } from "../support/kernel.ts";
 import { seededRandom } from "../support/random.ts";
 import { delta, ending, event } from "../support/upstream.ts";
@@ -261,18 +262,21 @@ Deno.test("Upstream makes a whole answer a stream of one read", async () => {
 });
 
 Deno.test("Upstream strikes out of a decoder's error what the client must not read", async () => {
-  const upstream = Upstream.stream(inParts([delta("a"), delta("b")]), {
-    decoder: {
-      event(data) {
-        if (data.includes('"b"')) {
-          throw new RouterError("upstream_unavailable", "It says SECRET", { detail: "SECRET" });
-        }
-        return [JSON.parse(data)];
-      },
-      whole: (json) => json as never,
+  const redact = (text: string) => text.replace("SECRET", "[…]");
+  const decoder = () => ({
+    event(data: string) {
+      if (data.includes('"b"')) {
+        throw new RouterError("upstream_unavailable", "It says SECRET", { detail: "SECRET" });
+      }
+      return [JSON.parse(data)];
     },
+    whole: (json: unknown) => json as never,
+  });
+  const module = new VendorModule({ name: "vendor", decoder }, redact);
+  const upstream = Upstream.stream(inParts([delta("a"), delta("b")]), {
+    decoder: module.decoder({} as never, {} as never),
     signal: never,
-    redact: (text) => text.replace("SECRET", "[…]"),
+    redact,
   });
   await upstream.begin();
   const read = async () => {

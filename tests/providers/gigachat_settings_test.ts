@@ -156,16 +156,16 @@ Deno.test("the secrets of gigachat's accounts are struck out of every text", () 
   const accounts = [
     { name: "a", credentials: key },
     { name: "b", user: "u", password: "pass word" },
-    { name: "c", accessToken: "token-7" },
+    { name: "c", accessToken: "token-78" },
   ];
-  const said = `${key} pass word token-7 ${otherKey}`;
+  const said = `${key} pass word token-78 ${otherKey}`;
   const { value } = read({}, { accounts });
   assertEquals(
     withoutSecrets(said, gigachatSettings, value!),
     `[credentials] [password] [accessToken] ${otherKey}`,
   );
   const pool = read({ GIGACHAT_CREDENTIALS: `${key},${otherKey}` }).value!;
-  const struck = "[credentials] pass word token-7 [credentials]";
+  const struck = "[credentials] pass word token-78 [credentials]";
   assertEquals(withoutSecrets(said, gigachatSettings, pool), struck);
 });
 
