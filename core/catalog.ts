@@ -6,9 +6,9 @@
 import { Circuits } from "./circuits.ts";
 import { RouterError } from "./errors.ts";
 import type { DeclaredFacts, ModelFacts, Target } from "./model.ts";
+import { listLifetime, listPause, Offers } from "./offers.ts";
 import { PriceBook, type PriceSource, type SourceTariff } from "./prices/price_book.ts";
 import { toTariff } from "./prices/tariff.ts";
-import type { OfferedModel } from "./provider.ts";
 import type { RouteTable } from "./routing/routes.ts";
 import { Traffic } from "./routing/traffic.ts";
 import type { Encoding } from "./tokens.ts";
@@ -18,22 +18,6 @@ import type { Transport } from "./transport.ts";
 export interface CatalogModel extends Target {
   /** `provider/model`. */
   readonly id: string;
-}
-
-/** Milliseconds for which a vendor's own list of models is taken as current. */
-const listLifetime = 10 * 60_000;
-
-/** Milliseconds before a vendor is asked again after an unknown model or a failed listing. */
-const listPause = 60_000;
-
-/** Milliseconds a listing may take. */
-const listTimeout = 5_000;
-
-interface Listing {
-  models: ReadonlyMap<string, OfferedModel>;
-  askedAt: number;
-  failed: boolean;
-  running?: Promise<void> | undefined;
 }
 
 /** The providers by name, and their models. */
@@ -51,7 +35,7 @@ export class Catalog {
   #facts = new Map<string, Map<string, ModelFacts>>();
   /** What routes lead to, as `provider/model`. */
   #routed: ReadonlySet<string>;
-  readonly #listings = new Map<string, Listing>();
+  readonly #offers = new Offers();
 
   /**
    * Puts the providers into the order of their names.
@@ -110,7 +94,7 @@ export class Catalog {
    */
   become(next: Catalog): void {
     for (const [name, transport] of this.#providers) {
-      if (next.#providers.get(name) !== transport) this.#listings.delete(name);
+      if (next.#providers.get(name) !== transport) this.#offers.forget(name);
     }
     this.#providers = next.#providers;
     this.#routes = next.#routes;
@@ -121,11 +105,22 @@ export class Catalog {
     this.prices.declare(next.prices.declared);
   }
 
-  /** One model of one provider, whether the vendor lists it or not, with the price in force now. */
+  /**
+   * One model of one provider, whether the vendor lists it or not, with the price in force now. What
+   * is known of the name itself wins over what is known of the model that it stands for.
+   */
   target(provider: string, model: string): Target {
-    const { kind } = this.#listings.get(provider)?.models.get(model) ?? {};
-    const known = { ...kind && { kind }, ...this.#facts.get(provider)?.get(model) };
-    const price = this.prices.at(provider, model, Date.now());
+    const { id, kind } = this.#providers.get(provider)?.named(model) ?? { id: model };
+    const offered = this.#offers.of(provider).models.get(id)?.kind;
+    const facts = this.#facts.get(provider);
+    const known = {
+      ...offered && { kind: offered },
+      ...facts?.get(id),
+      ...facts?.get(model),
+      ...kind && { kind },
+    };
+    const priceOf = (name: string) => this.prices.at(provider, name, Date.now());
+    const price = priceOf(model) ?? priceOf(id);
     return {
       provider,
       model,
@@ -166,11 +161,11 @@ export class Catalog {
    * @throws {RouterError} `no_route` as {@linkcode Catalog.resolve} does.
    */
   async search(name: string): Promise<Target> {
-    await this.#refresh(listPause);
+    await this.#offers.refresh(this.#configured(), listPause);
     const found = this.find(name);
     if (found !== undefined) return found;
     const idle = [...this.providers.values()].find((each) =>
-      each.missing !== undefined && Object.hasOwn(each.models, name)
+      each.missing !== undefined && describes(each, name)
     );
     throw noRoute(
       idle === undefined
@@ -185,10 +180,10 @@ export class Catalog {
     const slash = first.indexOf("/");
     const named = this.providers.get(first.slice(0, Math.max(slash, 0)));
     if (named !== undefined) {
-      return this.#facts.get(named.name)?.get(first.slice(slash + 1))?.encoding;
+      return this.target(named.name, first.slice(slash + 1)).facts.encoding;
     }
-    const owner = this.#configured().find((each) => Object.hasOwn(each.models, first));
-    return owner && this.#facts.get(owner.name)?.get(first)?.encoding;
+    const owner = this.#configured().find((each) => describes(each, first));
+    return owner && this.target(owner.name, first).facts.encoding;
   }
 
   /**
@@ -199,14 +194,19 @@ export class Catalog {
     const owner = this.providers.get(provider);
     if (owner === undefined) return false;
     const id = `${provider}/${model}`;
-    return Object.hasOwn(owner.models, model) || Object.hasOwn(this.#overrides, id) ||
+    return describes(owner, model) || Object.hasOwn(this.#overrides, id) ||
       this.#routed.has(id);
   }
 
-  /** Every model of every configured provider, as far as the vendors answer in time. */
+  /**
+   * Every model of every configured provider, as far as the vendors answer in time. One that the
+   * provider's own table describes and its vendor does not offer is left out, unless the configuration
+   * file names it.
+   */
   async models(): Promise<CatalogModel[]> {
-    await Promise.all([this.prices.refresh(), this.#refresh(listLifetime)]);
-    return this.#configured().flatMap((each) =>
+    const configured = this.#configured();
+    await Promise.all([this.prices.refresh(), this.#offers.refresh(configured, listLifetime)]);
+    return configured.flatMap((each) =>
       [...this.#idsOf(each)].map((model) => ({
         id: `${each.name}/${model}`,
         ...this.target(each.name, model),
@@ -219,10 +219,12 @@ export class Catalog {
   }
 
   #idsOf(provider: Transport): Set<string> {
-    return new Set([
-      ...Object.keys(provider.models),
-      ...this.#listings.get(provider.name)?.models.keys() ?? [],
-    ]);
+    const { models, whole } = this.#offers.of(provider.name);
+    const described = Object.keys(provider.models).filter((model) =>
+      !whole || models.has(idOf(provider, model)) ||
+      Object.hasOwn(this.#overrides, `${provider.name}/${model}`)
+    );
+    return new Set([...described, ...models.keys()]);
   }
 
   /**
@@ -235,55 +237,39 @@ export class Catalog {
     const slash = name.indexOf("/");
     if (slash > 0) {
       const provider = this.providers.get(name.slice(0, slash));
-      if (provider !== undefined && slash + 1 < name.length) {
+      const model = name.slice(slash + 1);
+      if (provider?.named(model) !== undefined) {
         if (provider.missing !== undefined) {
           throw noRoute(`The provider "${provider.name}" is not configured. ${provider.missing}`);
         }
-        return this.target(provider.name, name.slice(slash + 1));
+        return this.target(provider.name, model);
       }
     }
     // A provider's own table comes first: what a vendor lists tomorrow must not make it ambiguous.
     const configured = this.#configured();
-    const own = configured.filter((each) => Object.hasOwn(each.models, name));
+    const own = configured.filter((each) => describes(each, name));
     const owners = own.length > 0
       ? own
-      : configured.filter((each) => this.#listings.get(each.name)?.models.has(name));
+      : configured.filter((each) => this.#offers.of(each.name).models.has(idOf(each, name)));
     if (owners.length > 1) {
       const choices = owners.map((each) => `"${each.name}/${name}"`).join(" or ");
       throw noRoute(`Several providers have the model "${name}". Write ${choices}`);
     }
     return owners[0] && this.target(owners[0].name, name);
   }
-
-  /** Asks the vendors whose list is older than `maxAge`; a vendor that fails keeps its last list. */
-  async #refresh(maxAge: number): Promise<void> {
-    await Promise.all(
-      this.#configured().map((each) => {
-        const listing: Listing = this.#listings.get(each.name) ??
-          { models: new Map(), askedAt: -Infinity, failed: false };
-        this.#listings.set(each.name, listing);
-        if (listing.running !== undefined) return listing.running;
-        if (performance.now() - listing.askedAt < (listing.failed ? listPause : maxAge)) return;
-        listing.askedAt = performance.now();
-        listing.running = this.#list(each, listing);
-        return listing.running;
-      }),
-    );
-  }
-
-  async #list(provider: Transport, listing: Listing): Promise<void> {
-    try {
-      listing.models = await provider.offered(AbortSignal.timeout(listTimeout));
-      listing.failed = false;
-    } catch {
-      // `xrouter doctor` says why; here the last list, or the provider's own table, goes on serving.
-      listing.failed = true;
-    } finally {
-      listing.running = undefined;
-    }
-  }
 }
 
 function noRoute(message: string): RouterError {
   return new RouterError("no_route", message, { param: "model" });
+}
+
+/** The id by which a model is listed. */
+function idOf(provider: Transport, model: string): string {
+  return provider.named(model)?.id ?? model;
+}
+
+/** Whether the provider's own table has the model. */
+function describes(provider: Transport, model: string): boolean {
+  return Object.hasOwn(provider.models, model) ||
+    Object.hasOwn(provider.models, idOf(provider, model));
 }

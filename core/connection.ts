@@ -11,7 +11,7 @@ import { codeLimits, inTime } from "./code_limits.ts";
 import type { EmbeddingsBody } from "./embeddings.ts";
 import { fitBody } from "./fit_body.ts";
 import { gather } from "./gather.ts";
-import { listedId } from "./model_id.ts";
+import { listedModel } from "./model_id.ts";
 import type {
   Account,
   Balance,
@@ -105,16 +105,16 @@ export class Connection {
     const list = await response.json() as { data?: Partial<ListedModel>[] } | null;
     return (Array.isArray(list?.data) ? list.data : [])
       .filter((model): model is ListedModel => typeof model?.id === "string")
-      .flatMap((model) => this.#listed(model) ?? [])
-      .map((id) => ({ id }));
+      .flatMap((model) => this.#listed(model) ?? []);
   }
 
-  /** The id by which clients name a model of the list; `undefined` for one that is no such model. */
-  #listed(model: ListedModel): string | undefined {
+  /** A model of the list as clients name it; `undefined` for one that is no such model. */
+  #listed(model: ListedModel): OfferedModel | undefined {
     const { settings } = this.wire;
-    const id = listedId(model.id, this.#provider, settings);
-    if (id === undefined || this.#provider.listed === undefined) return id;
-    return this.#provider.listed({ ...model, id }, settings);
+    const named = listedModel(model.id, this.#provider, settings);
+    if (named === undefined || this.#provider.listed === undefined) return named;
+    const id = this.#provider.listed({ ...model, id: named.id }, settings);
+    return id === undefined ? undefined : { ...named, id };
   }
 
   /** Strikes the account's secrets out of the vendor's words. */

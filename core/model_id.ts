@@ -3,10 +3,13 @@
  *
  * @module
  */
-import type { Provider } from "./provider.ts";
+import type { OfferedModel, Provider } from "./provider.ts";
 import { fill, placesOf, readFilled } from "./template.ts";
 
 type Settings = Readonly<Record<string, unknown>>;
+
+/** The members of a provider that say how its models are called. */
+type Forms = Pick<Provider, "modelUri" | "embeddings" | "renamed">;
 
 /**
  * The ids that a pattern stands for, as shells expand braces: `gpt{,-lite}` is `gpt` and `gpt-lite`.
@@ -28,27 +31,64 @@ export function toVendorId(
   settings: Settings,
   renamed: Provider["renamed"] = {},
 ): string {
-  if (model.includes("://")) return model;
-  const end = placesOf(form).includes("version") ? model.search(/[:/]/) : -1;
-  const name = end < 0 ? model : model.slice(0, end);
-  const version = end < 0 ? undefined : model.slice(end + 1);
-  const current = Object.hasOwn(renamed, name) ? renamed[name] : name;
-  return fill(form, { ...settings, model: current, version });
+  if (isUri(model)) return model;
+  const { name, version } = parse(model, form, renamed);
+  return fill(form, { ...settings, model: name, version });
 }
 
 /**
- * The id by which clients name a model of the vendor's list, whether it is for chats or embeddings.
+ * The model that a client names: an old name, one with the default version and a URI all lead to the
+ * id by which it is listed. A URI also says what the model is for, as {@linkcode listedModel} does.
+ *
+ * @returns `undefined` for what names no model, such as a version alone.
+ */
+export function namedModel(
+  model: string,
+  provider: Forms,
+  settings: Settings,
+): OfferedModel | undefined {
+  if (isUri(model)) return listedModel(model, provider, settings) ?? { id: model };
+  const { modelUri: form = "{model}", renamed } = provider;
+  const { name, version } = parse(model, form, renamed);
+  if (name === "") return undefined;
+  const isStandard = version === undefined ||
+    fill(form, { model: name, version }) === fill(form, { model: name });
+  return { id: isStandard ? name : `${name}:${version}` };
+}
+
+/**
+ * The id by which clients name a model of the vendor's list. Where chats and embeddings have forms of
+ * their own, the one that it has says what it is for.
  *
  * @returns `undefined` for an id of another form.
  */
-export function listedId(
+export function listedModel(
   id: string,
-  { modelUri, embeddings }: Pick<Provider, "modelUri" | "embeddings">,
+  { modelUri, embeddings }: Forms,
   settings: Settings,
-): string | undefined {
-  const forms = [modelUri, embeddings?.modelUri].filter((form) => form !== undefined);
-  if (forms.length === 0) return id;
-  return forms.map((form) => toClientId(id, form, settings)).find((name) => name !== undefined);
+): OfferedModel | undefined {
+  const forms = [
+    { form: modelUri, kind: "chat" as const },
+    { form: embeddings?.modelUri, kind: "embeddings" as const },
+  ].filter(({ form }) => form !== undefined);
+  if (forms.length === 0) return { id };
+  for (const { form, kind } of forms) {
+    const name = toClientId(id, form!, settings);
+    if (name !== undefined) return { id: name, ...forms.length > 1 && { kind } };
+  }
+  return undefined;
+}
+
+function isUri(model: string): boolean {
+  return model.includes("://");
+}
+
+/** The name in force of a model, and the version, where ids of that form have one. */
+function parse(model: string, form: string, renamed: Provider["renamed"] = {}) {
+  const end = placesOf(form).includes("version") ? model.search(/[:/]/) : -1;
+  const name = end < 0 ? model : model.slice(0, end);
+  const version = end < 0 ? undefined : model.slice(end + 1);
+  return { name: Object.hasOwn(renamed, name) ? renamed[name]! : name, version };
 }
 
 /** The name and, behind a colon, a version other than the default; all of it for other settings. */

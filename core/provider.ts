@@ -211,7 +211,8 @@ export interface Provider<Settings extends z.ZodType = z.ZodType, Prepared = unk
    * The form of the vendor's ids where these are URIs: `gpt://{folderId}/{model}/{version=latest}`.
    * `{model}` is what clients write, or with a `{version}` what stands before the first colon or slash
    * of that; other places are settings. A URI that clients write passes as it is. The vendor's list is
-   * read by it, too: what has another form is left out, what holds other settings stays a URI.
+   * read by it, too: what has another form is left out, what holds other settings stays a URI. Where
+   * embeddings have a form of their own, each says what its models are for.
    */
   readonly modelUri?: string;
   /** The names in force of models that have been renamed, by their old names. */

@@ -10,6 +10,8 @@ import type { Circuit, CircuitListener } from "./breakers.ts";
 import { Connection } from "./connection.ts";
 import { RouterError } from "./errors.ts";
 import type { DeclaredFacts } from "./model.ts";
+import { namedModel } from "./model_id.ts";
+import { askForOffer, type Offer } from "./offer.ts";
 import type { Price } from "./prices/price.ts";
 import { PromptCache } from "./prompt_cache.ts";
 import type { Account, FileApi, OfferedModel, Provider } from "./provider.ts";
@@ -33,6 +35,7 @@ export interface OpenOptions extends AskOptions {
 /** One provider, ready to be called. */
 export class Transport {
   readonly #provider: Provider;
+  readonly #settings: Record<string, unknown>;
   readonly #module: VendorModule;
   readonly #connections: readonly Connection[];
   readonly #slots: Slots;
@@ -51,6 +54,7 @@ export class Transport {
     queue: QueueLimits,
   ) {
     this.#provider = provider;
+    this.#settings = settings;
     this.#module = new VendorModule(provider);
     this.baseUrl = withoutSlash(baseUrl);
     this.missing = baseUrl === ""
@@ -109,6 +113,11 @@ export class Transport {
   /** What the provider's file says of its models. */
   get models(): Readonly<Record<string, DeclaredFacts>> {
     return this.#provider.models ?? {};
+  }
+
+  /** The model that a client names; `undefined` for what names none. */
+  named(model: string): OfferedModel | undefined {
+    return namedModel(model, this.#provider, this.#settings);
   }
 
   /** A price of its models; what that leaves out is as the vendor bills it. */
@@ -177,29 +186,20 @@ export class Transport {
   }
 
   /**
-   * The models that the vendor offers now, to any of its accounts, by id.
+   * The models that the vendor offers now, to any of its accounts.
    *
    * @throws The first account's reason when none can be asked; the signal's reason, once it fires.
    */
-  async offered(signal: AbortSignal): Promise<Map<string, OfferedModel>> {
+  async offered(signal: AbortSignal): Promise<Offer> {
     if (this.#provider.listModels === undefined && this.#provider.fetch !== undefined) {
-      return new Map(Object.keys(this.models).map((id) => [id, { id }]));
+      return { models: new Map(Object.keys(this.models).map((id) => [id, { id }])), whole: true };
     }
-    const lists = await Promise.allSettled(
-      this.#connections.map((connection) => connection.listModels(signal)),
-    );
-    const listed = lists.flatMap((list) => list.status === "fulfilled" ? [list.value] : []);
-    if (listed.length === 0) throw (lists[0] as PromiseRejectedResult).reason;
-    const models = new Map<string, OfferedModel>();
-    for (const { id, kind } of listed.flat()) {
-      models.set(id, { id, kind: models.get(id)?.kind ?? kind });
-    }
-    return models;
+    return await askForOffer(this.#connections, signal);
   }
 
   /** The ids of {@linkcode Transport.offered}. */
   async listModels(signal: AbortSignal): Promise<string[]> {
-    return [...(await this.offered(signal)).keys()];
+    return [...(await this.offered(signal)).models.keys()];
   }
 
   /**

@@ -16,10 +16,10 @@ export default defineProvider({
   signIn: ["Api-Key {apiKey}", "Bearer {iamToken}"],
   headers: { "openai-project": "{folderId}" },
   models: { // By its page of models (October 2026); it gives tokens, and no tokenizer.
-    "aliceai-llm": { context: 131_072 },
-    "aliceai-llm-flash": { context: 65_536 },
-    "yandexgpt{,-32k,-lite}{,:latest,:rc,:deprecated}": { context: 32_768 },
-    "yandexgpt-5{-lite,-pro,.1}": { context: 32_768 },
+    "aliceai-llm": { kind: "chat", context: 131_072 },
+    "aliceai-llm-flash": { kind: "chat", context: 65_536 },
+    "yandexgpt{,-lite}{,:rc,:deprecated}": { kind: "chat", context: 32_768 },
+    "yandexgpt-5{-lite,-pro,.1}": { kind: "chat", context: 32_768 },
     "text-search-{doc,query}": { kind: "embeddings" },
   },
   renamed: { "yandexgpt-32k": "yandexgpt" }, // The old one has left the list.

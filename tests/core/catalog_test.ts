@@ -118,6 +118,77 @@ Deno.test("Catalog keeps the last list of a vendor that fails", async () => {
   assertEquals([alpha.asked, beta.asked], [2, 2]);
 });
 
+Deno.test("Catalog leaves out what a vendor offers to none of its accounts, once all have told", async () => {
+  using time = skipTime();
+  const lists: Record<string, string[] | undefined> = { first: ["one"], second: undefined };
+  const alpha = listing("alpha", () => [], {
+    models: { one: { context: 8 }, two: {}, old: {}, named: {} },
+    renamed: { old: "two" },
+    accounts: () => Object.keys(lists).map((name) => ({ name, settings: { name } })),
+    // deno-lint-ignore require-await
+    async listModels({ settings }) {
+      const list = lists[(settings as { name: string }).name];
+      if (list === undefined) throw new Error("down");
+      return list;
+    },
+  });
+  const catalog = catalogOf([alpha], { "alpha/named": {}, "alpha/unlisted": {} });
+  const ids = async () => {
+    time.pass(11 * 60_000);
+    return (await catalog.models()).map(({ model }) => model).sort();
+  };
+  const all = ["named", "old", "one", "two"];
+  assertEquals(await ids(), all);
+  // A list of nothing tells nothing.
+  lists.second = [];
+  assertEquals(await ids(), all);
+  lists.second = ["three"];
+  assertEquals(await ids(), ["named", "one", "three"]);
+  lists.second = ["two"];
+  assertEquals(await ids(), all);
+  lists.second = ["one"];
+  assertEquals(await ids(), ["named", "one"]);
+  // What is not listed can be asked for all the same.
+  const found = await catalog.resolve(["two", "alpha/two", "old", "alpha/unlisted"]);
+  assertEquals(found.map(({ model }) => model), ["two", "old", "unlisted"]);
+});
+
+Deno.test("Catalog knows no kind of a name that vendors list for both", async () => {
+  const kinds: Record<string, ("chat" | "embeddings")[]> = {
+    one: ["chat"],
+    both: ["chat", "embeddings"],
+  };
+  const alpha = listing("alpha", () => [], {
+    listModels: () =>
+      Promise.resolve(
+        Object.entries(kinds).flatMap(([id, each]) => each.map((kind) => ({ id, kind }))),
+      ),
+  });
+  const catalog = catalogOf([alpha]);
+  const facts = (await catalog.models()).map(({ facts }) => facts);
+  assertEquals(facts, [{ kind: "chat" }, {}]);
+});
+
+Deno.test("Catalog knows of a name what is said of it, then what is said of its model", () => {
+  const alpha = listing("alpha", () => [], {
+    models: { new: { context: 8, maxOutput: 4, encoding: "cl100k_base", price } },
+    renamed: { old: "new" },
+  });
+  const dear = { ...price, input: 9 };
+  const facts = (overrides: Record<string, DeclaredFacts>) =>
+    catalogOf([alpha], overrides).target("alpha", "old").facts;
+  const rest = { maxOutput: 4, encoding: "cl100k_base" } as const;
+  assertEquals(facts({}), { ...rest, context: 8, price });
+  assertEquals(facts({ "alpha/new": { price: dear } }), { ...rest, context: 8, price: dear });
+  assertEquals(facts({ "alpha/old": { price: dear, context: 9 } }), {
+    ...rest,
+    context: 9,
+    price: dear,
+  });
+  assertEquals(catalogOf([alpha]).encodingOf("old"), "cl100k_base");
+  assertEquals(catalogOf([alpha]).find("old")?.model, "old");
+});
+
 Deno.test("Catalog says what to write for a name that several have", async () => {
   const catalog = catalogOf([listing("alpha", () => ["one"]), listing("beta", () => ["one"])]);
   await catalog.models();

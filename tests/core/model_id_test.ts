@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { expandIds, listedId, toVendorId } from "../../core/model_id.ts";
+import { expandIds, listedModel, namedModel, toVendorId } from "../../core/model_id.ts";
 import { defineProvider } from "../../core/provider.ts";
 
 const settings = { region: "ru" };
@@ -44,23 +44,58 @@ Deno.test("toVendorId follows a model to its new name, whatever the version", ()
   assertEquals(toVendorId("old:rc", versioned, settings, renamed), "v://ru/new/rc");
 });
 
-Deno.test("listedId gives the names that lead back to the vendor's ids", () => {
-  const forms = { modelUri: versioned, embeddings: { modelUri: "e://{region}/{model}" } };
-  const names: [id: string, name: string | undefined][] = [
-    ["v://ru/a/latest", "a"],
-    ["v://ru/a", "a"],
-    ["v://ru/a/rc", "a:rc"],
-    ["v://ru/a/rc/b", "a:rc/b"],
-    ["v://us/a/rc", "v://us/a/rc"],
-    ["e://ru/a", "a"],
-    ["e://us/a", "e://us/a"],
+const forms = { modelUri: versioned, embeddings: { modelUri: "e://{region}/{model}" } };
+
+Deno.test("listedModel gives the names that lead back to the vendor's ids, and what their forms are for", () => {
+  const chat = (id: string) => ({ id, kind: "chat" as const });
+  const embedder = (id: string) => ({ id, kind: "embeddings" as const });
+  const models: [id: string, model: ReturnType<typeof listedModel>][] = [
+    ["v://ru/a/latest", chat("a")],
+    ["v://ru/a", chat("a")],
+    ["v://ru/a/rc", chat("a:rc")],
+    ["v://ru/a/rc/b", chat("a:rc/b")],
+    ["v://us/a/rc", chat("v://us/a/rc")],
+    ["e://ru/a", embedder("a")],
+    ["e://us/a", embedder("e://us/a")],
     ["art://ru/a/latest", undefined],
     ["v://ru/", undefined],
     ["xv://ru/a", undefined],
     ["a", undefined],
   ];
-  for (const [id, name] of names) assertEquals(listedId(id, forms, settings), name, id);
-  assertEquals(listedId("a:b/c", {}, settings), "a:b/c");
+  for (const [id, model] of models) assertEquals(listedModel(id, forms, settings), model, id);
+  assertEquals(listedModel("a:b/c", {}, settings), { id: "a:b/c" });
+  // Where both are called by the same form, that says nothing.
+  assertEquals(listedModel("v://ru/a/latest", { modelUri: versioned }, settings), { id: "a" });
   // A dot of the form is no wildcard.
-  assertEquals(listedId("vxy://a", { modelUri: "v.y://{model}" }, settings), undefined);
+  assertEquals(listedModel("vxy://a", { modelUri: "v.y://{model}" }, settings), undefined);
+});
+
+Deno.test("namedModel leads every name of a model to the id by which it is listed", () => {
+  const provider = { ...forms, renamed: { old: "new" } };
+  const models: [name: string, id: string | undefined][] = [
+    ["a", "a"],
+    ["a:", "a"],
+    ["a:latest", "a"],
+    ["a/latest", "a"],
+    ["a/rc", "a:rc"],
+    ["a:rc/b", "a:rc/b"],
+    ["old", "new"],
+    ["old/latest", "new"],
+    ["old:rc", "new:rc"],
+    ["constructor", "constructor"],
+    ["", undefined],
+    [":", undefined],
+    ["/rc", undefined],
+  ];
+  for (const [name, id] of models) {
+    // Also before the provider is configured.
+    for (const known of [settings, {}]) {
+      assertEquals(namedModel(name, provider, known), id === undefined ? id : { id }, name);
+    }
+  }
+  assertEquals(namedModel("v://ru/a/latest", provider, settings), { id: "a", kind: "chat" });
+  assertEquals(namedModel("e://us/a", provider, settings), { id: "e://us/a", kind: "embeddings" });
+  assertEquals(namedModel("ds://tuned", provider, settings), { id: "ds://tuned" });
+  assertEquals(namedModel("a:b/c", {}, settings), { id: "a:b/c" });
+  assertEquals(namedModel("old", { renamed: { old: "new" } }, settings), { id: "new" });
 });

@@ -74,7 +74,7 @@ Deno.test("Transport knows what a model is for where any account says so", async
   }) as Provider;
   const { transport } = Transport.connect(provider, { env: {}, file: undefined });
   const offered = await transport!.offered(AbortSignal.timeout(10_000));
-  assertEquals([...offered.values()], [{ id: "m", kind: "embeddings" }]);
+  assertEquals([...offered.models.values()], [{ id: "m", kind: "embeddings" }]);
   await transport!.close();
 });
 

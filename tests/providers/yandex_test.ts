@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { clientOf } from "../support/openai_client.ts";
 import { ask, startRouter } from "../support/router.ts";
 import { modelList, startUpstream, wholeAnswer } from "../support/upstream.ts";
@@ -89,17 +89,14 @@ Deno.test("yandex's list has its models for chats and embeddings, without the fo
   await using router = await startRouter({ ...signedIn, YANDEX_BASE_URL: vendor.url });
   const { data } = await (await router.get("/v1/models")).json() as { data: { id: string }[] };
   const listed = data.map(({ id }) => id).filter((id) => id.startsWith("yandex/"));
-  const known = /^yandex\/(aliceai-llm|yandexgpt(-lite|-32k|-5))|^yandex\/yandexgpt(:|$)/;
-  assertEquals(listed.filter((id) => !known.test(id) || id.includes("@")).sort(), [
+  assertEquals(listed.sort(), [
     "yandex/gpt://other/shared/latest",
     "yandex/new-one",
     "yandex/plain",
     "yandex/text-search-doc",
-    "yandex/text-search-query",
     "yandex/yandexgpt-lite:latest@tuned",
+    "yandex/yandexgpt:rc",
   ]);
-  assertEquals(new Set(listed).size, listed.length);
-  assertEquals(listed.includes("yandex/yandexgpt:rc"), true);
   assertEquals(asked!.get("openai-project"), "b1g1");
   assertEquals(asked!.get("authorization"), "Api-Key key-1");
   // What is listed can be asked for as it stands, and also without the provider's name.
@@ -109,6 +106,63 @@ Deno.test("yandex's list has its models for chats and embeddings, without the fo
   }
   await (await router.chat(ask("yandexgpt-lite:latest@tuned"))).body?.cancel();
   assertEquals(vendor.seen.at(-1)!.body.model, "gpt://b1g1/yandexgpt-lite/latest@tuned");
+});
+
+Deno.test("yandex's models have their facts and prices by each of their names", async () => {
+  const price = { currency: "RUB", input: 5, output: 10 };
+  await using vendor = startUpstream(() => wholeAnswer());
+  await using router = await startRouter({ ...signedIn, YANDEX_BASE_URL: vendor.url }, {
+    models: { "yandex/yandexgpt": { price }, "yandex/yandexgpt:rc": { price, context: 90 } },
+  });
+  await router.program.database.execute("UPDATE accounts SET prepaid = 1, balance = 1000000000");
+  const names: [name: string, context: number][] = [
+    ["yandex/yandexgpt", 32_768],
+    ["yandexgpt:latest", 32_768],
+    ["yandexgpt/latest", 32_768],
+    ["yandexgpt-32k", 32_768],
+    ["yandex/yandexgpt-32k:latest", 32_768],
+    ["yandex/gpt://b1g1/yandexgpt/latest", 32_768],
+    ["yandexgpt-32k/rc", 90],
+  ];
+  for (const [name, context] of names) {
+    const model = await (await router.get(`/v1/models/${encodeURIComponent(name)}`)).json();
+    assertEquals([model.price, model.context_length], [price, context], name);
+    const { usage } = await (await router.chat(ask(name))).json();
+    assertEquals(typeof usage.cost, "number", name);
+  }
+});
+
+Deno.test("yandex's models are asked for what they are for, whatever they are called by", async () => {
+  await using vendor = startUpstream(
+    () => wholeAnswer(),
+    () => modelList("gpt://b1g1/new-chat/latest", "emb://b1g1/new-embedder/latest"),
+  );
+  await using router = await startRouter({ ...signedIn, YANDEX_BASE_URL: vendor.url });
+  await (await router.get("/v1/models")).body!.cancel();
+  const embedders = [
+    "text-search-doc",
+    "text-search-doc:latest",
+    "new-embedder",
+    "emb://b1g1/text-search-doc/latest",
+    "emb://other/mine/latest",
+  ];
+  for (const model of embedders) {
+    const { error } = await (await router.chat(ask(`yandex/${model}`))).json();
+    assertStringIncludes(error.message, "makes embeddings, and does not chat", model);
+  }
+  for (const model of ["yandexgpt", "yandexgpt:rc", "new-chat", "gpt://other/mine/latest"]) {
+    const asked = clientOf(router).embeddings.create({ model: `yandex/${model}`, input: "раз" });
+    const { message } = await assertRejects(() => asked) as Error;
+    assertStringIncludes(message, "chats, and makes no embeddings", model);
+  }
+  assertEquals(vendor.seen, []);
+});
+
+Deno.test("yandex is not asked for a model without a name", async () => {
+  for (const model of ["yandex/:", "yandex/:rc", "yandex//latest"]) {
+    const { status, text, seen } = await sent(model);
+    assertEquals([status, JSON.parse(text).error.code, seen], [404, "no_route", undefined], model);
+  }
 });
 
 Deno.test("yandex makes embeddings of one text a call, in the forms that clients ask for", async () => {
