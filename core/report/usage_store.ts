@@ -74,8 +74,8 @@ export class UsageStore {
     { after, limit, ...filter }: UsageFilter & { after?: string | undefined; limit: number },
   ): Promise<UsageRow[]> {
     const found: UsageRow[] = [];
-    for await (const period of this.#pieces(filter, true)) {
-      const { where, args } = rowConditions({ ...filter, ...period }, after);
+    for await (const day of this.#days(filter)) {
+      const { where, args } = rowConditions({ ...filter, from: day, to: day }, after);
       const { rows } = await this.#client.execute({
         sql: `SELECT ${rowColumns} FROM usage ${where} ORDER BY request_id DESC LIMIT ?`,
         args: [...args, limit - found.length],
@@ -126,6 +126,24 @@ export class UsageStore {
     });
     const { today, week, month, ever, credited } = rows[0]! as unknown as Spent;
     return { today, week, month, ever, credited };
+  }
+
+  /**
+   * The days that have such requests, the newest first: the totals know them, and what no day has is
+   * looked for in none.
+   */
+  async *#days(filter: UsageFilter): AsyncGenerator<string> {
+    for await (const period of this.#pieces(filter, true)) {
+      const { where, args } = dailyConditions({ ...filter, ...period });
+      const { rows } = await this.#client.execute({
+        sql: `SELECT DISTINCT day FROM usage_daily ${where} ORDER BY day DESC`,
+        args,
+      });
+      for (const { day } of rows) {
+        yield day as string;
+        await setImmediate();
+      }
+    }
   }
 
   /**

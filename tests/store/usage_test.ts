@@ -3,8 +3,10 @@ import { assert, assertEquals } from "@std/assert";
 import { checkLedger } from "../../core/ledger/ledger_check.ts";
 import { clearImmediate, setImmediate } from "node:timers";
 import { AccountStore } from "../../core/ledger/accounts.ts";
+import type { UsageFilter } from "../../core/report/usage_store.ts";
 import { type UsageGroup, usageGroups } from "../../core/report/usage_totals.ts";
 import { seededRandom } from "../support/random.ts";
+import { watchStatements } from "../support/statements.ts";
 import { addHold, addUsage } from "../support/usage_rows.ts";
 import {
   addRandom,
@@ -116,6 +118,36 @@ Deno.test("UsageStore.rows lists requests from the newest, page by page, and non
       const expected = keep(known, filter).map(({ request_id }) => request_id as string);
       assertEquals(found, expected.sort().reverse(), JSON.stringify({ filter, limit }));
       await client.execute("DELETE FROM usage WHERE tag = 'later'");
+    }
+  }));
+
+Deno.test("UsageStore.rows looks for requests only on days that have such", () =>
+  withUsage(async (usage, client, [key, other]) => {
+    for (const [i, day] of days.entries()) {
+      await addUsage(client, {
+        created_at: Date.parse(day) + 5,
+        key_id: key!.id,
+        provider: "echo",
+        model: i === 1 ? "rare" : "small",
+        tag: i === 2 ? "prod" : null,
+      });
+    }
+    const statements = watchStatements(client);
+    const keyId = key!.id;
+    const looked: [UsageFilter, found: number, queries: number][] = [
+      [{ keyId, model: "none" }, 0, 0],
+      [{ keyId: other!.id, model: "rare" }, 0, 0],
+      [{ keyId, model: "rare", tag: "prod" }, 0, 0],
+      [{ keyId, model: "rare" }, 1, 1],
+      [{ tag: "prod" }, 1, 1],
+      [{ owner: "Anna" }, days.length, days.length],
+      [{ owner: "Boris" }, 0, 0],
+    ];
+    for (const [filter, found, queries] of looked) {
+      statements.length = 0;
+      const rows = await usage.rows({ ...filter, limit: 9 });
+      const read = statements.filter((sql) => /FROM usage\b/.test(sql));
+      assertEquals([rows.length, read.length], [found, queries], JSON.stringify(filter));
     }
   }));
 
