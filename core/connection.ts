@@ -172,14 +172,14 @@ export class Connection {
       & { onEnd: () => void },
   ): Promise<Upstream> {
     const { signal } = call;
-    const response = await this.#sendChat(body, call, post, prepared);
+    const { response, choices } = await this.#sendChat(body, call, post, prepared);
     let upstream: Upstream | undefined;
     let reply: ChatReply | undefined;
     try {
       const decoder = this.#module.decoder(body, call);
       if (/^text\/event-stream\b/i.test(response.headers.get("content-type") ?? "")) {
         upstream = Upstream.stream(response, {
-          choices: body.n ?? 1,
+          choices,
           decoder,
           signal,
           redact: this.#faults.redact,
@@ -199,7 +199,8 @@ export class Connection {
       await upstream.begin(onByte);
       return upstream;
     } catch (error) {
-      if (reply !== undefined && upstream === undefined) onSpent?.(reply);
+      // A refusal with the status of an answer is no answer.
+      if (reply && !upstream && (isWholeReply(reply) || reply.usage)) onSpent?.(reply);
       // Not waited for: a provider inside this process may never heed it.
       (upstream ?? response.body)?.cancel().catch(() => {});
       throw error;
@@ -213,13 +214,13 @@ export class Connection {
     post: Post,
     prepared: unknown,
     again = true,
-  ): Promise<Response> {
+  ): Promise<{ response: Response; choices: number }> {
     const encoded = await this.#module.encode(body, call, prepared);
-    // What is sent decides: a provider may have whole answers streamed.
-    const { stream = body.stream } = Object(encoded);
+    // What is sent decides: a provider may have whole answers streamed, or give fewer alternatives.
+    const { stream = body.stream, n } = Object(encoded);
     const accept = stream ? "text/event-stream" : "application/json";
     const response = await post(this.#module.chatUrl(body, this.wire), encoded, accept);
-    if (response.ok) return response;
+    if (response.ok) return { response, choices: n ?? 1 };
     const refusal = await this.#faults.ofResponse(response, call);
     if (again && this.#module.sendAgain(refusal, body, call)) {
       return this.#sendChat(body, call, post, prepared, false);

@@ -26,7 +26,7 @@ export interface Group {
 
 /** How an answer's stream is to be read. */
 export interface StreamOptions {
-  /** Alternatives that were asked for; one where absent. */
+  /** Alternatives that the vendor was asked for; one where absent. */
   choices?: number | undefined;
   /** Turns each event into OpenAI's; without it the bytes pass as they are. */
   decoder?: Decoder | undefined;
