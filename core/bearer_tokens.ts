@@ -82,25 +82,25 @@ const grantSchema = z.object({
 /**
  * Reads a token from the answer that OAuth 2 lays down (RFC 6749, section 5.1).
  *
+ * @param provider The provider's name, for messages.
  * @throws {RouterError} `upstream_rejected` when the credentials are refused, `upstream_unavailable`
  * when no token can be had for another reason. The vendor's words are left out: they may repeat a
  * secret.
  */
-export async function readGrant(response: Response): Promise<Token> {
+export async function readGrant(response: Response, provider: string): Promise<Token> {
   const { ok, status } = response;
   const text = await response.text();
   if (!ok && status < 500 && status !== 429) {
     throw new RouterError(
       "upstream_rejected",
-      `The provider's sign-in refuses XRouter's credentials (HTTP ${status}). Its operator should run "xrouter doctor"`,
+      `The sign-in of provider "${provider}" refuses XRouter's credentials (HTTP ${status}). Its operator should run "xrouter doctor"`,
       { detail: `HTTP ${status}` },
     );
   }
   const grant = grantSchema.safeParse(ok ? parse(text) : undefined);
   if (!grant.success) {
-    throw new RouterError("upstream_unavailable", "The provider's sign-in gives no token", {
-      detail: `HTTP ${status}`,
-    });
+    const reason = `The sign-in of provider "${provider}" gives no token`;
+    throw new RouterError("upstream_unavailable", reason, { detail: `HTTP ${status}` });
   }
   return { token: grant.data.access_token, lifetimeMs: grant.data.expires_in * 1000 };
 }

@@ -5,6 +5,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
+import { isHeaderName, isHeaderValue } from "./header_syntax.ts";
 import { declaredFactsSchema } from "./model.ts";
 import type { LoadedModule } from "./load.ts";
 import { explain, noObject } from "./pipeline.ts";
@@ -16,6 +17,11 @@ import { Transport } from "./transport.ts";
 
 const method = z.function().optional();
 const texts = z.record(z.string(), z.string());
+const headers = z.record(
+  z.string().refine(isHeaderName, "cannot be the name of a header"),
+  z.string().refine(isHeaderValue, "holds letters that no header can carry"),
+);
+const modelIds = z.string().regex(/^[^{}]*$/, "holds a brace without the one that belongs to it");
 const uri = z.string().regex(/^[a-z]+:\/\/.*\{model\}/, "must be a URI that holds {model}");
 
 const providerShape = z.strictObject(
@@ -24,12 +30,12 @@ const providerShape = z.strictObject(
     baseUrl: baseUrlSchema.optional(),
     settings: z.custom<z.ZodType>((value) => value instanceof z.ZodType, "must be a zod schema")
       .optional(),
-    models: z.record(z.string(), declaredFactsSchema).optional(),
+    models: z.record(modelIds, declaredFactsSchema).optional(),
     freeCache: z.boolean().optional(),
     cacheSeconds: z.number().positive().optional(),
     signIn: z.array(z.union([z.string(), z.strictObject({ url: z.string(), json: texts })]))
       .optional(),
-    headers: texts.optional(),
+    headers: headers.optional(),
     modelUri: uri.optional(),
     renamed: texts.optional(),
     accepts: z.record(z.string(), z.array(z.string())).optional(),

@@ -23,6 +23,7 @@ export type { Counted } from "./bounded_count.ts";
 export type { ChatBody, ChatReply } from "./chat.ts";
 export { type EmbeddingsBody, type EmbeddingsReply, textsOf } from "./embeddings.ts";
 export { RouterError } from "./errors.ts";
+export { secureUrl } from "./provider_settings.ts";
 export { secret, setting, text } from "./settings.ts";
 export { type Encoding, loadTokenizer, type Tokenizer } from "./tokens.ts";
 export type { WireUsage } from "./usage_report.ts";

@@ -24,6 +24,14 @@ export const baseUrlSchema: z.ZodType<string> = z.string().superRefine((text, { 
   }
 });
 
+/** An address that secrets are sent to. */
+export const secureUrl: z.ZodType<string> = z.string().superRefine((text, { addIssue }) => {
+  const { protocol, hostname = "" } = URL.parse(text) ?? {};
+  const isOwn = /^(localhost|127(\.\d+){3}|\[::1\])$/.test(hostname);
+  if (protocol === "https:" || protocol === "http:" && isOwn) return;
+  addIssue("must be an address that begins with https://: secrets are sent to it");
+});
+
 /** The settings of a provider that declares none: its key, if it signs in with one. */
 export function defaultSettings(provider: Provider): z.ZodType {
   if (provider.authorize !== undefined || provider.fetch !== undefined) return z.strictObject({});

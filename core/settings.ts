@@ -6,6 +6,7 @@
  * @module
  */
 import { z } from "zod";
+import { isHeaderValue } from "./header_syntax.ts";
 
 /** What {@linkcode setting} writes into a schema's metadata. */
 export interface SettingMeta {
@@ -54,13 +55,15 @@ export function setting<S extends z.ZodType>(
  * Declares a setting that is a text and need not be set.
  *
  * @param form What the text must match.
+ * @param words What is said of one that does not: `must be the name of a team`.
  */
 export function text(
   variable: string,
   description: string,
   form?: RegExp,
+  words: string = "has the wrong form",
 ): z.ZodOptional<z.ZodString> {
-  const schema = form === undefined ? z.string() : z.string().regex(form);
+  const schema = form === undefined ? z.string() : z.string().regex(form, words);
   return setting(variable, schema.optional(), description);
 }
 
@@ -94,6 +97,8 @@ export interface SettingSources {
   file: unknown;
   /** The section's name in messages: `plugins["rate-limit"]`. */
   at: string;
+  /** The settings that go into headers, beside the secrets. */
+  inHeaders?: readonly string[];
 }
 
 /** The settings of a schema with the declaration of each. */
@@ -159,7 +164,7 @@ export function withoutSecrets(
  */
 export function readSettings<S extends z.ZodType>(
   schema: S,
-  { env, file, at }: SettingSources,
+  { env, file, at, inHeaders = [] }: SettingSources,
 ): { value: z.output<S>; problems: [] } | { value?: undefined; problems: Problem[] } {
   const declared = settingsOf(schema);
   if (file !== undefined && (typeof file !== "object" || file === null || Array.isArray(file))) {
@@ -176,15 +181,11 @@ export function readSettings<S extends z.ZodType>(
   const parsed = schema.safeParse(input);
   if (parsed.success) {
     const settings = parsed.data as Record<string, unknown>;
-    const unsafe = [...declared].filter(([field, { secret, anyLetters }]) =>
-      secret && !anyLetters && typeof settings[field] === "string" &&
-      !/^[\x21-\x7e]*$/.test(settings[field])
-    );
-    if (unsafe.length === 0) return { value: parsed.data, problems: [] };
-    const message = "holds white space or letters that no header can carry. Copy it again, whole";
-    return {
-      problems: unsafe.map(([field]) => ({ at: fromEnv.get(field) ?? `${at}.${field}`, message })),
-    };
+    const problems = [...declared].flatMap(([field, meta]): Problem[] => {
+      const message = unsafe(settings[field], meta, inHeaders.includes(field));
+      return message === undefined ? [] : [{ at: fromEnv.get(field) ?? `${at}.${field}`, message }];
+    });
+    return problems.length > 0 ? { problems } : { value: parsed.data, problems: [] };
   }
   return {
     problems: parsed.error.issues.map((issue) => {
@@ -205,4 +206,17 @@ export function readSettings<S extends z.ZodType>(
       return { at: place, message: `${message}${purpose}` };
     }),
   };
+}
+
+/** Why a setting's value can go into no header; `undefined` where it can, or need not. */
+function unsafe(
+  value: unknown,
+  { secret, anyLetters }: Partial<SettingMeta>,
+  inHeaders: boolean,
+): string | undefined {
+  if (typeof value !== "string") return undefined;
+  if (secret && !anyLetters && !/^[\x21-\x7e]*$/.test(value)) {
+    return "holds white space or letters that no header can carry. Copy it again, whole";
+  }
+  return inHeaders && !isHeaderValue(value) ? "holds letters that no header can carry" : undefined;
 }

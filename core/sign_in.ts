@@ -26,7 +26,7 @@ export function authorizeOf(provider: Provider): Authorize {
   const ways = (provider.signIn ?? standard).map((way) => {
     const authorize: Authorize = typeof way === "string"
       ? ({ settings }) => ({ authorization: fill(way, settings) })
-      : bearerTokens<Settings>((wire) => requestToken(way, wire));
+      : bearerTokens<Settings>((wire) => requestToken(provider.name, way, wire));
     return { needs: needsOf(way), authorize };
   });
   return (wire, rejected) => {
@@ -71,6 +71,12 @@ export function missingOf(
   return `Set ${[shared, choice].filter((text) => text !== "").join(", and ")}`;
 }
 
+/** The settings that stand in the headers of a provider's calls. */
+export function settingsInHeaders({ headers = {}, signIn = standard }: Provider): string[] {
+  return [...Object.values(headers), ...signIn.filter((way) => typeof way === "string")]
+    .flatMap(placesOf);
+}
+
 function needsOf(way: SignIn): string[] {
   return (typeof way === "string" ? [way] : [way.url, ...Object.values(way.json)])
     .flatMap(placesOf);
@@ -80,12 +86,16 @@ function areSet(fields: Iterable<string>, settings: Settings): boolean {
   return [...fields].every((field) => Boolean(settings[field]));
 }
 
-async function requestToken({ url, json }: TokenRequest, { fetch, settings }: Wire<Settings>) {
+async function requestToken(
+  provider: string,
+  { url, json }: TokenRequest,
+  { fetch, settings }: Wire<Settings>,
+) {
   const filled = Object.entries(json).map(([field, text]) => [field, fill(text, settings)]);
   const response = await fetch(fill(url, settings), {
     method: "POST",
     headers: { "content-type": "application/json" },
     body: JSON.stringify(Object.fromEntries(filled)),
   });
-  return await readGrant(response);
+  return await readGrant(response, provider);
 }

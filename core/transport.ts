@@ -17,7 +17,7 @@ import { PromptCache } from "./prompt_cache.ts";
 import type { Account, FileApi, OfferedModel, Provider } from "./provider.ts";
 import { baseUrlSchema, defaultSettings, variableOf } from "./provider_settings.ts";
 import { type Problem, readSettings } from "./settings.ts";
-import { missingOf } from "./sign_in.ts";
+import { missingOf, settingsInHeaders } from "./sign_in.ts";
 import { type QueueLimits, Slots } from "./slots.ts";
 import { unlessAborted } from "./unless_aborted.ts";
 import type { Upstream } from "./upstream.ts";
@@ -97,6 +97,7 @@ export class Transport {
     const read = readSettings(provider.settings ?? defaultSettings(provider), {
       ...sources,
       at: `providers["${provider.name}"]`,
+      inHeaders: settingsInHeaders(provider),
     });
     problems.push(...read.problems);
     if (read.value === undefined || problems.length > 0) return { problems };

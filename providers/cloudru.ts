@@ -5,8 +5,7 @@
  *
  * @module
  */
-import { defineProvider, secret, setting, text } from "xrouter/provider";
-import { z } from "zod";
+import { defineProvider, secret, secureUrl, setting, text } from "xrouter/provider";
 
 export default defineProvider({
   name: "cloudru",
@@ -20,7 +19,7 @@ export default defineProvider({
     secret: secret("CLOUDRU_SECRET", "The secret of that access key"),
     authUrl: setting(
       "CLOUDRU_AUTH_URL",
-      z.url().default("https://iam.api.cloud.ru/api/v1/auth/token"),
+      secureUrl.default("https://iam.api.cloud.ru/api/v1/auth/token"),
       "The address that issues tokens for an access key",
     ),
   },

@@ -9,7 +9,7 @@ export default defineProvider({
   name: "yandex",
   baseUrl: "https://ai.api.cloud.yandex.net/v1",
   settings: {
-    folderId: text("YANDEX_FOLDER_ID", "The id of the Yandex Cloud folder to call", /^[\w-]+$/),
+    folderId: text("YANDEX_FOLDER_ID", "The folder to call", /^[\w-]+$/, "must be a folder's id"),
     apiKey: secret("YANDEX_API_KEY", "The API key of a Yandex Cloud service account"),
     iamToken: secret("YANDEX_IAM_TOKEN", "An IAM token, used without an API key; ends in 12 hours"),
   },

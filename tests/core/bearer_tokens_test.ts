@@ -1,4 +1,4 @@
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { bearerTokens, readGrant } from "../../core/bearer_tokens.ts";
 import { RouterError } from "../../core/errors.ts";
 import type { Wire } from "../../core/provider.ts";
@@ -87,7 +87,7 @@ Deno.test("readGrant reads a token and its life", async () => {
     [{ access_token: "t" }, 3_600_000],
   ];
   for (const [body, lifetimeMs] of grants) {
-    assertEquals(await readGrant(Response.json(body)), { token: "t", lifetimeMs });
+    assertEquals(await readGrant(Response.json(body), "acme"), { token: "t", lifetimeMs });
   }
 });
 
@@ -105,10 +105,11 @@ Deno.test("readGrant tells refused credentials from an issuer that fails, withou
   ];
   for (const [status, body, code] of answers) {
     const error = await assertRejects(
-      () => readGrant(new Response(body, { status })),
+      () => readGrant(new Response(body, { status }), "acme"),
       RouterError,
     );
     assertEquals(error.code, code, `${status} ${body}`);
+    assertStringIncludes(error.message, 'The sign-in of provider "acme" ');
     assertEquals(`${error.message} ${error.detail}`.includes("CANARY"), false);
   }
 });

@@ -91,10 +91,37 @@ Deno.test("a call is signed in the first way whose settings are set", async () =
   assertEquals([headers.get("authorization"), headers.get("x-folder")], [null, null]);
 });
 
+Deno.test("a setting that stands in a header must be one that headers can carry", () => {
+  const provider = defineProvider({
+    name: "acme",
+    baseUrl: "https://acme.invalid/v1",
+    settings,
+    headers: { "x-folder": "of {folder}" },
+    signIn: ["Key {keyId}:{secret}"],
+  }) as Provider;
+  const problems = (env: Record<string, string>, file?: object) => {
+    const { transport, problems } = Transport.connect(provider, { env, file });
+    transport?.close();
+    return problems;
+  };
+  const message = "holds letters that no header can carry";
+  for (const value of ["папка", "a\nb", "a\0"]) {
+    assertEquals(problems({ ACME_FOLDER: value }), [{ at: "ACME_FOLDER", message }]);
+    assertEquals(problems({ ACME_KEY_ID: value }), [{ at: "ACME_KEY_ID", message }]);
+    assertEquals(problems({}, { folder: value }), [
+      { at: 'providers["acme"].folder', message },
+    ]);
+  }
+  assertEquals(problems({ ACME_FOLDER: "two words", ACME_AUTH_URL: "https://папка" }), []);
+});
+
 Deno.test("a wrong declaration stops the start", async () => {
   await using providers = await dropIn({
     "typo.js": 'export default { name: "typo", baseUrl: "https://x.invalid", ' +
       'signIn: ["Bearer {apikey}"] };',
+    "headers.js": 'export default { name: "headers", headers: { "x y": "1", "x-y": "папка" } };',
+    "brace.js": 'import { defineProvider } from "xrouter/provider"; ' +
+      'export default defineProvider({ name: "brace", models: { "m{1,2": {} } });',
     "odd.js": 'export default { name: "odd", modelUri: "{model}", signIn: [5] };',
   });
   const error = await assertRejects(
@@ -104,6 +131,9 @@ Deno.test("a wrong declaration stops the start", async () => {
   assertStringIncludes(error.message, 'typo.js: "{apikey}" stands for none of its settings');
   assertStringIncludes(error.message, '"modelUri": must be a URI that holds {model}');
   assertStringIncludes(error.message, '"signIn.0": ');
+  assertStringIncludes(error.message, 'headers.js: "headers.x y": cannot be the name of a header');
+  assertStringIncludes(error.message, '"headers.x-y": holds letters that no header can carry');
+  assertStringIncludes(error.message, 'brace.js: "models.m{1,2": holds a brace without');
 });
 
 Deno.test("the declarations of providers/README.md make what it says of them", async () => {

@@ -1,4 +1,6 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assemble, closeProviders } from "../../core/assembly.ts";
+import { ConfigError } from "../../core/config.ts";
 import { HeldClock } from "../support/clock.ts";
 import { ask, startRouter } from "../support/router.ts";
 import { startUpstream, wholeAnswer } from "../support/upstream.ts";
@@ -145,5 +147,30 @@ Deno.test("cloudru says what to set", async () => {
       (await response.json()).error.message,
       "Set CLOUDRU_API_KEY, or CLOUDRU_KEY_ID and CLOUDRU_SECRET",
     );
+  }
+});
+
+Deno.test("cloudru sends its access key to nobody who could be overheard", async () => {
+  const wrong = [
+    "http://iam.invalid/token",
+    "ftp://127.0.0.1/token",
+    "iam.invalid",
+    "http://127.evil.invalid/",
+  ];
+  for (const address of wrong) {
+    const error = await assertRejects(
+      () => assemble({ CLOUDRU_AUTH_URL: address }),
+      ConfigError,
+    );
+    assertStringIncludes(
+      error.message,
+      "CLOUDRU_AUTH_URL: must be an address that begins with https://: secrets are sent to it",
+    );
+  }
+  for (
+    const address of ["https://iam.invalid/token", "http://localhost:1/token", "http://[::1]/"]
+  ) {
+    const { catalog } = await assemble({ CLOUDRU_AUTH_URL: address });
+    await closeProviders(catalog);
   }
 });

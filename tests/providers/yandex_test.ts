@@ -1,4 +1,6 @@
 import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assemble } from "../../core/assembly.ts";
+import { ConfigError } from "../../core/config.ts";
 import { clientOf } from "../support/openai_client.ts";
 import { ask, startRouter } from "../support/router.ts";
 import { modelList, startUpstream, wholeAnswer } from "../support/upstream.ts";
@@ -234,4 +236,9 @@ Deno.test("yandex's refused key is not sent a second time", async () => {
   assertEquals(response.status, 502);
   await response.body!.cancel();
   assertEquals(vendor.seen.length, 1);
+});
+
+Deno.test("yandex says what a wrong folder should be", async () => {
+  const error = await assertRejects(() => assemble({ YANDEX_FOLDER_ID: "my folder" }), ConfigError);
+  assertStringIncludes(error.message, "YANDEX_FOLDER_ID: must be a folder's id. It sets:");
 });
