@@ -58,10 +58,7 @@ export class Chunk {
 
   /** The bytes as they will leave. */
   get bytes(): Uint8Array {
-    this.#bytes ??= encoder.encode(
-      this.whole ? JSON.stringify(this.#json) : `data: ${JSON.stringify(this.#json)}\n\n`,
-    );
-    return this.#bytes;
+    return this.#bytes ??= this.#print(this.#json!);
   }
 
   /** The bytes as the provider sent them; `undefined` where there are none, or they were replaced. */
@@ -85,16 +82,26 @@ export class Chunk {
     return json === undefined ? "" : textOf(json);
   }
 
+  #print(json: ChatReply): Uint8Array {
+    const text = JSON.stringify(json);
+    return encoder.encode(this.whole ? text : `data: ${text}\n\n`);
+  }
+
   /** Whether {@linkcode Chunk.replace} was called. */
   get changed(): boolean {
     return this.#changed;
   }
 
-  /** Lets the chunk leave as `json`. */
+  /**
+   * Lets the chunk leave as `json`.
+   *
+   * @throws {TypeError} where that is no JSON object; the chunk stays as it was.
+   */
   replace(json: ChatReply): void {
+    if (!isReply(json)) throw new TypeError("A chunk must be replaced by a JSON object");
+    this.#bytes = this.#print(json);
     this.#json = json;
     this.#parsed = true;
-    this.#bytes = undefined;
     this.#changed = true;
   }
 }

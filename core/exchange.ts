@@ -121,6 +121,11 @@ export class LiveExchange implements Exchange, Ticking {
   }
 
   get parsedBody(): Body | undefined {
-    return this.#body instanceof Error ? undefined : this.#body;
+    if (this.#source === undefined) return undefined;
+    try {
+      return this.body;
+    } catch {
+      return undefined;
+    }
   }
 }

@@ -10,8 +10,8 @@ export function isHeaderName(name: string): boolean {
 }
 
 /** Whether a header may hold this value. */
-export function isHeaderValue(value: string): boolean {
-  return /^[\t\x20-\x7e\x80-\xff]*$/.test(value.trim());
+export function isHeaderValue(value: unknown): boolean {
+  return typeof value === "string" && /^[\t\x20-\x7e\x80-\xff]*$/.test(value.trim());
 }
 
 /**
@@ -20,7 +20,7 @@ export function isHeaderValue(value: string): boolean {
  */
 export function unsendable(headers: Readonly<Record<string, string>>): string | undefined {
   for (const name in headers) {
-    if (!isHeaderName(name) || !isHeaderValue(headers[name]!)) return name;
+    if (!isHeaderName(name) || !isHeaderValue(headers[name])) return name;
   }
   return undefined;
 }

@@ -3,9 +3,10 @@
  *
  * @module
  */
-import type { Path } from "./body.ts";
+import type { Body, Path } from "./body.ts";
 import { type ChatReply, isWholeReply } from "./chat.ts";
-import type { Estimate, Route } from "./plugin.ts";
+import { unsendable } from "./header_syntax.ts";
+import type { Attempt, Estimate, Route } from "./plugin.ts";
 import { breakPolicies, type Timeouts } from "./routing/route.ts";
 
 /** Whether a hook's return has to be awaited; also that of a query builder that is no Promise. */
@@ -45,6 +46,30 @@ export function asRoute(value: Route): Route {
 export function asEstimate(value: Estimate): Estimate {
   if (isObject(value) && [value.held ?? 0, value.maxTokens ?? 0].every(isAmount)) return value;
   throw wrongReturn('an estimate with the numbers "held" and "maxTokens", or nothing', value);
+}
+
+/**
+ * Why a try cannot be sent as a plugin left it; `undefined` where it can.
+ *
+ * @param before Its body before the plugin had it: what is the same is not looked at again.
+ */
+export function whatIsUnsendable({ body, headers }: Attempt, before: Body): string | undefined {
+  const header = unsendable(headers);
+  if (header !== undefined) return `set the header "${header}" of a try to what it cannot be`;
+  if (!isObject(body)) return "left a try without a body";
+  if ((body.stream === true) !== (before.stream === true)) {
+    return 'changed "stream" of a try. It is the client\'s to choose';
+  }
+  for (const [field, value] of Object.entries(body)) {
+    if (value === before[field as keyof Body]) continue;
+    try {
+      JSON.stringify(value);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message.split("\n")[0] : String(error);
+      return `set "${field}" of a try to what JSON cannot hold: ${reason}`;
+    }
+  }
+  return undefined;
 }
 
 /** A hook's return that is none: what it must be, and what it is. */

@@ -8,7 +8,14 @@ import type { ChatReply } from "./chat.ts";
 import type { Chunk } from "./chunk.ts";
 import { RouterError, stackOf, toRouterError } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
-import { asEstimate, asReply, asRoute, isPromise, wrongReturn } from "./hook_returns.ts";
+import {
+  asEstimate,
+  asReply,
+  asRoute,
+  isPromise,
+  whatIsUnsendable,
+  wrongReturn,
+} from "./hook_returns.ts";
 import type { Log } from "./log.ts";
 import type { Attempt, Estimate, Hooks, Outcome, Route, State } from "./plugin.ts";
 
@@ -134,10 +141,16 @@ export class HookRunner {
   async attempt(x: LiveExchange, attempt: Attempt, signal: AbortSignal): Promise<void> {
     for (const { plugin, run } of this.#onAttempt) {
       signal.throwIfAborted();
+      const before = { ...attempt.body };
       try {
         await run(x, attempt);
       } catch (error) {
         this.#failed(plugin, "onAttempt", error, x);
+      }
+      const wrong = whatIsUnsendable(attempt, before);
+      // To skip the plugin would not take back what it did.
+      if (wrong !== undefined) {
+        throw new RouterError("internal", `${placeOf(plugin, "onAttempt")}: ${wrong}`);
       }
     }
   }
@@ -189,7 +202,7 @@ export class HookRunner {
   /** A hook threw: a refusal and a crash that matters end the exchange, another crash is logged. */
   #failed(plugin: InstalledPlugin, hook: string, error: unknown, x: LiveExchange): void {
     if (error instanceof RouterError || plugin.onError === "reject") {
-      throw toRouterError(error, `plugin "${plugin.name}" (${plugin.file}) ${hook}`);
+      throw toRouterError(error, placeOf(plugin, hook));
     }
     this.#crashed(plugin, hook, error, x);
   }
@@ -204,3 +217,7 @@ export class HookRunner {
 }
 
 const unlimited: Wait = async (work) => await work;
+
+function placeOf({ name, file }: InstalledPlugin, hook: string): string {
+  return `plugin "${name}" (${file}) ${hook}`;
+}

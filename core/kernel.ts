@@ -22,6 +22,7 @@ import { Generation } from "./generation.ts";
 import type { InstalledPlugin, Wait } from "./hooks.ts";
 import type { Log } from "./log.ts";
 import { outcomeOf } from "./outcome.ts";
+import { ownAnswer } from "./own_answer.ts";
 import type { Usage } from "./plugin.ts";
 import { RetryBudget } from "./retry_budget.ts";
 import { errorResponse } from "./response.ts";
@@ -187,7 +188,7 @@ export class Kernel {
     const { model, stream } = x.body;
     if (reply !== undefined) {
       flight.checkWanted();
-      return await handOverOwn(flight, Chunk.fromJson(reply, true), this.#handOver);
+      return await handOverOwn(flight, Chunk.fromJson(ownAnswer(reply, x), true), this.#handOver);
     }
     const route = await hooks.route(x, wait);
     if (route === undefined || route.targets.length === 0) {

@@ -89,7 +89,7 @@ export interface Exchange<Known extends keyof State = never> {
    * @throws {RouterError} `invalid_request` and its kin when the body is wrong.
    */
   readonly body: Body;
-  /** The body if somebody has read it and it was right; for `onFinish`, after whatever happened. */
+  /** The body if it was read and is right; for `onFinish`, after whatever happened. */
   readonly parsedBody: Body | undefined;
   /** Aborted when the client has gone. Pass it to whatever an async hook waits for. */
   readonly signal: AbortSignal;

@@ -75,6 +75,9 @@ export class Relay {
   #pumping = false;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   #keepAlive: ReturnType<typeof setInterval> | undefined;
+  /** Chunks that plugins withheld, and whether any went out. */
+  #withheld = false;
+  #shown = false;
   /** Nothing was sent since the last look. */
   #silent = false;
 
@@ -101,9 +104,7 @@ export class Relay {
       const { upstream, tally } = this.#part;
       const group = await upstream.read();
       const [chunk] = group === undefined ? [] : this.#keep(group);
-      if (chunk === undefined) {
-        throw new RouterError("content_filter", "The answer was withheld by a plugin");
-      }
+      if (chunk === undefined) throw withheld();
       const json = chunk.json!;
       const used = tally.reported === undefined ? await usage() : priced(tally.reported);
       const { received } = chunk;
@@ -220,6 +221,7 @@ export class Relay {
   #process(group: Group): Uint8Array | undefined {
     const kept = this.#keep(group);
     if (kept.length === 0) return undefined;
+    this.#shown = true;
     const untouched = kept.length === group.chunks.length && !kept.some(({ changed }) => changed);
     return untouched && group.raw ? group.raw : concat(kept.map((chunk) => chunk.bytes));
   }
@@ -237,7 +239,10 @@ export class Relay {
       tally.add(chunk);
       if (keep !== undefined && !keep(chunk)) return false;
       onSaid?.(chunk);
-      if (onChunk !== undefined && !onChunk(chunk)) return false;
+      if (onChunk !== undefined && !onChunk(chunk)) {
+        this.#withheld = true;
+        return false;
+      }
       // Looking at the bytes spares the parsing of every other chunk.
       if (chunk.whole || !mayReportUsage(chunk.bytes)) return true;
       const { json } = chunk;
@@ -258,6 +263,7 @@ export class Relay {
     const { upstream, tally, mayEnd } = this.#part;
     if (!isComplete(upstream, tally, true)) throw brokenOff();
     mayEnd?.();
+    if (this.#withheld && !this.#shown) throw withheld();
     if (usageWanted && !this.#gone) {
       const usage = await this.#o.usage();
       const event = this.#report ?? { object: "chat.completion.chunk" };
@@ -314,4 +320,8 @@ export class Relay {
     this.#part.deadline.stop();
     this.#o.settle(end);
   }
+}
+
+function withheld(): RouterError {
+  return new RouterError("content_filter", "The answer was withheld by a plugin");
 }

@@ -13,7 +13,6 @@ import { Deadline, wholeAnswer } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import type { LiveExchange } from "./exchange.ts";
 import { clientClosed, type Flight } from "./flight.ts";
-import { unsendable } from "./header_syntax.ts";
 import { defaultEncoding } from "./input_tokens.ts";
 import type { Log } from "./log.ts";
 import type { Attempt, RoutedTarget, Timeouts } from "./plugin.ts";
@@ -158,15 +157,6 @@ export class Try {
     const { signal } = this.#deadline;
     this.#expectBeginning();
     await this.#deadline.race(hooks.attempt(x, attempt, signal));
-    if ((attempt.body.stream === true) !== (x.body.stream === true)) {
-      const reason = 'A plugin changed "stream" of a try. It is the client\'s to choose';
-      throw new RouterError("internal", reason);
-    }
-    const wrong = unsendable(attempt.headers);
-    if (wrong !== undefined) {
-      const reason = `A plugin set the header "${wrong}" of a try to what it cannot be`;
-      throw new RouterError("internal", reason);
-    }
     flight.checkWanted();
     const { cannotKeep, changed } = new Changes(policyOf(x, unsupported), x.replyHeaders);
     const { body, headers } = attempt;

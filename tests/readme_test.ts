@@ -91,7 +91,7 @@ Deno.test("README's plugin of twelve lines refuses when it is dropped in", async
   assertEquals(response.status, 403);
   assertStringIncludes((await response.json()).error.message, '"test" rests at weekends');
   const [row] = await router.usage();
-  assertEquals([row!.state, row!.error_code], ["refused", "forbidden"]);
+  assertEquals([row!.state, row!.error_code, row!.model_asked], ["refused", "forbidden", "echo"]);
   await Deno.remove(folder, { recursive: true });
 });
 

@@ -1,6 +1,14 @@
-import { assertEquals, assertMatch, assertStringIncludes, assertThrows } from "@std/assert";
+import {
+  assertEquals,
+  assertLess,
+  assertMatch,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
+import type { ChatReply } from "../../core/chat.ts";
+import type { Chunk } from "../../core/chunk.ts";
 import { type ErrorCode, RouterError } from "../../core/errors.ts";
-import type { Hooks, Outcome } from "../../core/plugin.ts";
+import type { Attempt, Hooks, Outcome } from "../../core/plugin.ts";
 import { inParts, inProcess, limits, startKernel } from "../support/kernel.ts";
 import { ask } from "../support/router.ts";
 import { delta, ending, wholeAnswer } from "../support/upstream.ts";
@@ -158,4 +166,96 @@ Deno.test("Kernel hands out an outcome that no plugin changes for the next one",
     if (i === 2) assertEquals(outcome.error!.code, "invalid_request");
     else assertEquals([outcome.state, outcome.usage!.input < 100], ["completed", true]);
   }
+});
+
+Deno.test("Kernel names the plugin that leaves a try what JSON cannot hold", async () => {
+  const cyclic: Record<string, unknown> = {};
+  cyclic.self = cyclic;
+  const mistakes: [(attempt: Attempt) => void, string][] = [
+    [({ body }) => void (body.user = 1n), 'set "user" of a try to what JSON cannot hold: '],
+    [({ body }) => void (body.metadata = cyclic), 'set "metadata" of a try to what JSON cannot'],
+    [(attempt) => void (attempt.body = undefined as never), "left a try without a body"],
+  ];
+  for (const [change, expected] of mistakes) {
+    for (const onError of ["reject", "skip"] as const) {
+      const { response, text, errors, outcome } = await withMistake({
+        onAttempt: (_x: unknown, attempt: Attempt) => change(attempt),
+      }, { onError });
+      assertEquals([response.status, JSON.parse(text).error.code], [500, "internal"], expected);
+      assertStringIncludes(
+        String(errors[0]!.message),
+        `plugin "mistaken" (mistaken.ts) onAttempt: ${expected}`,
+      );
+      assertEquals(outcome.usage, undefined);
+    }
+  }
+});
+
+Deno.test("Kernel takes a chunk's replacement that is no JSON object as that plugin's crash", async () => {
+  const replacements = [5, null, [], "text", { choices: 1n }] as unknown as ChatReply[];
+  for (const replacement of replacements) {
+    for (const stream of [false, true]) {
+      const hooks: Hooks = { onChunk: (_x, chunk) => chunk.replace(replacement) };
+      const body = ask("vendor/m", "hi", { stream });
+      const skipped = await withMistake(hooks, { onError: "skip", body });
+      assertEquals(skipped.outcome.state, "completed");
+      assertStringIncludes(skipped.text, "Hello");
+      assertEquals(skipped.errors[0]!.message, 'plugin "mistaken" crashed in onChunk');
+      const rejected = await withMistake(hooks, { body });
+      assertEquals(rejected.outcome.error?.code, "internal");
+      assertMatch(String(rejected.errors[0]!.message), /^plugin "mistaken" .* onChunk: /);
+    }
+  }
+});
+
+Deno.test("Kernel makes a plugin's own answer one that OpenAI might have given", async () => {
+  const answer = { choices: [{ message: { content: "from a cache" } }] };
+  const whole = await withMistake({ onRequest: () => answer });
+  const { id, created, ...rest } = JSON.parse(whole.text);
+  assertEquals(id, `chatcmpl-${whole.response.headers.get("x-request-id")}`);
+  assertLess(Math.abs(Date.now() / 1000 - created), 60);
+  assertEquals([rest.object, rest.model], ["chat.completion", "vendor/m"]);
+  assertEquals(rest.choices, [
+    { index: 0, message: { role: "assistant", content: "from a cache" }, finish_reason: "stop" },
+  ]);
+  assertEquals(answer, { choices: [{ message: { content: "from a cache" } }] });
+
+  const body = ask("vendor/m", "hi", { stream: true });
+  const streamed = await withMistake({ onRequest: () => answer }, { body });
+  const events = streamed.text.split("\n\n").filter((event) => event.startsWith("data: {"))
+    .map((event) => JSON.parse(event.slice("data: ".length)));
+  for (const event of events) {
+    assertEquals([event.object, event.model], ["chat.completion.chunk", "vendor/m"]);
+    assertEquals([event.id, typeof event.created], [events[0].id, "number"]);
+    assertEquals(event.choices[0].index, 0);
+  }
+  assertEquals(events.map(({ choices }) => choices[0].finish_reason), [null, "stop"]);
+
+  const full = { id: "own", object: "mine", created: 5, model: "cache", extra: 1 };
+  const own = await withMistake({
+    onRequest: () => ({ ...full, choices: [{ index: 3, message: { role: "tool" } }] }),
+  });
+  assertEquals(JSON.parse(own.text), {
+    ...JSON.parse(own.text),
+    ...full,
+    choices: [{ index: 3, message: { role: "tool" }, finish_reason: "stop" }],
+  });
+});
+
+Deno.test("Kernel tells a client whose whole answer was withheld, streamed or not", async () => {
+  const withhold: Hooks = { onChunk: () => false };
+  const whole = await withMistake(withhold);
+  assertEquals([whole.response.status, JSON.parse(whole.text).error.code], [400, "content_filter"]);
+  const body = ask("vendor/m", "hi", { stream: true, stream_options: { include_usage: true } });
+  const streamed = await withMistake(withhold, { body });
+  assertEquals(streamed.text.match(/data: /g)?.length, 1);
+  assertStringIncludes(streamed.text, '"code":"content_filter"');
+  const { state, error, usage } = streamed.outcome;
+  assertEquals([state, error?.code, usage?.output], ["failed", "content_filter", 5]);
+  // Whoever withholds a part lets the rest be an answer.
+  const part = await withMistake({
+    onChunk: (_x: unknown, chunk: Chunk) => chunk.text === "" ? undefined : false,
+  }, { body });
+  assertMatch(part.text, /data: \[DONE\]\n\n$/);
+  assertEquals(part.outcome.state, "completed");
 });

@@ -1,3 +1,4 @@
+import type { Hooks } from "../../core/plugin.ts";
 import { assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { Call, Decoder, Provider } from "../../core/provider.ts";
 import { inParts, inProcess, startKernel } from "../support/kernel.ts";
@@ -191,14 +192,17 @@ Deno.test("an event that is no JSON is the vendor's failure, whatever the decode
 });
 
 Deno.test("a header of a try that cannot be sent is a plugin's mistake", async () => {
-  await using kernel = startKernel({
-    providers: [inProcess(answers)],
-    plugins: [{ hooks: { onAttempt: (_x, { headers }) => void (headers["x-name"] = "Ключ") } }],
-  });
-  const response = await kernel.chat(ask("vendor/m"));
-  assertEquals([response.status, (await response.json()).error.code], [500, "internal"]);
-  const [line] = kernel.log.filter(({ level }) => level === "error");
-  assertEquals(line!.message, 'A plugin set the header "x-name" of a try to what it cannot be');
+  for (const value of ["Ключ", 5 as unknown as string]) {
+    const hooks: Hooks = { onAttempt: (_x, { headers }) => void (headers["x-name"] = value) };
+    await using kernel = startKernel({ providers: [inProcess(answers)], plugins: [{ hooks }] });
+    const response = await kernel.chat(ask("vendor/m"));
+    assertEquals([response.status, (await response.json()).error.code], [500, "internal"]);
+    const [line] = kernel.log.filter(({ level }) => level === "error");
+    assertEquals(
+      line!.message,
+      'plugin "own" (own.ts) onAttempt: set the header "x-name" of a try to what it cannot be',
+    );
+  }
 });
 
 Deno.test("a header of a try is sent without the end of the line that it was read from", async () => {
