@@ -5,7 +5,7 @@
  */
 import { formatAmount, parseAmount } from "../ledger/money.ts";
 import { type Account, AccountStore } from "../ledger/accounts.ts";
-import { KeyStore } from "../store/keys.ts";
+import { type ApiKey, KeyStore } from "../store/keys.ts";
 import { type Argument, UsageError } from "./arguments.ts";
 import { withDatabase } from "./with_database.ts";
 
@@ -39,16 +39,16 @@ const ownerPrefix = "owner:";
 /**
  * Finds the account that a person names.
  *
- * @returns Its id, and how to call it in a sentence.
+ * @returns Its id, how to call it in a sentence, and the key, if it is one's.
  * @throws Error when no key, or no owner, or several keys fit.
  */
 export async function findAccount(
   { keys, accounts }: KeyDatabase,
   word: string,
-): Promise<{ id: string; label: string }> {
+): Promise<{ id: string; label: string; key?: ApiKey }> {
   if (!word.startsWith(ownerPrefix)) {
-    const { id, name } = await keys.named(word);
-    return { id, label: `key "${name}" (${id})` };
+    const key = await keys.named(word);
+    return { id: key.id, label: `key "${key.name}" (${key.id})`, key };
   }
   const owner = word.slice(ownerPrefix.length);
   if (await accounts.read(word) === undefined) {

@@ -4,6 +4,7 @@
  * @module
  */
 import { formatAmount } from "../ledger/money.ts";
+import type { ApiKey } from "../store/keys.ts";
 import { defineCommand, jsonSwitch, UsageError } from "./arguments.ts";
 import { accountArgument, findAccount, readAmount, refuseSecret, withKeys } from "./key_account.ts";
 
@@ -24,7 +25,8 @@ export const creditKey = defineCommand({
     if (amount === 0) throw new UsageError("AMOUNT must not be 0");
     await withKeys(async (database) => {
       const { currency } = database;
-      const { id, label } = await findAccount(database, word);
+      const { id, label, key } = await findAccount(database, word);
+      if (amount > 0 && key !== undefined) refuseUnable(key, label);
       const why = reason ?? (amount > 0 ? "credit" : "withdrawal");
       const balance = await database.accounts.credit(id, amount, why);
       if (json) {
@@ -46,3 +48,10 @@ export const creditKey = defineCommand({
     return 0;
   },
 });
+
+/** @throws Error where the key could spend nothing of a credit. */
+function refuseUnable({ admin, active }: ApiKey, label: string): void {
+  if (admin) throw new Error(`Cannot credit ${label}: an admin key calls no model. Credit another`);
+  if (active) return;
+  throw new Error(`Cannot credit ${label}: it is revoked. Make another key with --credit`);
+}

@@ -42,6 +42,17 @@ export interface Credit {
   readonly total: number;
 }
 
+/** Sums over accounts, in millionths of the accounting currency. */
+export interface AccountSums {
+  /** What was put in, less what was taken out. */
+  readonly credited: number;
+  readonly charged: number;
+  /** Set aside for running requests. */
+  readonly held: number;
+  /** What is left of credit; null where none is prepaid. */
+  readonly left: number | null;
+}
+
 /** What the first credit of an account squares, so that what was spent before is not owed. */
 const openingReason = "opening: what was spent before credit was needed";
 
@@ -59,10 +70,30 @@ export class AccountStore {
     return rows[0] && toAccount(rows[0]);
   }
 
-  /** Every account, in order of ids. */
-  async list(): Promise<Account[]> {
-    const { rows } = await this.#client.execute("SELECT * FROM account_room ORDER BY id");
+  /** Every account, in order of ids; of those that are named, where they are. */
+  async list(ids?: readonly string[]): Promise<Account[]> {
+    const { rows } = await this.#client.execute({
+      sql: `SELECT * FROM account_room
+        ${ids === undefined ? "" : "WHERE id IN (SELECT value FROM json_each(?))"} ORDER BY id`,
+      args: ids === undefined ? [] : [JSON.stringify(ids)],
+    });
     return rows.map(toAccount);
+  }
+
+  /** The sums over the accounts of all keys, or of all owners; revoked and expired keys' too. */
+  async sums(of: "keys" | "owners"): Promise<AccountSums> {
+    const { rows } = await this.#client.execute({
+      sql: `SELECT coalesce(sum(given), 0) AS credited, coalesce(sum(held), 0) AS held,
+          coalesce(sum(coalesce(given, 0) - balance), 0) AS charged,
+          sum(balance - held) FILTER (WHERE prepaid = 1) AS "left"
+        FROM accounts LEFT JOIN (
+          SELECT account_id, sum(amount) AS given FROM credits GROUP BY account_id
+        ) ON account_id = id
+        WHERE (id LIKE 'owner:%') = ?`,
+      args: [of === "owners"],
+    });
+    const { credited, charged, held, left } = rows[0] as unknown as AccountSums;
+    return { credited, charged, held, left };
   }
 
   /** The credits of an account, the oldest first. */

@@ -108,24 +108,26 @@ export class UsageStore {
   }
 
   /**
-   * What an account was charged by day of settlement, as its limits count it.
+   * What accounts were charged by day of settlement, as their limits count it.
    *
-   * @param accountId A key's id, or `owner:` and the owner's name.
+   * @param accountIds Keys' ids, or `owner:` and the owner's name.
    */
-  async spent(accountId: string): Promise<Spent> {
+  async spent(accountIds: readonly string[]): Promise<Map<string, Spent>> {
     const since = (day: string) => `coalesce(sum(charged) FILTER (WHERE day >= ${day}), 0)`;
     const { rows } = await this.#client.execute({
-      sql: `SELECT
+      sql: `SELECT asked.value AS id,
           ${since("date('now')")} AS today,
           ${since("date('now', '-6 days', 'weekday 1')")} AS week,
           ${since("date('now', 'start of month')")} AS month,
           coalesce(sum(charged), 0) AS ever,
-          (SELECT coalesce(sum(amount), 0) FROM credits WHERE account_id = ?1) AS credited
-        FROM spending WHERE account_id = ?1`,
-      args: [accountId],
+          (SELECT coalesce(sum(amount), 0) FROM credits WHERE account_id = asked.value) AS credited
+        FROM json_each(?) AS asked LEFT JOIN spending ON account_id = asked.value
+        GROUP BY asked.value`,
+      args: [JSON.stringify([...new Set(accountIds)])],
     });
-    const { today, week, month, ever, credited } = rows[0]! as unknown as Spent;
-    return { today, week, month, ever, credited };
+    return new Map((rows as unknown as (Spent & { id: string })[]).map(
+      ({ id, today, week, month, ever, credited }) => [id, { today, week, month, ever, credited }],
+    ));
   }
 
   /**

@@ -1,5 +1,6 @@
 /**
- * Tells clients what they used: `GET /v1/usage`, `/v1/generation`, `/v1/key` and `/v1/credits`.
+ * Tells clients what they used: `GET /v1/usage`, `/v1/generation`, `/v1/key`, `/v1/keys` and
+ * `/v1/credits`.
  *
  * @module
  */
@@ -14,7 +15,7 @@ import { UsageStore } from "../../core/report/usage_store.ts";
 import { toGeneration } from "./generation.ts";
 import { checkKnown, filterOf, usageQuery } from "./query.ts";
 import { reportRequests, reportTotals } from "./report.ts";
-import { readStandings, toCredits, toKey } from "./standing.ts";
+import { allCredits, readStandings, toCredits, toKey, toListed } from "./standing.ts";
 
 /** Behind {@linkcode known} somebody asks. */
 interface KnownEnv {
@@ -29,6 +30,16 @@ const generationQuery = z.object({
 const keyQuery = z.object({
   key: z.string({ error: "must be given once" }).max(64, { error: "must be a key's id" })
     .optional(),
+});
+
+/** Keys of one page, as at OpenRouter. */
+const pageKeys = 100;
+
+const offsetError = "must be a whole number: how many keys come before";
+
+const keysQuery = z.object({
+  offset: z.string({ error: offsetError }).regex(/^\d{1,9}$/, { error: offsetError })
+    .transform(Number).default(0),
 });
 
 export default definePlugin({
@@ -85,14 +96,28 @@ export default definePlugin({
 
     routes.get("/key", known, zValidator("query", keyQuery, refuseInvalid), async (c) => {
       const key = await asked(c.get("caller"), c.req.valid("query").key);
-      const standings = await readStandings({ usage, accounts }, key);
-      return c.json({ data: { ...toKey(key, standings), currency } });
+      const [standings] = await readStandings({ usage, accounts }, [key]);
+      return c.json({ data: { ...toKey(key, standings!), currency } });
+    });
+
+    routes.get("/keys", known, zValidator("query", keysQuery, refuseInvalid), async (c) => {
+      if (!c.get("caller").admin) {
+        throw new RouterError("forbidden", "Keys are listed to admin keys only; ask for /v1/key");
+      }
+      const { offset } = c.req.valid("query");
+      const page = (await keys.list()).slice(offset, offset + pageKeys);
+      const standings = await readStandings({ usage, accounts }, page);
+      return c.json({ data: page.map((key, i) => toListed(key, standings[i]!)), currency });
     });
 
     routes.get("/credits", known, zValidator("query", keyQuery, refuseInvalid), async (c) => {
-      const key = await asked(c.get("caller"), c.req.valid("query").key);
-      const standings = await readStandings({ usage, accounts }, key);
-      return c.json({ data: { ...toCredits(standings), currency } });
+      const caller = c.get("caller");
+      const { key: id } = c.req.valid("query");
+      if (caller.admin && id === undefined) {
+        return c.json({ data: { ...await allCredits(accounts), currency } });
+      }
+      const [standings] = await readStandings({ usage, accounts }, [await asked(caller, id)]);
+      return c.json({ data: { ...toCredits(standings!), currency } });
     });
 
     return {

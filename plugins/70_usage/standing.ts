@@ -1,12 +1,12 @@
 /**
- * How an account stands, for `GET /v1/key` and `GET /v1/credits`. Amounts leave in units of the
+ * How accounts stand, for `GET /v1/key`, `/v1/keys` and `/v1/credits`. Amounts leave in units of the
  * currency; null means that there is no such bound.
  *
  * @module
  */
-import { type Account, AccountStore } from "../../core/ledger/accounts.ts";
+import type { Account, AccountStore, AccountSums } from "../../core/ledger/accounts.ts";
 import type { ApiKey } from "../../core/store/keys.ts";
-import { type Spent, UsageStore } from "../../core/report/usage_store.ts";
+import type { Spent, UsageStore } from "../../core/report/usage_store.ts";
 import { toUnits, unitsOrNull } from "../../core/ledger/money.ts";
 
 type Host = { readonly usage: UsageStore; readonly accounts: AccountStore };
@@ -23,17 +23,21 @@ export interface Standings {
   readonly shared: Standing | undefined;
 }
 
-/** Reads both accounts of a key. */
-export async function readStandings({ usage, accounts }: Host, key: ApiKey): Promise<Standings> {
-  const read = async (id: string) => {
-    const [account, spent] = await Promise.all([accounts.read(id), usage.spent(id)]);
-    return { account: account!, spent };
-  };
-  const [own, shared] = await Promise.all([
-    read(key.id),
-    key.owner === null ? undefined : read(`owner:${key.owner}`),
-  ]);
-  return { own, shared };
+/** Reads the accounts of some keys, in the same order. */
+export async function readStandings(
+  { usage, accounts }: Host,
+  keys: readonly ApiKey[],
+): Promise<Standings[]> {
+  const shared = ({ owner }: ApiKey) => owner === null ? [] : [`owner:${owner}`];
+  const ids = keys.flatMap((key) => [key.id, ...shared(key)]);
+  const [found, spent] = await Promise.all([accounts.list(ids), usage.spent(ids)]);
+  const standings = new Map(
+    found.map((account) => [account.id, { account, spent: spent.get(account.id)! }]),
+  );
+  return keys.map((key) => ({
+    own: standings.get(key.id)!,
+    shared: shared(key).map((id) => standings.get(id)!)[0],
+  }));
 }
 
 /** The answer of `GET /v1/key`. */
@@ -50,12 +54,29 @@ export function toKey(key: ApiKey, { own, shared }: Standings): Record<string, u
   };
 }
 
-/** The answer of `GET /v1/credits`. */
+/** A key in the answer of `GET /v1/keys`. */
+export function toListed(key: ApiKey, standings: Standings): Record<string, unknown> {
+  const time = (ms: number | null) => ms === null ? null : new Date(ms).toISOString();
+  return {
+    ...toKey(key, standings),
+    disabled: !key.active,
+    created_at: time(key.createdAt),
+    last_used_at: time(key.lastUsedAt),
+  };
+}
+
+/** The answer of `GET /v1/credits` about a key. */
 export function toCredits({ own, shared }: Standings): Record<string, unknown> {
   return {
-    ...creditsOf(own),
-    owner_account: shared === undefined ? null : creditsOf(shared),
+    ...creditsOf(sumsOf(own)),
+    owner_account: shared === undefined ? null : creditsOf(sumsOf(shared)),
   };
+}
+
+/** The answer of `GET /v1/credits` about all keys, and all owners. */
+export async function allCredits(accounts: AccountStore): Promise<Record<string, unknown>> {
+  const [keys, owners] = await Promise.all([accounts.sums("keys"), accounts.sums("owners")]);
+  return { ...creditsOf(keys), owner_account: creditsOf(owners) };
 }
 
 function toAccount({ account, spent }: Standing, bounding: readonly Account[]) {
@@ -77,18 +98,24 @@ function toAccount({ account, spent }: Standing, bounding: readonly Account[]) {
     tokens_per_minute: account.tokensPerMinute,
     parallel: account.parallel,
     models: account.models,
+    hold_cap: unitsOrNull(account.holdCap),
     unsupported: account.unsupported,
     exact_count: account.exactCount,
     priority: account.priority,
   };
 }
 
-function creditsOf({ account, spent }: Standing) {
+function sumsOf({ account, spent }: Standing): AccountSums {
+  const { credited, ever: charged } = spent;
+  return { credited, charged, held: account.held, left: creditLeft(account) };
+}
+
+function creditsOf({ credited, charged, held, left }: AccountSums) {
   return {
-    total_credits: toUnits(spent.credited),
-    total_usage: toUnits(spent.ever),
-    held: toUnits(account.held),
-    left: unitsOrNull(creditLeft(account)),
+    total_credits: toUnits(credited),
+    total_usage: toUnits(charged),
+    held: toUnits(held),
+    left: unitsOrNull(left),
   };
 }
 

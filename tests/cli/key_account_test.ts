@@ -209,6 +209,10 @@ Deno.test("keys commands refuse wrong amounts and limits, and change nothing", (
     const accounts = new AccountStore(database);
     await accounts.credit(id, 50_000_000, "paid");
     for (const name of ["twin", "twin"]) await store.create({ name });
+    await store.create({ name: "boss", admin: true });
+    const gone = (await store.create({ name: "gone" })).key.id;
+    await accounts.credit(gone, 10_000_000, "paid");
+    await store.revoke(gone);
     const before = [await accounts.list(), await store.list()];
     const comma = '"1,5" has a comma\\. Write decimals after a point';
     const cases: [command: string, code: number, stderr: string][] = [
@@ -218,6 +222,12 @@ Deno.test("keys commands refuse wrong amounts and limits, and change nothing", (
       ["credit one", 2, "^AMOUNT is missing\\n"],
       ["credit one -50.01", 1, "its balance is 50\\.00, .* Take out at most 50\\.00\\n$"],
       ["credit owner:me -1", 1, '^Cannot take 1\\.00 out of "owner:me": it is not prepaid'],
+      [
+        "credit boss 5",
+        1,
+        '^Cannot credit key "boss" .*: an admin key calls no model\\. Credit anot',
+      ],
+      ["credit gone 5", 1, '^Cannot credit key "gone" .*: it is revoked\\. Make another key with'],
       ["credit owner:you 5", 1, '^No key has the owner "you"\\. List the keys'],
       ["credit twin 5", 1, '^2 keys are named "twin"\\. Write the id: key_'],
       ["credits nobody", 1, '^No key has the id or name "nobody"'],
@@ -247,5 +257,7 @@ Deno.test("keys commands refuse wrong amounts and limits, and change nothing", (
       assertEquals(ended.stderr.includes("CANARY"), false);
     }));
     assertEquals([await accounts.list(), await store.list()], before);
+    // What is left of a key that is over can be taken out of it.
+    assertMatch(await keys(folder, "credit", "gone", "-10"), /^Took 10\.00 EUR out of key "gone"/);
     database.close();
   }));

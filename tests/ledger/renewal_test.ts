@@ -72,7 +72,7 @@ Deno.test("limits count from the first day of their period until its last, on an
             const expected = [start, startOf(period, at, 1), since(start)];
             assertEquals([periodStart, renews, used], expected, `${period} at ${now}`);
           }
-          const { today, week, month } = await usage.spent(keys.day);
+          const { today, week, month } = (await usage.spent([keys.day])).get(keys.day)!;
           const expected = periods.map((period) => since(startOf(period, at)));
           assertEquals([today, week, month], expected, now);
         }

@@ -113,6 +113,7 @@ Deno.test("GET /v1/key and /v1/credits tell what is left of credit and limits", 
     tokens_per_minute: null,
     parallel: null,
     models: null,
+    hold_cap: null,
     unsupported: null,
     exact_count: null,
     priority: null,
@@ -138,6 +139,7 @@ Deno.test("GET /v1/key and /v1/credits tell what is left of credit and limits", 
     tokensPerMinute: 6,
     parallel: 7,
     models: ["echo"],
+    holdCap: 2 * million,
   });
   await accounts.setLimits("owner:Anna", { limit: { amount: 6 * million, period: "day" } });
   const own = { key_id: anna.id, owner: "Anna" };
@@ -166,6 +168,7 @@ Deno.test("GET /v1/key and /v1/credits tell what is left of credit and limits", 
     tokens_per_minute: 6,
     parallel: 7,
     models: ["echo"],
+    hold_cap: 2,
     expires_at: new Date(expiresAt).toISOString(),
   });
   assertEquals([owner_account.limit, owner_account.left, owner_account.prepaid], [6, 4.25, false]);
@@ -189,6 +192,74 @@ Deno.test("GET /v1/key and /v1/credits tell what is left of credit and limits", 
   assertEquals(await left(), 0.75);
   const credits = (await get(router, "credits", anna)).data.owner_account;
   assertEquals(credits, { total_credits: 2.5, total_usage: 1.5, held: 0.25, left: 0.75 });
+});
+
+Deno.test("an admin key is told of all keys and owners", async () => {
+  await using router = await startRouter();
+  const { database } = router.program;
+  const accounts = new AccountStore(database);
+  const admin = await makeKey(router, "admin", { admin: true });
+  const none = { total_credits: 0, total_usage: 0, held: 0, left: null };
+  const credits = async (query = "") => (await get(router, `credits${query}`, admin)).data;
+  assertEquals(await credits(), { ...none, owner_account: none, currency: "RUB" });
+
+  const owner = "Anna";
+  const [one, two] = [
+    await makeKey(router, "one", { owner }),
+    await makeKey(router, "two", { owner }),
+  ];
+  await accounts.credit(one.id, 10 * million, "credit");
+  await accounts.credit("owner:Anna", 20 * million, "credit");
+  await accounts.setLimits(two.id, { limit: { amount: 6 * million, period: "day" } });
+  for (const [key, cost] of [[one, 1], [two, 2]] as const) {
+    await addUsage(database, { key_id: key.id, owner, cost: cost * million });
+  }
+  await addUsage(database, { key_id: router.keyId, cost: 4 * million });
+  await addHold(database, { key_id: two.id, owner, amount: million / 2 });
+  const owners = { total_credits: 20, total_usage: 3, held: 0.5, left: 16.5 };
+  const ofOne = { total_credits: 10, total_usage: 1, held: 0, left: 9 };
+  assertEquals(await credits(), {
+    ...{ total_credits: 10, total_usage: 7, held: 0.5, left: 9 },
+    owner_account: owners,
+    currency: "RUB",
+  });
+  assertEquals(await credits(`?key=${one.id}`), {
+    ...ofOne,
+    owner_account: owners,
+    currency: "RUB",
+  });
+
+  await new KeyStore(database).revoke(one.id);
+  const { data, currency } = await get(router, "keys", admin);
+  assertEquals(currency, "RUB");
+  const shown = ["label", "owner", "disabled", "is_admin", "used", "held", "left", "usage"];
+  const told = data.map((key: Record<string, unknown>) => shown.map((name) => key[name]));
+  assertEquals(told.sort(), [
+    ["admin", null, false, true, null, 0, null, 0],
+    ["one", "Anna", true, false, null, 0, 9, 1],
+    ["test", null, false, false, null, 0, null, 4],
+    ["two", "Anna", false, false, 2, 0.5, 3.5, 2],
+  ]);
+  for (const key of data) {
+    const { disabled: _, created_at, last_used_at: __, ...same } = key;
+    assert(Date.parse(created_at) <= Date.now());
+    assertEquals((await get(router, `key?key=${key.id}`, admin)).data, { ...same, currency });
+  }
+  assertEquals((await get(router, "keys?offset=3", admin)).data, data.slice(3));
+  assertEquals((await get(router, "keys?offset=4", admin)).data, []);
+  assertEquals((await refusal(router, "keys?offset=-1", 400, admin.secret)).param, "offset");
+  assertEquals((await refusal(router, "keys", 403)).code, "forbidden");
+});
+
+Deno.test("GET /v1/keys lists a hundred keys a page", async () => {
+  await using router = await startRouter();
+  const admin = await makeKey(router, "admin", { admin: true });
+  for (let i = 0; i < 101; i++) await makeKey(router, `key ${i}`);
+  const ids = async (query: string): Promise<string[]> =>
+    (await get(router, `keys${query}`, admin)).data.map(({ id }: { id: string }) => id);
+  const [first, rest] = [await ids(""), await ids("?offset=100")];
+  assertEquals([first.length, rest.length], [100, 3]);
+  assertEquals(new Set([...first, ...rest]).size, 103);
 });
 
 function nextMonth(): string {

@@ -243,7 +243,7 @@ Deno.test("UsageStore.spent counts from the beginnings of day, week and month", 
   withUsage(async (usage, client, [key]) => {
     const id = key!.id;
     const none = { today: 0, week: 0, month: 0, ever: 0, credited: 0 };
-    assertEquals(await usage.spent(id), none);
+    assertEquals((await usage.spent([id])).get(id), none);
     const dayMs = 1440 * minute;
     const today = Math.floor(Date.now() / dayMs);
     const charged: number[] = [];
@@ -258,12 +258,12 @@ Deno.test("UsageStore.spent counts from the beginnings of day, week and month", 
     await new AccountStore(client).credit(id, -1_500, "second");
     const sum = (days: number) => charged.slice(0, days).reduce((a, b) => a + b, 0);
     const date = new Date(today * dayMs);
-    assertEquals(await usage.spent(id), {
+    assertEquals((await usage.spent([id])).get(id), {
       today: 1,
       week: sum((date.getUTCDay() + 6) % 7 + 1),
       month: sum(date.getUTCDate()),
       ever: sum(70),
       credited: 3_500,
     });
-    assertEquals(await usage.spent("owner:Anna"), none);
+    assertEquals((await usage.spent(["owner:Anna"])).get("owner:Anna"), none);
   }));
