@@ -66,7 +66,8 @@ export const programSettings = z.strictObject({
     "API_CORS_ORIGINS",
     commaList.pipe(z.array(
       z.string().refine(isOrigin, {
-        error: "must be origins such as https://app.example.com, or *",
+        error: ({ input }) =>
+          `must be origins such as https://app.example.com, or *; "${input}" is none`,
       }),
     )).default([]),
     "Origins whose pages may call, with commas between; * allows all",

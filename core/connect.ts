@@ -113,8 +113,8 @@ export function connectProviders(
       continue;
     }
     const provider = value as Provider;
-    const twin = files.get(provider.name);
-    if (twin !== undefined) {
+    const twin = files.get(provider.name) ?? namesakeOf(provider.name, modules);
+    if (twin !== undefined && twin !== path) {
       problems.push({
         at: path,
         message: `provider "${provider.name}" is already defined by ${twin}. Rename one of them`,
@@ -141,4 +141,11 @@ export function connectProviders(
   }
   const transports = providers.map(({ transport }) => transport);
   return { providers, transports, names: [...files.keys()], problems };
+}
+
+/** The file that bears a provider's name, as it should: others that take the name are wrong. */
+function namesakeOf(name: string, modules: readonly LoadedModule[]): string | undefined {
+  const bearsIt = ({ file, value }: LoadedModule) =>
+    Object(value).name === name && file.split(/[./]/)[0]!.replaceAll("_", "-") === name;
+  return modules.find(bearsIt)?.path;
 }

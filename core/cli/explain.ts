@@ -6,6 +6,7 @@
 import { readConfig, readEnvironment } from "../config.ts";
 import { UsageStore } from "../report/usage_store.ts";
 import { defineCommand, jsonSwitch, UsageError } from "./arguments.ts";
+import { urlToCall } from "./own_address.ts";
 import { formatTable } from "./terminal.ts";
 import { withDatabase } from "./with_database.ts";
 
@@ -82,8 +83,7 @@ async function wayOf(id: string): Promise<unknown> {
 async function ask(body: string, address: string | undefined): Promise<Explanation> {
   const env = readEnvironment();
   const { host, port } = (await readConfig(env)).settings;
-  const own = host === "0.0.0.0" ? "127.0.0.1" : host;
-  const base = (address ?? `http://${own}:${port}`).replace(/\/+$/, "");
+  const base = (address ?? urlToCall(host, port)).replace(/\/+$/, "");
   const key = env.XROUTER_API_KEY?.trim();
   if (!key) throw new Error("No key asks. Set XROUTER_API_KEY");
   let response: Response;

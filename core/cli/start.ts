@@ -7,6 +7,7 @@ import { readEnvironment } from "../config.ts";
 import { createLog, StderrLines } from "../log.ts";
 import { Program } from "../program.ts";
 import { KeyStore } from "../store/keys.ts";
+import { urlOf, urlToCall } from "./own_address.ts";
 import { logUncaught } from "./uncaught.ts";
 
 /** Milliseconds after the signal in which connections are still taken. */
@@ -52,7 +53,7 @@ export async function start(): Promise<number> {
     const reason = error instanceof Error ? error.message : String(error);
     throw new Error(`Cannot listen on "${host}": ${reason}. Correct XROUTER_HOST or PORT`);
   }
-  const url = `http://${host.includes(":") ? `[${host}]` : host}:${server.addr.port}`;
+  const url = urlOf(host, server.addr.port);
   // Before anything is printed: who reads the address may stop it at once.
   let askedTick: number | undefined;
   for (const signal of ["SIGINT", "SIGTERM"] as const) {
@@ -68,7 +69,7 @@ export async function start(): Promise<number> {
   if (Deno.build.os !== "windows" && !Deno.stdin.isTerminal()) {
     Deno.addSignalListener("SIGHUP", () => void program.reload());
   }
-  await greet(program, url);
+  await greet(program, url, urlToCall(host, server.addr.port));
   log.info("started", { url, watching: program.watch() });
   const signal = await stopped.promise;
   log.info("stopping", { signal });
@@ -92,7 +93,7 @@ function pause(ms: number): Promise<void> {
 }
 
 /** Says where it listens and how to make the first call. */
-async function greet(program: Program, url: string): Promise<void> {
+async function greet(program: Program, url: string, called: string): Promise<void> {
   const keys = new KeyStore(program.database);
   console.log(`XRouter listens on ${url}`);
   if (!await keys.isEmpty()) return;
@@ -104,6 +105,6 @@ This is the first start. Here is a key; it is shown only now:
 
 Try it:
 
-  curl ${url}/v1/chat/completions -H "Authorization: Bearer ${secret}" -H "Content-Type: application/json" -d '{"model":"echo","messages":[{"role":"user","content":"Hello, XRouter"}]}'
+  curl ${called}/v1/chat/completions -H "Authorization: Bearer ${secret}" -H "Content-Type: application/json" -d '{"model":"echo","messages":[{"role":"user","content":"Hello, XRouter"}]}'
 `);
 }

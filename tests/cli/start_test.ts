@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import { urlToCall } from "../../core/cli/own_address.ts";
 import { inFolder, spawnXrouter, xrouter } from "./xrouter.ts";
 
 /** Reads a stream until its text has what is looked for; fails when it ends before. */
@@ -69,6 +70,12 @@ Deno.test("start prints a key once, with a curl line that works as it stands", (
       assertEquals(text, `XRouter listens on ${url}\n`);
     });
   }));
+
+Deno.test("urlToCall has an address that can be called where a server listens on all", () => {
+  assertEquals(urlToCall("0.0.0.0", 8000), "http://127.0.0.1:8000");
+  assertEquals(urlToCall("::", 8000), "http://[::1]:8000");
+  assertEquals(urlToCall("192.0.2.1", 80), "http://192.0.2.1:80");
+});
 
 Deno.test("start says which port is taken and which settings are wrong", () =>
   inFolder(async (folder) => {

@@ -1,4 +1,10 @@
-import { assertEquals, assertMatch, assertRejects, assertThrows } from "@std/assert";
+import {
+  assertEquals,
+  assertMatch,
+  assertRejects,
+  assertStringIncludes,
+  assertThrows,
+} from "@std/assert";
 import { ConfigError, readConfig, readEnvironment } from "../../core/config.ts";
 import { assemble } from "../../core/assembly.ts";
 import { configFileSchema } from "../../core/config_file.ts";
@@ -169,8 +175,9 @@ Deno.test("readConfig takes origins, and a configuration file with a byte order 
   });
   assertEquals(settings.corsOrigins, ["https://a.example", "http://localhost:3000"]);
   for (const wrong of ["example.com", "https://a.example/", "https://a.example/path"]) {
-    const refused = () => readConfig({ API_CORS_ORIGINS: wrong });
-    await assertRejects(refused, ConfigError, "API_CORS_ORIGINS: must be origins");
+    const refused = () => readConfig({ API_CORS_ORIGINS: `https://right.example, ${wrong}` });
+    const error = await assertRejects(refused, ConfigError, "API_CORS_ORIGINS: must be origins");
+    assertStringIncludes(error.message, `"${wrong}" is none`);
   }
 });
 
