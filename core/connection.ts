@@ -43,10 +43,9 @@ export interface Sent
   readonly onAnswer?: () => void;
   /** Told of the answer's first byte. */
   readonly onByte?: (() => void) | undefined;
-  /**
-   * Told of a whole answer, or of as much as has come of it, that is of no use: the vendor wants to be
-   * paid for it all the same.
-   */
+  /** Told of each chunk of the answer as it comes, before anybody reads it. */
+  readonly onChunk?: ((chunk: Chunk) => void) | undefined;
+  /** Told of a whole answer that is of no use: the vendor wants to be paid for it all the same. */
   readonly onSpent?: ((reply: ChatReply) => void) | undefined;
 }
 
@@ -143,7 +142,7 @@ export class Connection {
   }
 
   async #open(
-    { body, prepared, onSend, onAnswer, onByte, onSpent, ...sent }: Sent,
+    { body, prepared, onSend, onAnswer, onByte, onChunk, onSpent, ...sent }: Sent,
     onEnd: () => void,
   ): Promise<Upstream> {
     const call: Call = { ...sent, ...this.#http.sideCalls, headers: { ...sent.headers } };
@@ -159,16 +158,16 @@ export class Connection {
     };
     const fitted = fitBody(body, this.#provider, call);
     return isChat(fitted)
-      ? await this.#openChat(fitted, call, post, { prepared, onEnd, onByte, onSpent })
-      : await this.#openEmbeddings(fitted, call, post, { onEnd, onSpent });
+      ? await this.#openChat(fitted, call, post, { prepared, onEnd, onByte, onChunk, onSpent })
+      : await this.#openEmbeddings(fitted, call, post, { onEnd, onChunk, onSpent });
   }
 
   async #openChat(
     body: ChatBody,
     call: Call,
     post: Post,
-    { prepared, onEnd, onByte, onSpent }:
-      & Pick<Sent, "prepared" | "onByte" | "onSpent">
+    { prepared, onEnd, onByte, onChunk, onSpent }:
+      & Pick<Sent, "prepared" | "onByte" | "onChunk" | "onSpent">
       & { onEnd: () => void },
   ): Promise<Upstream> {
     const { signal } = call;
@@ -183,17 +182,18 @@ export class Connection {
           decoder,
           signal,
           redact: this.#faults.redact,
+          onChunk,
           onEnd,
         });
         if (!body.stream) {
-          const gathered = this.#checked(await gather(upstream, signal, onSpent));
+          const gathered = this.#checked(await gather(upstream));
           upstream = Upstream.whole(Chunk.fromJson(gathered, true), false);
         }
       } else {
         const { bytes, json } = await this.#readReply(response);
         reply = json;
         const chunk = this.#toChunk(bytes, json, decoder);
-        upstream = Upstream.whole(chunk, body.stream === true);
+        upstream = Upstream.whole(chunk, body.stream === true, onChunk);
         onEnd();
       }
       await upstream.begin(onByte);
@@ -232,7 +232,7 @@ export class Connection {
     body: EmbeddingsBody,
     call: Call,
     post: Post,
-    { onEnd, onSpent }: Pick<Sent, "onSpent"> & { onEnd: () => void },
+    { onEnd, onChunk, onSpent }: Pick<Sent, "onChunk" | "onSpent"> & { onEnd: () => void },
   ): Promise<Upstream> {
     const send = async (sent: unknown) => {
       const response = await post(`${call.baseUrl}/embeddings`, sent, "application/json");
@@ -241,7 +241,7 @@ export class Connection {
     };
     const chunk = await askEmbeddings(body, this.#module.embeddings, call, send, onSpent);
     onEnd();
-    const upstream = Upstream.whole(chunk, false);
+    const upstream = Upstream.whole(chunk, false, onChunk);
     await upstream.begin();
     return upstream;
   }

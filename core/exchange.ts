@@ -8,6 +8,7 @@ import { type RouterError, toRouterError } from "./errors.ts";
 import type { Attempt, Exchange, Route, State } from "./plugin.ts";
 import type { Waiting } from "./slot.ts";
 import { startTicking, stopTicking, type Ticking } from "./ticker.ts";
+import type { Tally } from "./tally.ts";
 import { timeOrderedId } from "./time_ordered_id.ts";
 
 /** Reads a request's body. @returns The bytes, or why there are none. */
@@ -31,8 +32,8 @@ export class LiveExchange implements Exchange, Ticking {
   readonly #read: ReadBody;
   #source: Uint8Array | RouterError | undefined;
   readonly #onGone: () => void;
-  /** Counts the answer, once there is one. */
-  produced: (() => number | Promise<number>) | undefined;
+  /** What its tries produce. */
+  readonly #producing = new Map<Attempt, Tally>();
   /** The try that answers, once one does. */
   answering: Attempt | undefined;
   /** Its place in a provider's queue, while it stands there. */
@@ -116,8 +117,18 @@ export class LiveExchange implements Exchange, Ticking {
     return this.#body;
   }
 
-  producedTokens(): number | Promise<number> {
-    return this.produced?.() ?? 0;
+  /** Counts a try's answer from now on, and none that is over: whoever pays for it knows by now. */
+  produces(attempt: Attempt, tally: Tally): void {
+    for (const each of this.#producing.keys()) {
+      if (each.durationMs !== undefined) this.#producing.delete(each);
+    }
+    this.#producing.set(attempt, tally);
+  }
+
+  async producedTokens(): Promise<number> {
+    let tokens = 0;
+    for (const tally of this.#producing.values()) tokens += await tally.soFar();
+    return tokens;
   }
 
   get parsedBody(): Body | undefined {

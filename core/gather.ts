@@ -94,17 +94,11 @@ export class GatheredAnswer {
 /**
  * Reads a stream of events to its end.
  *
- * @param signal What ends the reading.
- * @param onSpent Told of what was said of an answer that is of no use.
  * @returns The whole answer that the events make; the call may still be ending then.
  * @throws {RouterError} `upstream_unavailable` for an answer that is too long or not complete, and
  * what {@linkcode Upstream.begin} and {@linkcode Upstream.read} throw.
  */
-export async function gather(
-  upstream: Upstream,
-  signal: AbortSignal,
-  onSpent?: (reply: ChatReply) => void,
-): Promise<ChatReply> {
+export async function gather(upstream: Upstream): Promise<ChatReply> {
   await upstream.begin();
   const answer = new GatheredAnswer();
   let bytes = 0;
@@ -123,11 +117,7 @@ export async function gather(
     if (!isComplete(upstream, answer, true)) throw brokenOff();
   } catch (error) {
     // However its call ended.
-    if (!isComplete(upstream, answer)) {
-      // Whoever leaves, or waits in vain, pays as for an answer that does not come in events.
-      if (!signal.aborted) onSpent?.(answer.reply);
-      throw error;
-    }
+    if (!isComplete(upstream, answer)) throw error;
   } finally {
     clearTimeout(silence);
   }

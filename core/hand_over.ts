@@ -46,7 +46,7 @@ export function handOverOwn(
   const tally = new Tally(defaultEncoding);
   const usage = () => tally.usage(() => flight.inputOf());
   const part = {
-    upstream: Upstream.whole(chunk, flight.streamed),
+    upstream: Upstream.whole(chunk, flight.streamed, (each) => tally.add(each)),
     tally,
     deadline: new Deadline(Infinity),
     idleMs: Infinity,
@@ -79,7 +79,6 @@ export function handOver(
     answer.discard(error as RouterError);
     throw error;
   }
-  x.produced = () => answer.begun.tally.soFar();
   return send(
     flight,
     {

@@ -7,7 +7,7 @@ import { Deadline } from "./deadline.ts";
 import { RouterError, toRouterError } from "./errors.ts";
 import type { Flight } from "./flight.ts";
 import { maxReplyBytes, tooLong } from "./read_whole.ts";
-import { Tally } from "./tally.ts";
+import type { Tally } from "./tally.ts";
 import type { BegunAnswer } from "./try.ts";
 import type { Group, Upstream } from "./upstream.ts";
 
@@ -31,11 +31,11 @@ export function brokenOff(): RouterError {
  * @param atEnd Its stream has ended by itself: then it may have fewer alternatives than were asked for.
  */
 export function isComplete(
-  { done, finished, isEven, choices }: Upstream,
+  { isRead, done, finished, isEven, choices }: Upstream,
   tally: Pick<Tally, "failed" | "finished">,
   atEnd = false,
 ): boolean {
-  if (tally.failed) return false;
+  if (tally.failed || !isRead) return false;
   return done || finished || (choices === 1 ? tally.finished : atEnd && isEven);
 }
 
@@ -46,8 +46,7 @@ export function isComplete(
  * @throws {RouterError} Why it is not complete. By then its attempt has what was used.
  */
 export async function readAhead(answer: BegunAnswer, flight: Flight): Promise<BegunAnswer> {
-  const { upstream, deadline, attempt, idleMs, over } = answer;
-  const tally = new Tally(answer.tally.encoding);
+  const { upstream, deadline, attempt, tally, idleMs, over } = answer;
   const groups: Group[] = [];
   let bytes = 0;
   try {
@@ -57,10 +56,7 @@ export async function readAhead(answer: BegunAnswer, flight: Flight): Promise<Be
       const group = await deadline.race(upstream.read());
       if (group === undefined) break;
       groups.push(group);
-      for (const chunk of group.chunks) {
-        tally.add(chunk);
-        bytes += chunk.bytes.length;
-      }
+      for (const chunk of group.chunks) bytes += chunk.bytes.length;
       if (bytes > maxReplyBytes) throw tooLong(maxReplyBytes);
     }
     if (!isComplete(upstream, tally, true)) throw brokenOff();

@@ -227,16 +227,15 @@ export class Relay {
   }
 
   /**
-   * Shows a group to tally and plugins. Reports of usage are taken out: what the answer cost is known
+   * Shows a group to the plugins. Reports of usage are taken out: what the answer cost is known
    * at its end, and what the vendor takes for it is the operator's business.
    *
    * @returns The chunks that are left for the client.
    */
   #keep(group: Group): Chunk[] {
     const { onChunk, onSaid } = this.#o;
-    const { tally, keep } = this.#part;
+    const { keep } = this.#part;
     return group.chunks.filter((chunk) => {
-      tally.add(chunk);
       if (keep !== undefined && !keep(chunk)) return false;
       onSaid?.(chunk);
       if (onChunk !== undefined && !onChunk(chunk)) {
@@ -248,10 +247,7 @@ export class Relay {
       const { json } = chunk;
       if (json?.usage == null) return true;
       this.#report = json;
-      if (isUsageOnly(json)) {
-        tally.note(json.usage);
-        return false;
-      }
+      if (isUsageOnly(json)) return false;
       const { usage: _usage, ...rest } = json;
       chunk.replace(rest);
       return true;

@@ -7,7 +7,14 @@
  * @module
  */
 import { countTexts, mostUnits } from "./bounded_count.ts";
-import { type ChatReply, endedIn, saysFailed, textOf } from "./chat.ts";
+import {
+  type ChatReply,
+  endedIn,
+  isUsageOnly,
+  mayReportUsage,
+  saysFailed,
+  textOf,
+} from "./chat.ts";
 import { type Chunk, parseReply } from "./chunk.ts";
 import type { Usage } from "./plugin.ts";
 import { readEvent } from "./sse.ts";
@@ -65,6 +72,10 @@ export class Tally {
     this.#bytes.set(bytes, start);
     this.#ends.push(end);
     this.#last = undefined;
+    // Looking at the bytes spares the parsing of every other chunk.
+    if (mayReportUsage(bytes) && chunk.json !== undefined && isUsageOnly(chunk.json)) {
+      this.note(chunk.json.usage!);
+    }
     if (end > foldBytes) this.#fold(this.#ends.length - reportDepth);
   }
 

@@ -19,7 +19,6 @@ import type { Attempt, RoutedTarget, Timeouts } from "./plugin.ts";
 import { Tally } from "./tally.ts";
 import type { Transport } from "./transport.ts";
 import type { Upstream } from "./upstream.ts";
-import { readUsage } from "./usage_report.ts";
 
 /** What tries need. */
 export interface TryOptions {
@@ -72,6 +71,7 @@ export class Try {
   readonly #options: TryOptions;
   readonly #transport: Transport;
   readonly #deadline: Deadline;
+  readonly #tally: Tally;
   #sent = false;
   #answered = false;
   #isOver = false;
@@ -93,6 +93,7 @@ export class Try {
     this.#deadline = new Deadline(plan.end);
     const body = bodyFor(plan.body, target.model);
     const { number, prefilled } = plan;
+    this.#tally = new Tally(target.facts.encoding ?? defaultEncoding);
     this.attempt = { number, target, body, headers: {}, ...prefilled && { prefilled } };
   }
 
@@ -123,7 +124,6 @@ export class Try {
     const { attempt } = this;
     const { x } = this.#flight;
     const { timeouts, target } = this.#plan;
-    const encoding = target.facts.encoding ?? defaultEncoding;
     try {
       const upstream = await this.#open();
       attempt.firstChunkMs = sinceCall(attempt);
@@ -134,7 +134,7 @@ export class Try {
         upstream,
         attempt,
         deadline: this.#deadline,
-        tally: new Tally(encoding),
+        tally: this.#tally,
         idleMs: timeouts.idle,
         onAbort: this.#transport.onAbort,
         over: (error) => this.#over(error),
@@ -157,6 +157,7 @@ export class Try {
     const { signal } = this.#deadline;
     this.#expectBeginning();
     await this.#deadline.race(hooks.attempt(x, attempt, signal));
+    x.produces(attempt, this.#tally);
     flight.checkWanted();
     const { cannotKeep, changed } = new Changes(policyOf(x, unsupported), x.replyHeaders);
     const { body, headers } = attempt;
@@ -192,6 +193,7 @@ export class Try {
       onSend: () => this.#sent = true,
       onAnswer: () => this.#answered = true,
       onByte: () => this.#expectToken(),
+      onChunk: (chunk) => this.#tally.add(chunk),
       onSpent: (reply) => this.#spent = reply,
       onRefusal: (account, error) => {
         this.#sent = false;
@@ -275,27 +277,23 @@ export class Try {
   /** Notes what a vendor wants to be paid for, though nobody has its answer. */
   async #noteUsage(error: RouterError): Promise<void> {
     const { attempt } = this;
-    const encoding = attempt.target.facts.encoding ?? defaultEncoding;
-    const input = () => this.#flight.inputOf(attempt);
-    const reported = readUsage(error.spent);
+    const tally = this.#tally;
+    const { spent } = error;
+    if (spent !== undefined) tally.note(spent);
     if (this.#spent !== undefined) {
-      const tally = new Tally(encoding);
-      const report = error.spent && { usage: error.spent };
-      tally.add(Chunk.fromJson({ ...this.#spent, ...report }, true));
-      attempt.usage = await tally.usage(input, attempt.cached);
-      // Whoever asked for a list of vectors has no use for a part of it, and gets none.
-      if (!isChat(attempt.body) && error.fallback && !this.#flight.gone) attempt.unanswered = true;
-    } else if (reported !== undefined && reported.input > 0) {
-      attempt.usage = { ...reported, estimated: false };
-    } else if (this.#sent && this.#deadline.signal.aborted) {
-      attempt.usage = await new Tally(encoding).usage(input, attempt.cached);
-      // Whoever leaves pays for what it asked for. Whoever waits in vain does not.
-      if (error.code === "timeout" && !this.#flight.gone) attempt.unanswered = true;
-    } else if (this.#answered) {
-      // The vendor may want to be paid for an answer that nobody could read.
-      attempt.usage = await new Tally(encoding).usage(input, attempt.cached);
-      attempt.unanswered = true;
+      tally.add(Chunk.fromJson({ ...this.#spent, ...spent && { usage: spent } }, true));
     }
+    const { gone } = this.#flight;
+    const isEnded = this.#sent && this.#deadline.signal.aborted;
+    if (!isEnded && !this.#answered && tally.reported === undefined) return;
+    const usage = await tally.usage(() => this.#flight.inputOf(attempt), attempt.cached);
+    attempt.usage = usage;
+    // The vendor may want to be paid for an answer that nobody could read, and of a list of vectors
+    // nobody has a use for a part. Whoever leaves pays for what it asked for.
+    const isUnread = this.#spent === undefined && usage.estimated && usage.output === 0;
+    const isPart = !isChat(attempt.body) && error.fallback && !gone;
+    const isLost = isEnded ? error.code === "timeout" && !gone : isUnread || isPart;
+    if (isLost) attempt.unanswered = true;
   }
 }
 

@@ -34,6 +34,8 @@ export interface StreamOptions {
   signal: AbortSignal;
   /** Strikes out of a vendor's words what the client must not read. */
   redact: (text: string) => string;
+  /** Told of each chunk as it comes, before anybody reads it. */
+  onChunk?: ((chunk: Chunk) => void) | undefined;
   /** Told once the vendor's answer is over: read to its end, broken or ended from here. */
   onEnd?: () => void;
 }
@@ -76,8 +78,12 @@ export class Upstream {
     this.#events = new JsonEvents(choices > 1, (reply) => this.#note(reply));
   }
 
-  /** An answer that is one chunk; for a client that asked for a stream it becomes events. */
-  static whole(reply: Chunk, asStream: boolean): Upstream {
+  /**
+   * An answer that is one chunk; for a client that asked for a stream it becomes events.
+   *
+   * @param onChunk Told of each chunk when the first one is read.
+   */
+  static whole(reply: Chunk, asStream: boolean, onChunk?: (chunk: Chunk) => void): Upstream {
     const chunks = asStream
       ? toEvents(reply.json!).map((event) => Chunk.fromJson(event, false))
       : [reply];
@@ -85,6 +91,7 @@ export class Upstream {
     const upstream: Upstream = new Upstream(() => {
       const next = group;
       group = undefined;
+      if (onChunk !== undefined) next?.chunks.forEach(onChunk);
       upstream.#done = true;
       return Promise.resolve(next);
     });
@@ -150,9 +157,14 @@ export class Upstream {
     return this.#ended.size > 0 && this.#ended.size === this.#seen.size;
   }
 
+  /** Whether all that has come was read. */
+  get isRead(): boolean {
+    return this.#held.length === 0;
+  }
+
   /** Whether the provider has said that the answer is complete. */
   get done(): boolean {
-    return this.#done && this.#held.length === 0;
+    return this.#done && this.isRead;
   }
 
   /**
@@ -232,16 +244,20 @@ export class Upstream {
     this.#call?.dropped();
   }
 
-  /** The error that a provider sends inside a stream; an empty field `error` is none. */
+  /**
+   * The error that a provider sends inside a stream, with what it reports beside it; an empty field
+   * `error` is none.
+   */
   #faultIn(data: string): RouterError | undefined {
     const json = parseReply(data);
     if (json !== undefined && "error" in json && !json.error) return undefined;
     const words = this.#redact(data);
     const { message } = readVendorMessage(words);
     const said = message === undefined ? "" : `: ${message}`;
-    return new RouterError("upstream_unavailable", `The provider broke the answer off${said}`, {
-      detail: words.slice(0, 500),
-    });
+    const reason = `The provider broke the answer off${said}`;
+    const fault = new RouterError("upstream_unavailable", reason, { detail: words.slice(0, 500) });
+    if (json?.usage != null) fault.spent = json.usage;
+    return fault;
   }
 
   #note(reply: ChatReply): void {
@@ -252,10 +268,14 @@ export class Upstream {
   /** What is among some events. The terminator, or an error, is noted; what follows is dropped. */
   #group(
     events: Uint8Array[],
-    { decoder }: StreamOptions,
+    { decoder, onChunk }: StreamOptions,
     read: Uint8Array | undefined,
   ): Group {
     const chunks: Chunk[] = [];
+    const add = (chunk: Chunk) => {
+      onChunk?.(chunk);
+      chunks.push(chunk);
+    };
     let length = 0;
     for (const event of events) {
       // What does not begin with its data (a comment, a named event) is decoded; the rest is not.
@@ -279,11 +299,11 @@ export class Upstream {
       if (decoder === undefined) {
         const chunk = this.#events.read(event);
         if (chunk === undefined) continue;
-        chunks.push(chunk);
+        add(chunk);
         length += event.length;
       } else {
         for (const reply of decoder.event(fields!.data!, fields!.name)) {
-          chunks.push(Chunk.fromJson(reply, false));
+          add(Chunk.fromJson(reply, false));
           this.#note(reply);
         }
         if (decoder.ended || decoder.done) {

@@ -31,7 +31,7 @@ const settleSql = (try_of: string, from: string) =>
 
 const settleHolds = settleSql("NULL", "holds");
 
-/** The tries beside those that holds name; no words of theirs were seen. */
+/** The tries beside those that holds name; the words that came of them are their request's. */
 const settleBeside = settleSql(
   "try_of",
   `(SELECT request_id || '.' || (value ->> 'number') AS request_id, request_id AS try_of, process,

@@ -1,10 +1,13 @@
 // deno-lint-ignore-file camelcase -- the names of the wire
-import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { ChatReply } from "../../core/chat.ts";
-import { RouterError } from "../../core/errors.ts";
-import { gather } from "../../core/gather.ts";
-import { Upstream } from "../../core/upstream.ts";
-import { inParts, inProcess, type KernelSetup, startKernel } from "../support/kernel.ts";
+import {
+  inParts,
+  inProcess,
+  type KernelSetup,
+  startKernel,
+  type TestKernel,
+} from "../support/kernel.ts";
 import { LeavingClient } from "../support/leaving_client.ts";
 import { clientOf } from "../support/openai_client.ts";
 import { ask, startRouter } from "../support/router.ts";
@@ -121,32 +124,52 @@ Deno.test("a gathered answer that breaks off is none: the next one is asked, wha
   }
 });
 
-Deno.test("a gathered answer that takes too long is charged to nobody", async () => {
+Deno.test("a gathered answer that takes too long is charged to nobody, and its words are known", async () => {
   const script = new Script();
   await script.send(delta("One two three"));
-  const route = { timeouts: { whole: 100 } };
+  const route = { timeouts: { whole: 500 } };
   const { used, ...rest } = await fallBack(() => script.response(), { route });
   assertEquals(rest, { status: 200, code: "timeout", told: "fine" });
-  assertEquals(used.slice(1), [0, true, true]);
+  assertEquals(used.slice(1), [3, true, true]);
 });
 
-Deno.test("what was said until a signal fires is not told as spent", async () => {
-  const controller = new AbortController();
-  const { signal } = controller;
-  const event = (data: string): ChatReply[] => {
-    if (data.includes("two")) controller.abort(new RouterError("timeout", "too late"));
-    return [JSON.parse(data)];
-  };
-  const upstream = Upstream.stream(inParts([delta("One "), delta("two "), delta("three")]), {
-    signal,
-    decoder: { event, whole: () => ({ choices: [] }) },
-    redact: (text) => text,
+const endings = {
+  "whose client leaves"(_kernel: TestKernel, client: LeavingClient) {
+    client.leave();
+    return "aborted";
+  },
+  async "that is stopped"({ kernel }: TestKernel, client: LeavingClient) {
+    void kernel.drain(0);
+    await client.readAll();
+    return "failed";
+  },
+};
+
+for (const [who, end] of Object.entries(endings)) {
+  Deno.test(`a gathered answer ${who} is charged for what it said`, async () => {
+    const script = new Script();
+    await using upstream = startUpstream(() => script.response());
+    const read = Promise.withResolvers<void>();
+    const event = (data: string): ChatReply[] => {
+      if (data.includes("four")) read.resolve();
+      return [JSON.parse(data)];
+    };
+    const whole = (reply: ChatReply) => reply;
+    const vendor = { onAbort: "cancel", decoder: () => ({ event, whole }) } as const;
+    await using kernel = startKernel({
+      providers: [{ name: "vendor", baseUrl: upstream.url, ...vendor }],
+    });
+    const client = new LeavingClient((init) => kernel.chat(ask("vendor/m"), init));
+    await upstream.nextChat();
+    await script.send(delta("One two three "), delta("four"));
+    await read.promise;
+    const state = await end(kernel, client);
+    await upstream.seen[0]!.closed;
+    const { usage, unanswered, ...outcome } = await kernel.ended();
+    const ended = [outcome.state, usage?.output, usage?.estimated, unanswered];
+    assertEquals(ended, [state, 4, true, undefined]);
   });
-  const spent: ChatReply[] = [];
-  const answer = gather(upstream, signal, (reply) => spent.push(reply));
-  await assertRejects(() => answer, RouterError, "too late");
-  assertEquals(spent, []);
-});
+}
 
 Deno.test("a gathered answer whose connection breaks is whole once it has said why it ends", async () => {
   async function* breaking(words: readonly string[]) {
@@ -162,19 +185,6 @@ Deno.test("a gathered answer whose connection breaks is whole once it has said w
   };
   assertEquals(await tell(delta("fine, too"), stop), "fine, too");
   assertEquals(await tell(delta("not fine")), "fine");
-});
-
-Deno.test("a client that leaves while its answer is gathered ends the vendor's call", async () => {
-  const script = new Script();
-  await using upstream = startUpstream(() => script.response());
-  const vendor = { name: "vendor", baseUrl: upstream.url, onAbort: "cancel" as const };
-  await using kernel = startKernel({ providers: [vendor] });
-  const client = new LeavingClient((init) => kernel.chat(ask("vendor/m"), init));
-  const { closed } = await upstream.nextChat();
-  await script.send(delta("One"));
-  client.leave();
-  await closed;
-  assertEquals((await kernel.ended()).state, "aborted");
 });
 
 Deno.test("a gathered answer that has said why it ends is whole, though its stream never closes", async () => {

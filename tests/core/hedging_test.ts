@@ -248,7 +248,7 @@ Deno.test("a hedge's answer that comes together with a quicker one is ended, and
   assertStringIncludes(await response.text(), `"content":"${quicker}"`);
   await kernel.ended();
   const loser = attempts.find(({ target }) => target.provider === slower)!;
-  assertEquals([loser.error?.code, loser.usage?.output], ["aborted", 0]);
+  assertEquals([loser.error?.code, loser.usage?.output], ["aborted", 1]);
   assertEquals((loser.usage?.input ?? 0) > 0, true);
 });
 

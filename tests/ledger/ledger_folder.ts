@@ -114,7 +114,7 @@ export function send(
   order: Order,
   model: string,
   stream: boolean,
-  init: RequestInit = {},
+  { headers = {}, ...init }: RequestInit & { headers?: Record<string, string> } = {},
 ): Promise<Response> {
   return fetch(`${url}/v1/chat/completions`, {
     method: "POST",
@@ -122,6 +122,7 @@ export function send(
       authorization: `Bearer ${secret}`,
       "content-type": "application/json",
       "x-xrouter-tag": order.id,
+      ...headers,
     },
     body: JSON.stringify({ model, messages, stream, max_tokens: order.words, order }),
     ...init,

@@ -16,6 +16,8 @@ export interface Order {
   readonly words: number;
   /** Milliseconds before each word. */
   readonly pauseMs: number;
+  /** Answers with events, whether they are asked for or not. */
+  readonly inEvents?: boolean;
 }
 
 /** One request as the vendor saw it. */
@@ -23,6 +25,8 @@ export interface Served {
   readonly order: Order;
   /** Words that were written to the connection. */
   words: number;
+  /** When each word of a stream was, by `performance.now()`. */
+  readonly saidAt: number[];
   /** The whole answer was written, its usage included. */
   finished: boolean;
 }
@@ -70,11 +74,11 @@ export function startVendorLog(provider = "openai"): VendorLog {
       }
       const { order, stream } = await request.json();
       if (served.has(order.id)) repeated.push(order.id);
-      const entry: Served = { order, words: 0, finished: false };
+      const entry: Served = { order, words: 0, saidAt: [], finished: false };
       served.set(order.id, entry);
       vendor.mostOpen = Math.max(vendor.mostOpen, ++open);
       await vendor.gate;
-      if (stream) return streamOf(entry, () => open--);
+      if (stream || order.inEvents) return streamOf(entry, () => open--);
       await delay(order.words * order.pauseMs);
       entry.words = order.words;
       entry.finished = true;
@@ -116,6 +120,7 @@ function streamOf(entry: Served, onEnd: () => void): Response {
       while (entry.words < order.words) {
         if (order.pauseMs > 0) await delay(order.pauseMs);
         entry.words++;
+        entry.saidAt.push(performance.now());
         yield encoder.encode(delta(" word"));
       }
       yield encoder.encode(
