@@ -20,6 +20,8 @@ type Fields = Record<string, unknown>;
 
 /** The fields of a message whose text comes in pieces. */
 const wordsOf: ReadonlySet<string> = new Set([
+  "audio.data",
+  "audio.transcript",
   "content",
   "function_call.arguments",
   "reasoning",

@@ -170,3 +170,13 @@ Deno.test("GatheredAnswer reads a message that stands in a delta's place, or bes
     assertEquals(gathered([event as ChatReply]).choices[0]!.message, message);
   }
 });
+
+Deno.test("GatheredAnswer joins what is spoken, and what is written of it", () => {
+  const { choices } = gathered([
+    piece({ audio: { id: "audio_1", data: "AAAA" } }),
+    piece({ audio: { data: "BBBB", transcript: "hello" } }),
+    piece({ audio: { transcript: " world", expires_at: 7 } }),
+  ]);
+  const audio = { id: "audio_1", data: "AAAABBBB", transcript: "hello world", expires_at: 7 };
+  assertEquals(choices[0]!.message!.audio, audio);
+});
