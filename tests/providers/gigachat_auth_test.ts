@@ -55,22 +55,6 @@ Deno.test("gigachat gives up when the new token is refused too", async () => {
   await ask(connection);
 });
 
-for (const tokenShape of ["milliseconds", "seconds", "tok"] as const) {
-  Deno.test(`gigachat keeps a token until a minute before its end, told in ${tokenShape}`, async () => {
-    await using fake = await startFakeGigachat({ tokenShape, tokenLifetimeMs: minute + 5_000 });
-    using connection = connectTo(fake);
-    await ask(connection);
-    await ask(connection);
-    assertEquals(fake.tokensIssued, 1);
-    fake.account.tokenLifetimeMs = minute - 5_000;
-    fake.expireTokens();
-    await ask(connection);
-    assertEquals(fake.tokensIssued, 2);
-    await ask(connection);
-    assertEquals(fake.tokensIssued, 3);
-  });
-}
-
 Deno.test("lifetimeOf goes by the issuer's clock and takes seconds and milliseconds", () => {
   const issued = Date.parse("2026-11-21T12:00:00Z");
   const date = new Date(issued).toUTCString();
@@ -158,23 +142,6 @@ for (const { what, code, cure, env } of wrongSignIns) {
     assertEquals(fake.requestsTo("/v1/chat/completions").length, 0);
   });
 }
-
-Deno.test("gigachat goes by the code of a refused sign-in, not by its status", async () => {
-  await using fake = await startFakeGigachat();
-  for (const status of [400, 401]) {
-    using connection = connectTo(fake);
-    for (const [code, cure] of [[1, "SCOPE"], [4, "base64"], [5, "SCOPE"]] as const) {
-      fake.failNext("oauth", { status, body: { code, message: "no" } });
-      const error = await assertRejects(() => ask(connection), RouterError);
-      assertEquals(error.code, "upstream_rejected");
-      assertStringIncludes(error.detail ?? "", cure);
-    }
-  }
-  using connection = connectTo(fake);
-  fake.failNext("oauth", { status: 404, body: "<html>nginx</html>" });
-  const error = await assertRejects(() => ask(connection), RouterError);
-  assertStringIncludes(error.detail ?? "", "GIGACHAT_AUTH_URL");
-});
 
 Deno.test("gigachat calls a sign-in without a token broken, and does not repeat what it said", async () => {
   await using fake = await startFakeGigachat();

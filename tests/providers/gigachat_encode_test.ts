@@ -40,28 +40,6 @@ Deno.test("encode sends a plain question as it is", () => {
   });
 });
 
-Deno.test("encode merges system and developer messages into the first", () => {
-  const { messages } = encoded({
-    messages: [
-      { role: "developer", content: "Be brief." },
-      { role: "user", content: "a" },
-      {
-        role: "system",
-        content: [{ type: "text", text: "In" }, { type: "text", text: "Russian." }],
-      },
-      { role: "system", content: "" },
-      { role: "assistant", content: "b" },
-      { role: "user", content: "c" },
-    ],
-  });
-  assertEquals(messages, [
-    { role: "system", content: "Be brief.\n\nIn\nRussian." },
-    { role: "user", content: "a" },
-    { role: "assistant", content: "b" },
-    { role: "user", content: "c" },
-  ]);
-});
-
 Deno.test("encode makes every content a string", () => {
   const { messages } = encoded({
     messages: [

@@ -25,40 +25,6 @@ function encoded(messages: Messages): Record<string, unknown>[] {
   return JSON.parse(JSON.stringify(encode(bodyOf({ messages }), callOf()).messages));
 }
 
-Deno.test("three parallel calls become call, result, call, result, call, result", () => {
-  const messages = encoded([
-    { role: "user", content: "Погода в трёх городах?" },
-    {
-      role: "assistant",
-      content: "Смотрю.",
-      tool_calls: [
-        call("a", "weather", '{"city":"Москва"}'),
-        call("b", "weather", '{"city":"Тверь"}'),
-        call("c", "time", ""),
-      ],
-    },
-    result("c", "12:00"),
-    result("a", '{"t":1}'),
-    result("b", "[2]"),
-    { role: "user", content: "И?" },
-  ]);
-  const called = (name: string, given: unknown, content = "") => ({
-    role: "assistant",
-    content,
-    function_call: { name, arguments: given },
-  });
-  assertEquals(messages, [
-    { role: "user", content: "Погода в трёх городах?" },
-    called("weather", { city: "Москва" }, "Смотрю."),
-    { role: "function", name: "weather", content: '{"t":1}' },
-    called("weather", { city: "Тверь" }),
-    { role: "function", name: "weather", content: '{"result":[2]}' },
-    called("time", {}),
-    { role: "function", name: "time", content: '{"result":"12:00"}' },
-    { role: "user", content: "И?" },
-  ]);
-});
-
 Deno.test("a result becomes a JSON object that says the same", () => {
   const contents: [string, string][] = [
     ['{"t":1}', '{"t":1}'],

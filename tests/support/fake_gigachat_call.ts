@@ -5,7 +5,6 @@ import type { ChatBody, ChatReply } from "../../core/chat.ts";
 import { Transport } from "../../core/transport.ts";
 import type { QueueLimits } from "../../core/slots.ts";
 import type { Upstream } from "../../core/upstream.ts";
-import type { FakeGigachat } from "./fake_gigachat.ts";
 
 /** A transport that closes at the end of its block; with `await`, once files are deleted. */
 export interface Connection extends Disposable, AsyncDisposable {
@@ -20,7 +19,7 @@ export interface Connection extends Disposable, AsyncDisposable {
  * @param queue How long requests may wait for a free call.
  */
 export function connectTo(
-  fake: FakeGigachat,
+  fake: { readonly env: Record<string, string> },
   env: Record<string, string> = {},
   file: Record<string, unknown> = {},
   queue?: QueueLimits,

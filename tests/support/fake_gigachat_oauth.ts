@@ -9,8 +9,8 @@ export interface FakeAccount {
   scope: string;
   /** Milliseconds a token lives; may be changed while the fake runs. */
   tokenLifetimeMs: number;
-  /** The answer's shape: `expires_at` in milliseconds or in seconds, or `{tok, exp}`. */
-  tokenShape: "milliseconds" | "seconds" | "tok";
+  /** The answer's shape: `expires_at` in milliseconds, or `{tok, exp}`. */
+  tokenShape: "milliseconds" | "tok";
   /** Chats it may run at once, where that is not what holds for all. */
   streams?: number;
   /** What each of its chats gets in place of an answer. */
@@ -94,8 +94,6 @@ export class FakeOauth {
     switch (shape) {
       case "milliseconds":
         return { access_token: token, expires_at: ends };
-      case "seconds":
-        return { access_token: token, expires_at: Math.floor(ends / 1000) };
       case "tok":
         return { tok: token, exp: Math.floor(ends / 1000) };
     }
