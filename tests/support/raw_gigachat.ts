@@ -125,7 +125,7 @@ export class RawGigachat implements AsyncDisposable {
         for (let at = 0; at < bytes.length;) at += await open.write(bytes.subarray(at));
       }
     } catch {
-      // A client may leave in the middle of anything; on one that asks for what is not here, this hangs up.
+      // A client may leave at any time, and one that asks for what is not here is hung up on.
     }
   }
 }
