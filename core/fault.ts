@@ -58,6 +58,9 @@ const usedUp = /insufficient_quota|credit_balance|(spend|usage)_limit_exceeded|b
 /** What speaks of a model: OpenRouter calls those who run one its endpoints. */
 const ofModel = /model|модел|no endpoints found/i;
 
+/** What speaks of an address: `Invalid URL (POST /v2/chat/completions)`. */
+const ofAddress = /\b(url|uri|path|route|endpoint|page|resource)\b|адрес|страниц/i;
+
 /**
  * A vendor's refusal by its HTTP status, and by its names of the errors that a status leaves open.
  *
@@ -111,16 +114,22 @@ export function faultByStatus(
         "upstream_rejected",
         `Provider "${provider}" refuses XRouter's credentials (HTTP ${status}). Its operator should run "xrouter doctor"`,
       );
-    case 404:
-      // Who does not speak of a model is mostly at another address than the vendor's.
-      return ofModel.test(`${vendor.code} ${vendor.param} ${vendor.message}`)
-        ? fault("model_not_found", `Provider "${provider}" does not have this model${said}`, {
-          param: "model",
-        })
-        : fault(
-          "upstream_rejected",
-          `Provider "${provider}" has nothing at its address (HTTP 404). Its operator should run "xrouter doctor"`,
-        );
+    case 404: {
+      const words = `${vendor.code} ${vendor.param} ${vendor.message}`;
+      if (ofModel.test(words)) {
+        const reason = `Provider "${provider}" does not have this model${said}`;
+        return fault("model_not_found", reason, { param: "model" });
+      }
+      // A file say, or an earlier answer, that the request names.
+      if (vendor.param !== undefined || (vendor.message !== undefined && !ofAddress.test(words))) {
+        const reason = `Provider "${provider}" does not find what the request names${said}`;
+        return fault("invalid_request", reason, { param: vendor.param ?? "body" });
+      }
+      return fault(
+        "upstream_rejected",
+        `Provider "${provider}" has nothing at its address (HTTP 404). Its operator should run "xrouter doctor"`,
+      );
+    }
     case 408:
     case 425:
     case 429: {

@@ -25,7 +25,7 @@ const maxErrorBytes = 64 * 1024;
 
 /**
  * Makes what strikes an account's secrets out of its vendor's words: they reach the log and the
- * client.
+ * client. Of JSON it reads the texts, which may be written with any signs escaped.
  *
  * @param provider The provider as its file declares it.
  * @param settings The account's settings.
@@ -35,8 +35,20 @@ export function createRedact(
   settings: Record<string, unknown>,
 ): (text: string) => string {
   const schema = provider.settings ?? defaultSettings(provider);
-  return (text) =>
+  const strike = (text: string) =>
     withoutSecrets(text, schema, settings).replace(signIn, "$1 […]").replace(longRun, "[…]");
+  return (text) => strike(/^\s*[{[]/.test(text) ? inTexts(text, strike) : text);
+}
+
+/** JSON whose texts went through `change`; what is none stays as it is. */
+function inTexts(json: string, change: (text: string) => string): string {
+  try {
+    return JSON.stringify(
+      JSON.parse(json, (_name, value) => typeof value === "string" ? change(value) : value),
+    );
+  } catch {
+    return json;
+  }
 }
 
 /** The faults of one account. */

@@ -122,6 +122,33 @@ Deno.test("secrets are struck out of a vendor's words, and of no others", async 
   }
 });
 
+Deno.test("a secret is struck out however JSON writes it", async () => {
+  const key = 'abc/def"ghi+jkl==';
+  const written = [
+    JSON.stringify(key),
+    JSON.stringify(key).replaceAll("/", "\\/"),
+    JSON.stringify(key).replaceAll("=", "\\u003d"),
+    `"\\u0061${JSON.stringify(key).slice(2)}`,
+  ];
+  await using vendor = startUpstream(({ body }) => {
+    const [kind, place] = body.model!.split("-");
+    const error = `{"error":{"message":${written[Number(place)]}}}`;
+    return kind === "breaks"
+      ? streamed(delta("one"), `data: ${error}\n\n`)
+      : new Response(error, { status: 400 });
+  });
+  await using router = await startRouter({ ...vendor.env, OPENAI_API_KEY: key });
+  for (const kind of ["breaks", "refuses"]) {
+    for (const place of written.keys()) {
+      const answer = await shown(
+        router.chat(ask(`openai/${kind}-${place}`, "hi", { stream: true })),
+      );
+      assertStringIncludes(answer, "[apiKey]");
+      assertHides(answer, "def", "ghi+jkl");
+    }
+  }
+});
+
 Deno.test("a provider's module that repeats its vendor tells no secret", async () => {
   await using folder = await dropIn({
     "teller.ts": `

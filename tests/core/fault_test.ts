@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import type { ErrorCode } from "../../core/errors.ts";
 import { faultByStatus, readRetryAfter, readVendorMessage } from "../../core/fault.ts";
 import { faultOf } from "../../core/health.ts";
@@ -95,6 +95,20 @@ Deno.test("faultByStatus tells a model that is not there as 404, where it is the
     assertEquals([error.code, faultOf(error, false)], ["upstream_rejected", error.code], page);
     assertStringIncludes(error.message, "xrouter doctor");
     assert(!error.message.includes("Invalid URL"));
+  }
+});
+
+Deno.test("faultByStatus tells who names what is not there, and blames no vendor for it", () => {
+  const named: [body: string, param: string][] = [
+    ['{"error":{"message":"Audio none not found","param":"messages[1].audio.id"}}', "messages[1]"],
+    ['{"error":{"message":"No file file-1"}}', "body"],
+  ];
+  for (const [body, param] of named) {
+    const error = faultByStatus("vendor", 404, body, new Headers());
+    assertEquals([error.code, error.status], ["invalid_request", 400]);
+    assertStringIncludes(error.param!, param);
+    assertMatch(error.message, /Audio none|No file file-1/);
+    assertEquals(faultOf(error, false), undefined);
   }
 });
 
