@@ -32,7 +32,7 @@ const providerShape = z.strictObject(
       .optional(),
     models: z.record(modelIds, declaredFactsSchema).optional(),
     freeCache: z.boolean().optional(),
-    cacheSeconds: z.number().positive().optional(),
+    cacheSeconds: method,
     signIn: z.array(z.union([z.string(), z.strictObject({ url: z.string(), json: texts })]))
       .optional(),
     headers: headers.optional(),

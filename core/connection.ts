@@ -38,7 +38,7 @@ export interface Sent
   /** What the provider has prepared for a chat, whichever account is asked. */
   readonly prepared?: unknown;
   /** Told when a call is signed in and goes out. */
-  readonly onSend?: () => void;
+  readonly onSend?: (account: string) => void;
   /** Told when the vendor has not refused: its answer begins. */
   readonly onAnswer?: () => void;
   /** Told of the answer's first byte. */
@@ -152,7 +152,7 @@ export class Connection {
         headers: { "content-type": "application/json", accept, ...call.headers },
         body: this.#module.toJson(encoded, call.headers),
         signal: call.signal,
-      }, onSend);
+      }, onSend && (() => onSend(this.name)));
       if (response.ok) onAnswer?.();
       return response;
     };

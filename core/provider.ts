@@ -194,7 +194,7 @@ export interface Provider<Settings extends z.ZodType = z.ZodType, Prepared = unk
    * Seconds for which the vendor's cache keeps what it has read of a conversation. Where an answer ends
    * before its usage is reported, what the conversation has asked just before counts as cached.
    */
-  readonly cacheSeconds?: number;
+  cacheSeconds?(settings: z.output<Settings>): number | undefined;
   /**
    * The ways to sign in; the first whose settings are all set is taken. The default is one,
    * `Bearer {apiKey}`.

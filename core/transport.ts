@@ -70,10 +70,8 @@ export class Transport {
       return naming("httpClient", () => new Connection(provider, account, address));
     });
     this.#slots = new Slots(provider.name, this.#connections, queue);
-    const { cacheSeconds } = provider;
-    this.promptCache = cacheSeconds === undefined
-      ? undefined
-      : new PromptCache(1000 * cacheSeconds);
+    const seconds = naming("cacheSeconds", () => provider.cacheSeconds?.(settings));
+    this.promptCache = seconds === undefined ? undefined : new PromptCache(1000 * seconds);
   }
 
   /**

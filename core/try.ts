@@ -76,6 +76,8 @@ export class Try {
   #answered = false;
   #isOver = false;
   #spent: ChatReply | undefined;
+  /** Notes that the vendor has read the request. */
+  #noteRead: (() => void) | undefined;
   #leaveTraffic: (() => void) | undefined;
 
   /** @throws {RouterError} `internal` when there is no such provider. */
@@ -161,7 +163,6 @@ export class Try {
     flight.checkWanted();
     const { cannotKeep, changed } = new Changes(policyOf(x, unsupported), x.replyHeaders);
     const { body, headers } = attempt;
-    const noteRead = this.#askCache();
     const opening = this.#transport.open({
       body,
       headers,
@@ -190,7 +191,10 @@ export class Try {
         this.#deadline.endIn(body.stream === true ? timeouts.total : timeouts.whole);
         this.#expectBeginning();
       },
-      onSend: () => this.#sent = true,
+      onSend: (account) => {
+        this.#sent = true;
+        this.#noteRead = this.#askCache(account);
+      },
       onAnswer: () => this.#answered = true,
       onByte: () => this.#expectToken(),
       onChunk: (chunk) => this.#tally.add(chunk),
@@ -211,7 +215,7 @@ export class Try {
     });
     try {
       const upstream = await this.#deadline.race(opening);
-      noteRead?.();
+      this.#noteRead?.();
       return upstream;
     } catch (error) {
       // A provider that does not heed the signal may still open what nobody reads.
@@ -220,15 +224,15 @@ export class Try {
     }
   }
 
-  /** Says what the vendor's cache is taken to hold. @returns Notes what the vendor has read now. */
-  #askCache(): (() => void) | undefined {
+  /** Says what an account's cache is taken to hold. @returns Notes what the vendor has read now. */
+  #askCache(account: string): (() => void) | undefined {
     const { x } = this.#flight;
     const { attempt } = this;
     const { body } = x;
     const cache = this.#transport.promptCache;
     if (cache === undefined || !isChat(body)) return undefined;
     const asking = { clientHeaders: x.headers, keyId: x.state.caller?.id };
-    const conversation = `${attempt.target.model} ${conversationOf(body, asking)}`;
+    const conversation = `${account} ${attempt.target.model} ${conversationOf(body, asking)}`;
     const now = performance.now();
     attempt.cached = cache.held(conversation, body, now);
     return () => {
@@ -290,7 +294,7 @@ export class Try {
     attempt.usage = usage;
     // The vendor may want to be paid for an answer that nobody could read, and of a list of vectors
     // nobody has a use for a part. Whoever leaves pays for what it asked for.
-    const isUnread = this.#spent === undefined && usage.estimated && usage.output === 0;
+    const isUnread = this.#spent === undefined && usage.estimated && !(gone && usage.output > 0);
     const isPart = !isChat(attempt.body) && error.fallback && !gone;
     const isLost = isEnded ? error.code === "timeout" && !gone : isUnread || isPart;
     if (isLost) attempt.unanswered = true;

@@ -35,8 +35,8 @@ export default defineProvider({
   settings: gigachatSettings,
   models,
   freeCache: true,
-  /** As measured by others: 30 seconds after the last hit. */
-  cacheSeconds: 30,
+  /** As measured by others: 30 seconds after the last hit. Without a session hits are a matter of luck. */
+  cacheSeconds: ({ sessions }) => sessions === "on" ? 30 : undefined,
   missing,
   accounts: accountsOf,
   authorize,

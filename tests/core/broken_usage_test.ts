@@ -28,7 +28,7 @@ async function usedBy(response: () => Response, stream: boolean): Promise<readon
 
 for (
   const [what, events, used] of [
-    ["words", [words, event(fault)], ["counted", 4, undefined]],
+    ["words", [words, event(fault)], ["counted", 4, true]],
     ["a report", [delta("One", { usage }), event(fault)], [100, 50, undefined]],
     ["a report in the error itself", [words, event({ ...fault, usage })], [100, 50, undefined]],
     ["a report and no words", [event({ choices: [], usage }), event(fault)], [100, 50, undefined]],

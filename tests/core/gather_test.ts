@@ -107,7 +107,7 @@ async function fallBack(
   return { status: response.status, used, code: failure, told };
 }
 
-Deno.test("a gathered answer that breaks off is none: the next one is asked, what was said counts", async () => {
+Deno.test("a gathered answer that breaks off is none: the next one is asked, and what was said is known", async () => {
   const words = [delta("One two three "), delta("four")];
   const failed = event({ error: { message: "overheated" } });
   for (const end of [[], [failed], [event({ choices: [{ finish_reason: "error" }] }), done]]) {
@@ -115,7 +115,7 @@ Deno.test("a gathered answer that breaks off is none: the next one is asked, wha
     assertEquals(rest, { status: 200, code: "upstream_unavailable", told: "fine" });
     const [input, output, estimated, unanswered] = used;
     assert(Number(input) > 0 && Number(output) >= 4, JSON.stringify(used));
-    assertEquals([estimated, unanswered], [true, undefined]);
+    assertEquals([estimated, unanswered], [true, true]);
   }
   for (const nothing of [[], [done], [event({ choices: [] }), done]]) {
     const { used, ...rest } = await fallBack(() => inParts(nothing));

@@ -43,3 +43,27 @@ for (const stream of [false, true]) {
     assertEquals(usage.prompt_tokens_details.cached_tokens, input);
   });
 }
+
+Deno.test("nothing counts as cached that another account has read, or that has no session", async () => {
+  await using fake = await startFakeGigachat();
+  fake.reply = () => ({ content: "Раз, два, три" });
+  const messages = [rules, { role: "user", content: "Начни" }];
+  const cachedOf = async (env: Record<string, string>, between: () => void = () => {}) => {
+    await using router = await startRouter({ ...fake.env, ...env });
+    for (let turn = 0; turn < 2; turn++) {
+      const response = await router.chat(ask(model, "", { messages, stop: [" два"] }));
+      assertEquals(response.status, 200);
+      await response.body?.cancel();
+      between();
+    }
+    return (await router.usage()).map(({ cached_tokens }) => Number(cached_tokens));
+  };
+  const [, again] = await cachedOf({});
+  assert(again! > 200);
+  assertEquals(await cachedOf({ GIGACHAT_SESSIONS: "off" }), [0, 0]);
+  const second = btoa("second-client:second-secret");
+  fake.addAccount({ credentials: second });
+  const credentials = `${fake.env.GIGACHAT_CREDENTIALS},${second}`;
+  const refuse = () => fake.failNext("chat", { status: 429 });
+  assertEquals(await cachedOf({ GIGACHAT_CREDENTIALS: credentials }, refuse), [0, 0]);
+});
