@@ -180,6 +180,7 @@ export class Connection {
         upstream = Upstream.stream(response, {
           choices,
           decoder,
+          parsed: !body.stream,
           signal,
           redact: this.#faults.redact,
           onChunk,

@@ -38,8 +38,13 @@ const none: ReadonlySet<string> = new Set();
 interface GatheredChoice {
   readonly fields: Fields;
   readonly message: Fields;
-  /** Calls of tools, by what tells them apart. */
-  readonly calls: Map<unknown, Fields>;
+  readonly calls: GatheredCall[];
+}
+
+/** What has come of a call of a tool. */
+interface GatheredCall {
+  readonly index: unknown;
+  readonly fields: Fields;
 }
 
 /** A whole answer in the making: the opposite of `toEvents`. */
@@ -57,7 +62,7 @@ export class GatheredAnswer {
     this.failed ||= saysFailed(event);
     const { choices, ...shared } = event;
     for (const [field, value] of Object.entries(shared)) {
-      this.#shared[field] = value ?? this.#shared[field];
+      this.#shared[field] = newer(value, this.#shared[field]);
     }
     for (const [place, choice] of (Array.isArray(choices) ? choices : []).entries()) {
       if (isReply(choice)) this.#addChoice(choice, place);
@@ -70,25 +75,27 @@ export class GatheredAnswer {
       .map(([index, { fields, message, calls }]): ChatChoice => ({
         ...fields,
         index,
-        message: { ...message, ...calls.size > 0 && { tool_calls: [...calls.values()] } },
+        message: {
+          ...message,
+          ...calls.length > 0 && { tool_calls: calls.map(({ fields }) => fields) },
+        },
         finish_reason: reasonOf(fields) ?? "stop",
       }));
     return { ...this.#shared, object: "chat.completion", choices };
   }
 
   #addChoice({ index, delta, message, ...fields }: ChatChoice, place: number): void {
-    const choice = entryOf(this.#choices, index ?? place, () => ({
-      fields: {},
-      message: { role: "assistant", content: null },
-      calls: new Map(),
-    }));
+    const number = index ?? place;
+    const choice = this.#choices.get(number) ??
+      { fields: {}, message: { role: "assistant", content: null }, calls: [] };
+    this.#choices.set(number, choice);
     join(choice.fields, fields, none);
     const { tool_calls: calls, ...words }: ChatMessage = { ...message, ...delta };
     join(choice.message, words, wordsOf);
     for (const call of Array.isArray(calls) ? calls : []) {
       if (!isReply(call)) continue;
       const { index, ...piece } = call as Fields;
-      join(entryOf(choice.calls, index ?? piece.id, () => ({})), piece, wordsOfCall);
+      join(callOf(choice.calls, index, piece), piece, wordsOfCall);
     }
   }
 }
@@ -147,13 +154,33 @@ function join(fields: Fields, more: Fields, inPieces: ReadonlySet<string>, path 
     } else if (typeof before === "string" && typeof value === "string" && inPieces.has(place)) {
       fields[field] = before + value;
     } else {
-      fields[field] = value ?? before ?? null;
+      fields[field] = newer(value, before) ?? null;
     }
   }
 }
 
-function entryOf<Key, Value>(map: Map<Key, Value>, key: Key, make: () => Value): Value {
-  let entry = map.get(key);
-  if (entry === undefined) map.set(key, entry = make());
-  return entry;
+/** What holds of two values of a field: pieces that say nothing more of it may leave it empty. */
+function newer(value: unknown, before: unknown): unknown {
+  return (value === "" && typeof before === "string" ? undefined : value) ?? before;
+}
+
+/**
+ * The call that a piece belongs to, a new one where it begins one. They are told apart by their index
+ * and id; without either a call begins with its name.
+ */
+function callOf(calls: GatheredCall[], index: unknown, piece: Fields): Fields {
+  const { id } = piece;
+  const named = Boolean((piece.function as Fields | undefined)?.name);
+  const known = index !== undefined
+    ? calls.findLast((call) => call.index === index)
+    : id
+    ? calls.findLast(({ fields }) => fields.id === id)
+    : named
+    ? undefined
+    : calls.at(-1);
+  const isOther = Boolean(id) && Boolean(known?.fields.id) && known?.fields.id !== id;
+  if (known !== undefined && !isOther) return known.fields;
+  const fields: Fields = {};
+  calls.push({ index, fields });
+  return fields;
 }

@@ -30,6 +30,8 @@ export interface StreamOptions {
   choices?: number | undefined;
   /** Turns each event into OpenAI's; without it the bytes pass as they are. */
   decoder?: Decoder | undefined;
+  /** Every event is parsed: its bytes reach nobody who would. */
+  parsed?: boolean;
   /** Ends the answer; reading then rejects with the signal's reason. */
   signal: AbortSignal;
   /** Strikes out of a vendor's words what the client must not read. */
@@ -69,13 +71,13 @@ export class Upstream {
     next: () => Promise<Group | undefined>,
     finish: () => Promise<void> = () => Promise.resolve(),
     cancel: () => Promise<void> = () => Promise.resolve(),
-    choices = 1,
+    { choices = 1, parsed = false }: Pick<StreamOptions, "choices" | "parsed"> = {},
   ) {
     this.#next = next;
     this.#finish = finish;
     this.#cancel = cancel;
     this.choices = choices;
-    this.#events = new JsonEvents(choices > 1, (reply) => this.#note(reply));
+    this.#events = new JsonEvents(parsed || choices > 1, (reply) => this.#note(reply));
   }
 
   /**
@@ -141,7 +143,7 @@ export class Upstream {
         onEnd();
       },
       cancel,
-      options.choices,
+      options,
     );
     upstream.#redact = redact;
     return upstream;

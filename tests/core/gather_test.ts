@@ -217,3 +217,15 @@ Deno.test("no more of a gathered answer is kept than of one that comes whole", a
   assertMatch(error.message, /longer than 67108864 bytes/);
   assertEquals(left, 1);
 });
+
+Deno.test("no words of a gathered answer are lost: an event that is no JSON breaks it off", async () => {
+  const broken = delta("two").replace('"two"', '"t"wo"');
+  await using vendor = startUpstream(() =>
+    streamed(delta("one"), broken, delta("three"), stop, done)
+  );
+  await using router = await startRouter({ ...vendor.env, XROUTER_RETRIES: "0" });
+  const response = await router.chat(ask("openai/m", "hi"));
+  const { error } = await response.json();
+  assertEquals([response.status, error.code], [502, "upstream_unavailable"]);
+  assertMatch(error.message, /no JSON/);
+});

@@ -146,6 +146,44 @@ Deno.test("GatheredAnswer tells calls apart by index or id, and takes events of 
   assertEquals("polluted" in {}, false);
 });
 
+Deno.test("GatheredAnswer keeps what later pieces leave empty", () => {
+  const answer = new GatheredAnswer();
+  const say = (delta: object, more: object = {}) =>
+    answer.add({ ...more, choices: [{ index: 0, delta }] } as ChatReply);
+  const first = { index: 0, id: "c1", type: "function", function: { name: "w", arguments: "" } };
+  say({ role: "assistant", tool_calls: [first] }, { id: "a", model: "m" });
+  const rest = { index: 0, id: "", function: { name: "", arguments: "{}" } };
+  say({ role: "", tool_calls: [rest] }, { id: "", model: "" });
+  const { id, model, choices: [choice] } = answer.reply;
+  assertEquals([id, model, choice!.message!.role], ["a", "m", "assistant"]);
+  assertEquals(choice!.message!.tool_calls, [
+    { id: "c1", type: "function", function: { name: "w", arguments: "{}" } },
+  ]);
+});
+
+Deno.test("GatheredAnswer tells calls apart that have no index, or all the same", () => {
+  const callsOf = (...pieces: object[][]) => {
+    const answer = new GatheredAnswer();
+    for (const calls of pieces) {
+      answer.add({ choices: [{ index: 0, delta: { tool_calls: calls } }] } as unknown as ChatReply);
+    }
+    return (answer.reply.choices[0]!.message!.tool_calls ?? []).map((call) => {
+      const { name, arguments: given } = call.function as { name: string; arguments: string };
+      return `${name}${given}`;
+    });
+  };
+  const call = (name: string | undefined, given: string, more: object = {}) => ({
+    ...more,
+    function: { ...name !== undefined && { name }, arguments: given },
+  });
+  assertEquals(callsOf([call("a", "{}"), call("b", "{}")]), ["a{}", "b{}"]);
+  assertEquals(callsOf([call("a", "{")], [call(undefined, "}")]), ["a{}"]);
+  assertEquals(
+    callsOf([call("a", "{}", { index: 0, id: "c1" })], [call("b", "{}", { index: 0, id: "c2" })]),
+    ["a{}", "b{}"],
+  );
+});
+
 Deno.test("GatheredAnswer joins the words of messages and of calls, and nothing else of that name", () => {
   const page = { sources: { "1": { url: "u", content: "a page" } } };
   const older = (given: string) => piece({ function_call: { arguments: given } });
