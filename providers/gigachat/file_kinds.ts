@@ -10,7 +10,7 @@ import { type FileKind, kindByName } from "./file_type.ts";
 type Asking = Pick<Call, "settings" | "send" | "signal">;
 
 /** Milliseconds that GigaChat is given to say what a file is. */
-const lookUpMs = 5_000;
+const lookUpMs = 2_000;
 
 /** UTF-16 units of ids that are remembered of an account, and as many again: some thousand files. */
 const idUnits = 64 * 1024;
