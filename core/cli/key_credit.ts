@@ -6,7 +6,14 @@
 import { formatAmount } from "../ledger/money.ts";
 import type { ApiKey } from "../store/keys.ts";
 import { defineCommand, jsonSwitch, UsageError } from "./arguments.ts";
-import { accountArgument, findAccount, readAmount, refuseSecret, withKeys } from "./key_account.ts";
+import {
+  accountArgument,
+  findAccount,
+  readAmount,
+  refuseSecret,
+  shortTime,
+  withKeys,
+} from "./key_account.ts";
 
 /** `xrouter keys credit`. */
 export const creditKey = defineCommand({
@@ -50,8 +57,10 @@ export const creditKey = defineCommand({
 });
 
 /** @throws Error where the key could spend nothing of a credit. */
-function refuseUnable({ admin, active }: ApiKey, label: string): void {
+function refuseUnable({ admin, active, expiresAt }: ApiKey, label: string): void {
   if (admin) throw new Error(`Cannot credit ${label}: an admin key calls no model. Credit another`);
-  if (active) return;
-  throw new Error(`Cannot credit ${label}: it is revoked. Make another key with --credit`);
+  const expired = expiresAt !== null && expiresAt <= Date.now();
+  if (active && !expired) return;
+  const end = active ? `it expired at ${shortTime(expiresAt!)} UTC` : "it is revoked";
+  throw new Error(`Cannot credit ${label}: ${end}. Make another key with --credit`);
 }

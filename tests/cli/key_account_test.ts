@@ -213,6 +213,13 @@ Deno.test("keys commands refuse wrong amounts and limits, and change nothing", (
     const gone = (await store.create({ name: "gone" })).key.id;
     await accounts.credit(gone, 10_000_000, "paid");
     await store.revoke(gone);
+    const { key: late } = await store.create({ name: "late" });
+    await accounts.credit(late.id, 10_000_000, "paid");
+    const moment = "2026-01-31T09:30:00Z";
+    await database.execute("UPDATE api_keys SET expires_at = ? WHERE id = ?", [
+      Date.parse(moment),
+      late.id,
+    ]);
     const before = [await accounts.list(), await store.list()];
     const comma = '"1,5" has a comma\\. Write decimals after a point';
     const cases: [command: string, code: number, stderr: string][] = [
@@ -228,6 +235,11 @@ Deno.test("keys commands refuse wrong amounts and limits, and change nothing", (
         '^Cannot credit key "boss" .*: an admin key calls no model\\. Credit anot',
       ],
       ["credit gone 5", 1, '^Cannot credit key "gone" .*: it is revoked\\. Make another key with'],
+      [
+        "credit late 5",
+        1,
+        '^Cannot credit key "late" .*: it expired at 2026-01-31 09:30 UTC\\. Make',
+      ],
       ["credit owner:you 5", 1, '^No key has the owner "you"\\. List the keys'],
       ["credit twin 5", 1, '^2 keys are named "twin"\\. Write the id: key_'],
       ["credits nobody", 1, '^No key has the id or name "nobody"'],
@@ -259,5 +271,6 @@ Deno.test("keys commands refuse wrong amounts and limits, and change nothing", (
     assertEquals([await accounts.list(), await store.list()], before);
     // What is left of a key that is over can be taken out of it.
     assertMatch(await keys(folder, "credit", "gone", "-10"), /^Took 10\.00 EUR out of key "gone"/);
+    assertMatch(await keys(folder, "credit", "late", "-10"), /^Took 10\.00 EUR out of key "late"/);
     database.close();
   }));
