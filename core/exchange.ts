@@ -125,9 +125,11 @@ export class LiveExchange implements Exchange, Ticking {
     this.#producing.set(attempt, tally);
   }
 
-  async producedTokens(): Promise<number> {
+  async producedTokens(except?: ReadonlySet<Attempt>): Promise<number> {
     let tokens = 0;
-    for (const tally of this.#producing.values()) tokens += await tally.soFar();
+    for (const [attempt, tally] of this.#producing) {
+      if (!except?.has(attempt)) tokens += await tally.soFar();
+    }
     return tokens;
   }
 

@@ -103,8 +103,12 @@ export interface Exchange<Known extends keyof State = never> {
   readonly route: Route | undefined;
   /** The calls to providers so far, in the order in which they went out. */
   readonly attempts: readonly Attempt[];
-  /** Tokens of the answer so far, counted: an estimate of an answer that is still under way. */
-  producedTokens(): number | Promise<number>;
+  /**
+   * Tokens of the answer so far, counted: an estimate of an answer that is still under way.
+   *
+   * @param except Tries whose tokens are not wanted.
+   */
+  producedTokens(except?: ReadonlySet<Attempt>): number | Promise<number>;
 }
 
 /** One try to get an answer from one target. */

@@ -85,14 +85,16 @@ export class Keeper {
     const plan = this.#plan(x, attempt, price, 0);
     const hold = this.#holdOf(x, plan, plan.need);
     const shrink = (room: number) => this.#shrink(x, plan, room);
-    const opened = this.#ledger.hold(hold, () => x.producedTokens(), shrink);
+    const written = new Set<Attempt>();
+    // Whoever settles it after a death must not charge again what has an entry.
+    const opened = this.#ledger.hold(hold, () => x.producedTokens(written), shrink);
     this.#held.set(x, {
       opened,
       moved: opened,
       tag: hold.tag,
       running: [plan],
       last: plan,
-      written: new Set(),
+      written,
     });
     try {
       await opened;
