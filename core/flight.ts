@@ -69,20 +69,26 @@ export class Flight {
 
   /** @throws {RouterError} when nobody waits for another call to a provider. */
   checkWanted(): void {
-    if (this.#gone) throw clientClosed();
-    if (this.#stopped !== undefined) throw this.#stopped;
+    const reason = this.#whyUnwanted;
+    if (reason !== undefined) throw reason;
+  }
+
+  get #whyUnwanted(): RouterError | undefined {
+    return this.#gone ? clientClosed() : this.#stopped;
   }
 
   /**
    * What a plugin promises, unless the exchange has to end first; the plugin may not heed that.
    *
    * @param what What is waited for, for the message.
-   * @throws {RouterError} `timeout` after the exchange's time; the reason of its end from outside.
+   * @throws {RouterError} `timeout` after the exchange's time; `aborted` once the client has gone; the
+   * reason of its end from outside.
    */
   async wait<T>(work: PromiseLike<T>, what: string): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
     work.then(resolve, reject);
-    if (this.#stopped !== undefined) reject(this.#stopped);
+    const unwanted = this.#whyUnwanted;
+    if (unwanted !== undefined) reject(unwanted);
     const end = this.x.startedTick + this.generation.time;
     const clock = {
       tick(now: number) {
@@ -92,11 +98,13 @@ export class Flight {
     };
     startTicking(clock);
     this.onStop = reject;
+    this.onGone = () => reject(clientClosed());
     try {
       return await promise;
     } finally {
       stopTicking(clock);
       delete this.onStop;
+      delete this.onGone;
     }
   }
 

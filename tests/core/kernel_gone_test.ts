@@ -136,6 +136,29 @@ Deno.test("Kernel asks nobody for a client that left while a plugin waited", asy
   }
 });
 
+Deno.test("Kernel waits for no hook once the client has gone", async () => {
+  for (const moment of ["onRequest", "onRoute"] as const) {
+    const reached = Promise.withResolvers<void>();
+    const hangs: Hooks = {
+      [moment]() {
+        reached.resolve();
+        return new Promise(() => {});
+      },
+    };
+    await using upstream = startUpstream(() => wholeAnswer());
+    await using kernel = startKernel({
+      providers: [{ name: "vendor", baseUrl: upstream.url }],
+      plugins: [{ hooks: hangs }],
+    });
+    const client = new LeavingClient((init) => kernel.chat(ask("vendor/m"), init));
+    await reached.promise;
+    client.leave();
+    const { state, status, durationMs } = await kernel.ended();
+    assertEquals([state, status], ["aborted", 499], moment);
+    assertLess(durationMs, 10_000, "It waited although nobody waited for it");
+  }
+});
+
 for (const leaves of ["before it is refused", "while it waits to ask again"]) {
   Deno.test(`Kernel does not ask again for a client that leaves ${leaves}`, async () => {
     const { hooks, gone } = watchClient();
