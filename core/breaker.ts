@@ -83,7 +83,7 @@ export class Breaker {
   #running = 0;
   /** What opened it last. */
   #cause: CallCounts = { calls: 0, failed: 0, slow: 0 };
-  #error: RouterError | undefined;
+  #lasting: RouterError | undefined;
   /** Calls that began before the last change tell nothing of what is now. */
   #era = 0;
 
@@ -127,9 +127,9 @@ export class Breaker {
     return this.#cause;
   }
 
-  /** Why the call failed that came last. */
-  get error(): RouterError | undefined {
-    return this.#error;
+  /** Why it is open, where no waiting ends that; `undefined` where any failure may pass by itself. */
+  get lasting(): RouterError | undefined {
+    return this.#lasting;
   }
 
   /** How many single calls have failed since then. */
@@ -167,12 +167,12 @@ export class Breaker {
     this.#window.add(now, verdict);
     // A good end is no reason to stop asking, whatever came before it.
     if (!verdict.failed && !verdict.slow) return;
-    const counts = this.#window.counts(now);
+    const { passing, ...counts } = this.#window.counts(now);
     const { calls, failed, slow } = counts;
     if (calls < fewestCalls || (failed < calls * failedShare && slow < calls * slowShare)) return;
     this.#cause = counts;
     this.#failedTries = 0;
-    this.#open(now, verdict);
+    this.#open(now, passing === 0 ? verdict.error : undefined);
   }
 
   #endTry(now: number, verdict: Verdict | undefined): void {
@@ -181,15 +181,15 @@ export class Breaker {
       this.#onChange?.();
     } else if (verdict.failed || verdict.slow) {
       this.#failedTries++;
-      this.#open(now, verdict);
+      this.#open(now, mayPass(verdict) ? undefined : verdict.error);
     } else {
       this.#window.clear();
       this.#change("closed");
     }
   }
 
-  #open(now: number, { error }: Verdict): void {
-    this.#error = error;
+  #open(now: number, lasting: RouterError | undefined): void {
+    this.#lasting = lasting;
     const wait = Math.min(longestWaitMs, firstWaitMs * 2 ** this.#failedTries);
     this.#tryAt = now + wait * (1 - jitter * this.#random());
     this.#change("open");
@@ -202,7 +202,12 @@ export class Breaker {
   }
 }
 
-const width = 3;
+/** Whether a bad end is of a kind that waiting may end. */
+function mayPass({ failed, slow, error }: Verdict): boolean {
+  return (failed || slow) && !error?.lasts;
+}
+
+const width = 4;
 
 /** Counts of the calls that ended lately, in memory of a fixed size. */
 class Window {
@@ -210,19 +215,20 @@ class Window {
   /** The part that the last time lies in, counted from time 0. */
   #newest = 0;
 
-  add(now: number, { failed, slow }: Verdict): void {
+  add(now: number, verdict: Verdict): void {
     this.#slideTo(now);
     const at = this.#newest % parts * width;
     this.#counts[at]!++;
-    if (failed) this.#counts[at + 1]!++;
-    if (slow) this.#counts[at + 2]!++;
+    if (verdict.failed) this.#counts[at + 1]!++;
+    if (verdict.slow) this.#counts[at + 2]!++;
+    if (mayPass(verdict)) this.#counts[at + 3]!++;
   }
 
-  counts(now: number): CallCounts {
+  counts(now: number): CallCounts & { readonly passing: number } {
     this.#slideTo(now);
-    const sums = [0, 0, 0];
+    const sums = [0, 0, 0, 0];
     for (const [at, count] of this.#counts.entries()) sums[at % width]! += count;
-    return { calls: sums[0]!, failed: sums[1]!, slow: sums[2]! };
+    return { calls: sums[0]!, failed: sums[1]!, slow: sums[2]!, passing: sums[3]! };
   }
 
   clear(): void {

@@ -41,6 +41,9 @@ export interface CircuitChange extends Circuit {
 /** Told of a change, in the midst of a call: it must be quick. What it throws is dropped. */
 export type CircuitListener = (change: CircuitChange) => void;
 
+/** Why nobody was asked: `circuit_open`, or what the calls before failed with where that lasts. */
+export class CircuitRefusal extends RouterError {}
+
 /** The breakers of a provider's accounts. */
 export class Breakers {
   readonly #provider: string;
@@ -122,15 +125,18 @@ export class Breakers {
   }
 
   #refusalOf(breaker: Breaker, model: string, now: number): RouterError {
-    const { error, failedTries } = breaker;
+    const { lasting, failedTries } = breaker;
     // Who is told to wait would ask again for what no waiting ends.
-    if (error?.lasts) return error;
+    if (lasting !== undefined) {
+      const { code, message, headers } = lasting;
+      return new CircuitRefusal(code, message, { headers, cause: lasting });
+    }
     const retryAfterMs = retryAfter(breaker, now);
     const since = failedTries === 0 ? "" : `, and so did ${failedTries} since, one at a time`;
     const next = breaker.waitMs(now) === 0
       ? "One call is trying whether it works again"
       : `It is asked again in ${Math.ceil(retryAfterMs / 1000)} seconds`;
-    return new RouterError(
+    return new CircuitRefusal(
       "circuit_open",
       `Provider "${this.#provider}" is not asked for the model "${model}" now: ` +
         `${causeOf(breaker)}${since}. ${next}`,

@@ -4,6 +4,7 @@
  * @module
  */
 import { type Body, isChat } from "./body.ts";
+import { CircuitRefusal } from "./breakers.ts";
 import type { Catalog } from "./catalog.ts";
 import { Changes, type UnsupportedPolicy } from "./changes.ts";
 import type { ChatReply } from "./chat.ts";
@@ -251,7 +252,7 @@ export class Try {
     if (error === undefined) return;
     attempt.error = error;
     // A client that leaves is no fault of the provider's; nor is a provider that was not asked.
-    if (error.code === "aborted" || error.code === "circuit_open") return;
+    if (error.code === "aborted" || error instanceof CircuitRefusal) return;
     this.#options.log.warn("attempt failed", {
       requestId: this.#flight.x.id,
       attempt: attempt.number,

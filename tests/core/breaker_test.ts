@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertLessOrEqual, assertThrows } from "@std/assert";
 import { Breaker, type BreakerCall, type Verdict } from "../../core/breaker.ts";
+import { RouterError } from "../../core/errors.ts";
 import { seededRandom } from "../support/random.ts";
 
 const good: Verdict = { failed: false, slow: false };
@@ -57,6 +58,33 @@ Deno.test("Breaker opens at a bad end only, and not for calls that tell nothing"
   assertEquals(trial.state, "closed");
   trial.end(bad);
   assertEquals(trial.state, "open");
+});
+
+Deno.test("Breaker tells what lasts where nothing else has opened it", () => {
+  const lasting = { ...bad, error: new RouterError("upstream_rejected", "HTTP 401") };
+  const only = new Trial();
+  only.end(good, good, good, lasting, lasting, lasting);
+  assertEquals([only.state, only.breaker.lasting], ["open", lasting.error]);
+  assertEquals(only.breaker.cause, { calls: 6, failed: 3, slow: 0 });
+  // The one call that tries it is what is known since.
+  only.now += 5_000;
+  only.end(bad);
+  assertEquals(only.breaker.lasting, undefined);
+  only.now += 10_000;
+  only.end(lasting);
+  assertEquals(only.breaker.lasting, lasting.error);
+
+  for (const passing of [bad, slow]) {
+    const mixed = new Trial();
+    mixed.end(passing, passing, passing, passing, lasting);
+    assertEquals([mixed.state, mixed.breaker.lasting], ["open", undefined]);
+  }
+
+  const late = new Trial();
+  late.end(bad);
+  late.now += 30_000;
+  late.end(lasting, lasting, lasting, lasting, lasting);
+  assertEquals(late.breaker.lasting, lasting.error, "what is forgotten counts no more");
 });
 
 Deno.test("Breaker forgets what ended half a minute ago", () => {

@@ -141,6 +141,8 @@ Deno.test("a target whose circuit is open for what no waiting ends is refused wi
       assertEquals(response.headers.get("retry-after"), null);
       assertMatch(error.message, new RegExp(`HTTP ${status}`));
     }
+    // What was not asked is no line of the log.
+    assertEquals(kernel.log.filter(({ message }) => message === "attempt failed").length, 5);
     // The alerts go by the circuit.
     assertEquals([one.seen.length, pair.circuit().state], [5, "open"]);
     answer = () => broken();
@@ -150,6 +152,19 @@ Deno.test("a target whose circuit is open for what no waiting ends is refused wi
     clock.pass(10_000);
     assertEquals(await ask(kernel, 2, alone), ["one", "one"]);
   }
+});
+
+Deno.test("a target most of whose failures may pass is not refused with the one that lasts", async () => {
+  await using pair = startPair((_, number) =>
+    number === 5 ? new Response(null, { status: 401 }) : broken()
+  );
+  const { one, kernel } = pair;
+  const codes = [...Array.from({ length: 4 }, () => "upstream_unavailable"), "upstream_rejected"];
+  assertEquals(await ask(kernel, 5, alone), codes);
+  const response = await kernel.chat(alone);
+  assertEquals((await response.json()).error.code, "circuit_open");
+  assertEquals(response.headers.get("x-should-retry"), null);
+  assertEquals([response.headers.get("retry-after"), one.seen.length], ["5", 5]);
 });
 
 const cut: Record<string, (script: Script) => Promise<void>> = {
