@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Body, Path } from "./body.ts";
+import { type Body, isChat, type Path } from "./body.ts";
 import { type ChatReply, isWholeReply } from "./chat.ts";
 import { unsendable } from "./header_syntax.ts";
 import type { Attempt, Estimate, Route } from "./plugin.ts";
@@ -56,7 +56,9 @@ export function asEstimate(value: Estimate): Estimate {
 export function whatIsUnsendable({ body, headers }: Attempt, before: Body): string | undefined {
   const header = unsendable(headers);
   if (header !== undefined) return `set the header "${header}" of a try to what it cannot be`;
-  if (!isObject(body)) return "left a try without a body";
+  if (!isObject(body) || Array.isArray(body)) return "left a try without a body";
+  if (typeof body.model !== "string") return 'set "model" of a try to what is no text';
+  if (isChat(body) !== isChat(before)) return "made another kind of request of a try";
   if ((body.stream === true) !== (before.stream === true)) {
     return 'changed "stream" of a try. It is the client\'s to choose';
   }

@@ -7,7 +7,7 @@
  */
 import { isReply } from "./chunk.ts";
 import type { ChatBody, ChatReply } from "./chat.ts";
-import { RouterError, stackOf, withTexts } from "./errors.ts";
+import { RouterError, stackOf, toRouterError, withTexts } from "./errors.ts";
 import type { Call, Decoder, EmbeddingsWire, Provider, Wire } from "./provider.ts";
 import { unreadable } from "./upstream.ts";
 
@@ -41,9 +41,21 @@ export class VendorModule {
     return this.#wait("encode", encode, call.signal);
   }
 
-  /** What was encoded as JSON. @param headers What `encode` may have added headers to. */
+  /**
+   * What was encoded as JSON. A client's body is always that: where nobody encodes, one that cannot be
+   * is a plugin's doing, and `internal`.
+   *
+   * @param headers What `encode` may have added headers to.
+   */
   toJson(encoded: unknown, headers: Readonly<Record<string, string>>): string {
-    if (this.#provider.encode === undefined) return JSON.stringify(encoded);
+    if (this.#provider.encode === undefined) {
+      try {
+        return JSON.stringify(encoded);
+      } catch (error) {
+        const body = `the body of a try for provider "${this.#provider.name}"`;
+        throw toRouterError(error, `A plugin made ${body} what JSON cannot hold`);
+      }
+    }
     return this.#run("encode", () => {
       // A name or a value that cannot be sent throws.
       new Headers(headers);

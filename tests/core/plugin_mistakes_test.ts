@@ -175,6 +175,12 @@ Deno.test("Kernel names the plugin that leaves a try what JSON cannot hold", asy
     [({ body }) => void (body.user = 1n), 'set "user" of a try to what JSON cannot hold: '],
     [({ body }) => void (body.metadata = cyclic), 'set "metadata" of a try to what JSON cannot'],
     [(attempt) => void (attempt.body = undefined as never), "left a try without a body"],
+    [(attempt) => void (attempt.body = [] as never), "left a try without a body"],
+    [
+      ({ body }) => void (body.model = undefined as never),
+      'set "model" of a try to what is no text',
+    ],
+    [({ body }) => void delete body.messages, "made another kind of request of a try"],
   ];
   for (const [change, expected] of mistakes) {
     for (const onError of ["reject", "skip"] as const) {
@@ -188,6 +194,31 @@ Deno.test("Kernel names the plugin that leaves a try what JSON cannot hold", asy
       );
       assertEquals(outcome.usage, undefined);
     }
+  }
+});
+
+Deno.test("Kernel blames no vendor for messages that a plugin has made no JSON of in place", async () => {
+  const cyclic: Record<string, unknown> = { role: "user", content: "hi" };
+  cyclic.self = cyclic;
+  for (const message of [{ role: "user", content: 1n }, cyclic]) {
+    await using kernel = startKernel({
+      providers: [vendor],
+      plugins: [{
+        hooks: { onAttempt: (_x, { body }) => void (body.messages as unknown[]).push(message) },
+      }],
+      route: { retries: 2 },
+    });
+    for (let asked = 1; asked <= 6; asked++) {
+      const response = await kernel.chat(ask("vendor/m"));
+      assertEquals([response.status, (await response.json()).error.code], [500, "internal"]);
+      await kernel.ended(asked);
+    }
+    const errors = kernel.log.filter(({ level }) => level === "error");
+    assertMatch(
+      String(errors[0]!.message),
+      /^A plugin made the body of a try for provider "vendor" what JSON cannot hold: /,
+    );
+    assertEquals(kernel.catalog.providers.get("vendor")!.circuit("m").state, "closed");
   }
 });
 
