@@ -120,10 +120,10 @@ export function faultByStatus(
         const reason = `Provider "${provider}" does not have this model${said}`;
         return fault("model_not_found", reason, { param: "model" });
       }
-      // A file say, or an earlier answer, that the request names.
+      // A file say, or an earlier answer, that the request names; another vendor may have it.
       if (vendor.param !== undefined || (vendor.message !== undefined && !ofAddress.test(words))) {
         const reason = `Provider "${provider}" does not find what the request names${said}`;
-        return fault("invalid_request", reason, { param: vendor.param ?? "body" });
+        return fault("upstream_rejected", reason, { param: vendor.param ?? "body" });
       }
       return fault(
         "upstream_rejected",

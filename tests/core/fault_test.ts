@@ -105,7 +105,7 @@ Deno.test("faultByStatus tells who names what is not there, and blames no vendor
   ];
   for (const [body, param] of named) {
     const error = faultByStatus("vendor", 404, body, new Headers());
-    assertEquals([error.code, error.status], ["invalid_request", 400]);
+    assertEquals([error.code, error.fallback], ["upstream_rejected", true]);
     assertStringIncludes(error.param!, param);
     assertMatch(error.message, /Audio none|No file file-1/);
     assertEquals(faultOf(error, false), undefined);
