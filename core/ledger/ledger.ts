@@ -41,13 +41,22 @@ export interface LedgerOptions {
 /** Tells how many output tokens there are so far. */
 export type Progress = () => number | Promise<number>;
 
+/** A hold of a request under way. */
+interface OpenHold {
+  readonly progress: Progress;
+  readonly written: Promise<unknown>;
+  /** How often it was moved to another target, and whether it is now. */
+  moves: number;
+  isMoving: boolean;
+}
+
 /** Holds and settles. */
 export class Ledger {
   readonly #o: LedgerOptions;
   readonly #holds: HoldWriter;
   readonly #entries: GroupedWriter<Entry>;
   /** Exchanges with a hold, and the holds that are being written. */
-  readonly #open = new Map<string, { progress: Progress; written: Promise<unknown> }>();
+  readonly #open = new Map<string, OpenHold>();
   /** Entries whose hold is still on its way to the database. */
   readonly #waiting = new Set<Promise<void>>();
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -103,7 +112,7 @@ export class Ledger {
     shrink: (room: number) => number | undefined,
   ): Promise<void> {
     const written = this.#fit(hold, shrink, (fitting) => this.#holds.write(fitting));
-    this.#open.set(hold.requestId, { progress, written });
+    this.#open.set(hold.requestId, { progress, written, moves: 0, isMoving: false });
     try {
       await written;
       this.#failing = false;
@@ -138,11 +147,18 @@ export class Ledger {
         throw error;
       }
     };
+    const open = this.#open.get(hold.requestId);
+    if (open !== undefined) open.isMoving = true;
     let moved: boolean;
     try {
       moved = await this.#fit(hold, shrink, write);
     } catch (error) {
       throw this.#toRouterError(error);
+    } finally {
+      if (open !== undefined) {
+        open.isMoving = false;
+        open.moves++;
+      }
     }
     if (moved) return;
     const reason = "The request took so long to go on that it was settled. Send it again";
@@ -270,12 +286,21 @@ export class Ledger {
   /** Writes the checkpoints of what is open, which renews its leases. */
   async #renew(): Promise<void> {
     if (this.#open.size === 0) return;
-    const tokens: Record<string, number> = {};
-    for (const [id, { progress }] of [...this.#open]) tokens[id] = await progress();
+    const looks: { id: string; open: OpenHold; moves: number; tokens: number }[] = [];
+    for (const [id, open] of [...this.#open]) {
+      const { moves } = open;
+      looks.push({ id, open, moves, tokens: await open.progress() });
+    }
+    // What was counted before a move may have its entry by now: the hold keeps what the move wrote.
+    const tokens = looks.map(({ id, open, moves, tokens }) => [
+      id,
+      open.isMoving || open.moves !== moves ? null : tokens,
+    ]);
     await this.#o.database.execute({
-      sql: `UPDATE holds SET output_tokens = checkpoint.value, expires_at = ${leaseEnd("?")}
+      sql: `UPDATE holds SET output_tokens = coalesce(checkpoint.value, output_tokens),
+          expires_at = ${leaseEnd("?")}
         FROM json_each(?) AS checkpoint WHERE request_id = checkpoint.key`,
-      args: [this.#o.leaseMs, JSON.stringify(tokens)],
+      args: [this.#o.leaseMs, JSON.stringify(Object.fromEntries(tokens))],
     });
   }
 

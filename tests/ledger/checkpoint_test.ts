@@ -17,8 +17,9 @@ function attemptOf(number: number): Attempt {
   return { number, target, body: { ...asked }, headers: {}, exactInput: 10 };
 }
 
-Deno.test("a checkpoint counts no try that has an entry: it would be charged twice after a death", async () => {
-  await using file = await openSharedFile();
+/** An exchange with a ledger, and what its hold has of the answer after a look. */
+async function startExchange() {
+  const file = await openSharedFile();
   const { database, ledger } = file.processes[0];
   const keeper = new Keeper(ledger, new Margins(), { currency: "RUB", unpriced: "record" });
   const body = new TextEncoder().encode(JSON.stringify(asked));
@@ -35,7 +36,12 @@ Deno.test("a checkpoint counts no try that has an entry: it would be charged twi
     await ledger.look();
     return (await database.execute("SELECT output_tokens FROM holds")).rows[0]!.output_tokens;
   };
+  return { file, database, ledger, keeper, x, checkpoint };
+}
 
+Deno.test("a checkpoint counts no try that has an entry: it would be charged twice after a death", async () => {
+  const { file, database, ledger, keeper, x, checkpoint } = await startExchange();
+  await using _file = file;
   const first = attemptOf(1);
   await keeper.hold(x, first);
   const tally = new Tally(encoding);
@@ -60,4 +66,32 @@ Deno.test("a checkpoint counts no try that has an entry: it would be charged twi
     "SELECT model, output_tokens FROM usage ORDER BY model",
   );
   assertEquals(rows.map((row) => [...Object.values(row)]), [["m1", output], ["m2", 0]]);
+});
+
+Deno.test("a checkpoint that was counted before a move does not undo it", async () => {
+  const { file, database, ledger, keeper, x, checkpoint } = await startExchange();
+  await using _file = file;
+  const first = attemptOf(1);
+  await keeper.hold(x, first);
+  x.attempts.push(first);
+  const tally = new Tally(encoding);
+  const asked = Promise.withResolvers<void>();
+  const counted = Promise.withResolvers<number>();
+  tally.soFar = () => {
+    asked.resolve();
+    return counted.promise;
+  };
+  x.produces(first, tally);
+  const late = checkpoint();
+  await asked.promise;
+  first.usage = { input: 10, output: 17, cached: 0, estimated: true };
+  first.durationMs = 7;
+  await keeper.hold(x, attemptOf(2));
+  await database.execute("UPDATE holds SET expires_at = 1");
+  counted.resolve(17);
+  assertEquals(await late, 0);
+  // The lease is renewed all the same.
+  const { rows } = await database.execute("SELECT expires_at > 1 AS renewed FROM holds");
+  assertEquals(rows[0]!.renewed, 1);
+  await ledger.close();
 });
