@@ -81,10 +81,11 @@ export async function askAccounts(
     }
     const { connection, call, release } = slot;
     if (conversation !== undefined) {
-      call.onEnd = (answered) =>
+      const noteEnd = (answered: boolean) =>
         answered
           ? slots.remember(conversation, connection)
           : slots.forget(conversation, connection);
+      call.onEnd = noteEnd;
     }
     // Also a provider that does not heed the signal must not keep the call for ever.
     let upstream: Upstream | undefined;

@@ -154,11 +154,12 @@ export class Attempts {
     if (wait === undefined || now + wait >= this.#end) return false;
     if (!this.#options.budget.take(now)) return false;
     await new Promise<void>((resolve) => {
-      this.#wake = () => {
+      const wake = () => {
         clearTimeout(timer);
         resolve();
       };
-      const timer = setTimeout(this.#wake, wait);
+      const timer = setTimeout(wake, wait);
+      this.#wake = wake;
     });
     return true;
   }

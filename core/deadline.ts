@@ -17,6 +17,7 @@ export const drained = "the end of an answer whose client has gone";
  * costs nothing.
  */
 export class Deadline implements Ticking {
+  place: number | undefined;
   readonly #controller = new AbortController();
   /** Called once the signal has fired: for the one who holds the deadline, at less than an event. */
   onAbort?: () => void;
@@ -89,8 +90,9 @@ export class Deadline implements Ticking {
    */
   race<T>(promise: Promise<T>): Promise<T> {
     return new Promise((resolve, reject) => {
-      this.onAbort = () => reject(this.signal.reason);
-      if (this.signal.aborted) this.onAbort();
+      const end = () => reject(this.signal.reason);
+      this.onAbort = end;
+      if (this.signal.aborted) end();
       promise.then(resolve, reject);
     });
   }

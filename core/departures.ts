@@ -6,6 +6,7 @@
  * @module
  */
 import { isIPv4 } from "node:net";
+import { type Listed, Roster } from "./roster.ts";
 
 /** Milliseconds between two looks. */
 const lookMs = 1_000;
@@ -37,37 +38,38 @@ interface Table {
 
 const portLength = 5;
 
-interface Peer {
+interface Waiting extends Listed {
+  readonly client: WaitingClient;
+  readonly from: () => Deno.Addr | undefined;
   /** As the tables write the client's end of the connection. */
-  readonly key: string;
+  key?: string;
   seen: boolean;
   missed: number;
 }
 
 /** The clients that wait. Elsewhere than on Linux none is seen to leave. */
 export class Departures {
-  readonly #waiting = new Map<WaitingClient, () => Deno.Addr | undefined>();
-  readonly #peers = new Map<WaitingClient, Peer>();
+  readonly #waiting = new Roster<Waiting>();
   #timer: ReturnType<typeof setTimeout> | undefined;
   #looking: Promise<void> | undefined;
   #unreadable = Deno.build.os !== "linux";
 
   /**
-   * Watches until {@linkcode Departures.forget}.
+   * Watches until its answer begins or it has left.
    *
    * @param from The client's end of the connection; asked only if it waits for a while.
+   * @returns Ends that, for when the answer begins.
    */
-  watch(client: WaitingClient, from: () => Deno.Addr | undefined): void {
-    if (this.#unreadable) return;
-    this.#waiting.set(client, from);
+  watch(client: WaitingClient, from: () => Deno.Addr | undefined): () => void {
+    if (this.#unreadable) return () => {};
+    const waiting: Waiting = { place: undefined, client, from, seen: false, missed: 0 };
+    this.#waiting.add(waiting);
     this.#schedule();
+    return () => this.#forget(waiting);
   }
 
-  /** Its answer begins, or it has left. */
-  forget(client: WaitingClient): void {
-    if (!this.#waiting.delete(client)) return;
-    this.#peers.delete(client);
-    if (this.#waiting.size > 0) return;
+  #forget(waiting: Waiting): void {
+    if (!this.#waiting.delete(waiting) || this.#waiting.size > 0) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
@@ -89,37 +91,33 @@ export class Departures {
   }
 
   async #look(): Promise<void> {
-    for (const [client, from] of this.#waiting) {
-      if (this.#peers.has(client)) continue;
-      this.#peers.set(client, { key: keyOf(from()), seen: false, missed: 0 });
-    }
     // Who comes while the tables are read may not be in them.
-    const peers = [...this.#peers];
+    const looked = [...this.#waiting];
+    const keys = new Set(looked.map((each) => each.key ??= keyOf(each.from())));
     const tables = await readTables();
     if (tables === undefined) {
       this.#unreadable = true;
       this.#waiting.clear();
-      this.#peers.clear();
       return;
     }
-    const states = statesOf(new Set(peers.map(([, { key }]) => key)), tables);
-    for (const [client, peer] of peers) {
-      if (!this.#waiting.has(client) || !hasLeft(peer, states.get(peer.key))) continue;
-      this.forget(client);
-      client.leave();
+    const states = statesOf(keys, tables);
+    for (const each of looked) {
+      if (each.place === undefined || !hasLeft(each, states.get(each.key!))) continue;
+      this.#forget(each);
+      each.client.leave();
     }
   }
 }
 
-function hasLeft(peer: Peer, state: string | undefined): boolean {
+function hasLeft(waiting: Waiting, state: string | undefined): boolean {
   if (state !== undefined) {
-    peer.seen = true;
-    peer.missed = 0;
+    waiting.seen = true;
+    waiting.missed = 0;
     return state === closed;
   }
   // One that never was in them comes from elsewhere: over a Unix socket, or out of another namespace.
   // And what changes while it is read may hide one that is there.
-  return peer.seen && ++peer.missed >= mostMissed;
+  return waiting.seen && ++waiting.missed >= mostMissed;
 }
 
 /** The states of these connections, of those that are in the tables. */

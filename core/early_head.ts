@@ -6,6 +6,7 @@
 import type { LiveExchange } from "./exchange.ts";
 import { waitingFrame } from "./frames.ts";
 import { checkReplyHeaders, streamResponse } from "./response.ts";
+import { Alarm } from "./ticker.ts";
 import { type WaitingOptions, waitingStream } from "./waiting_stream.ts";
 
 /**
@@ -25,18 +26,13 @@ export async function withEarlyHead(
 ): Promise<Response> {
   const { keepAliveMs } = options;
   const { promise: silence, resolve } = Promise.withResolvers<void>();
-  let due = performance.now() + keepAliveMs;
-  let timer = setTimeout(resolve, keepAliveMs);
+  const alarm = new Alarm(keepAliveMs, resolve);
   // A client that leaves is noticed everywhere only once its stream has begun, and others wait for its
   // call.
-  x.onScarce = () => {
-    if (performance.now() + scarceMs >= due) return;
-    due = performance.now() + scarceMs;
-    clearTimeout(timer);
-    timer = setTimeout(resolve, scarceMs);
-  };
+  const hurry = () => alarm.hurry(scarceMs);
+  x.onScarce = hurry;
   const response = await Promise.race([asked, silence]).finally(() => {
-    clearTimeout(timer);
+    alarm.stop();
     x.onScarce = undefined;
   });
   if (response) return response;

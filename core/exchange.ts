@@ -16,6 +16,7 @@ export type ReadBody = () => Promise<Uint8Array | RouterError>;
 
 /** The exchange that hooks see, with what only the kernel needs. */
 export class LiveExchange implements Exchange, Ticking {
+  place: number | undefined;
   readonly startedAt: number = Date.now();
   readonly id: string = timeOrderedId(this.startedAt);
   /** When it began, by `performance.now()`. */

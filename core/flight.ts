@@ -9,10 +9,12 @@ import { LiveExchange, type ReadBody } from "./exchange.ts";
 import type { Generation } from "./generation.ts";
 import { defaultEncoding, inputTokens } from "./input_tokens.ts";
 import type { Attempt } from "./plugin.ts";
-import { startTicking, stopTicking } from "./ticker.ts";
+import type { Listed } from "./roster.ts";
+import { Alarm } from "./ticker.ts";
 
 /** An exchange under way. The step that runs says how it is ended. */
-export class Flight {
+export class Flight implements Listed {
+  place: number | undefined;
   readonly x: LiveExchange;
   readonly generation: Generation;
   /** What the running step does when the client goes. */
@@ -90,19 +92,17 @@ export class Flight {
     const unwanted = this.#whyUnwanted;
     if (unwanted !== undefined) reject(unwanted);
     const end = this.x.startedTick + this.generation.time;
-    const clock = {
-      tick(now: number) {
-        if (now < end) return;
-        reject(new RouterError("timeout", `The request took too long: ${what} did not return`));
-      },
-    };
-    startTicking(clock);
+    const alarm = new Alarm(
+      end - performance.now(),
+      () => reject(new RouterError("timeout", `The request took too long: ${what} did not return`)),
+    );
+    const leave = () => reject(clientClosed());
     this.onStop = reject;
-    this.onGone = () => reject(clientClosed());
+    this.onGone = leave;
     try {
       return await promise;
     } finally {
-      stopTicking(clock);
+      alarm.stop();
       delete this.onStop;
       delete this.onGone;
     }

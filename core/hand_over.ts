@@ -120,14 +120,16 @@ async function send(
   });
   flight.relayed = true;
   // Others may be asked to go on: they are ended, too.
-  flight.onStop = (reason) => {
+  const stop = (reason: RouterError) => {
     onStop?.(reason);
     relay.stop(reason);
   };
-  flight.onGone = () => {
+  const leave = () => {
     onGone?.();
     relay.clientGone();
   };
+  flight.onStop = stop;
+  flight.onGone = leave;
   // The client may have left while the first chunk was awaited.
   const unseen = flight.gone;
   if (unseen) relay.clientGone();

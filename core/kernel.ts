@@ -26,6 +26,7 @@ import { ownAnswer } from "./own_answer.ts";
 import type { Usage } from "./plugin.ts";
 import { RetryBudget } from "./retry_budget.ts";
 import { errorResponse } from "./response.ts";
+import { Roster } from "./roster.ts";
 
 /** Times and places that the kernel works with. */
 export interface KernelOptions {
@@ -54,7 +55,7 @@ const graceMs = 2_000;
 export class Kernel {
   readonly #o: KernelOptions;
   #generation: Generation;
-  readonly #flights = new Set<Flight>();
+  readonly #flights = new Roster<Flight>();
   readonly #budget = new RetryBudget();
   readonly #departures = new Departures();
   readonly #handOver: HandOverOptions;
@@ -106,7 +107,11 @@ export class Kernel {
     const flight = new Flight(request, path, read, this.#generation);
     const { x } = flight;
     x.replyHeaders["x-request-id"] = x.id;
-    x.onSlow = () => this.#departures.watch(x, from);
+    let forget: (() => void) | undefined;
+    const watch = () => {
+      forget = this.#departures.watch(x, from);
+    };
+    x.onSlow = watch;
     this.#flights.add(flight);
     try {
       return await this.#answer(flight);
@@ -114,7 +119,7 @@ export class Kernel {
       return this.#failed(flight, thrown);
     } finally {
       x.answered();
-      this.#departures.forget(x);
+      forget?.();
     }
   }
 
@@ -161,11 +166,12 @@ export class Kernel {
         for (const flight of this.#flights) this.#abandon(flight, reason);
         resolve();
       }, limitMs + graceMs);
-      this.#idle = () => {
+      const idle = () => {
         clearTimeout(stop);
         clearTimeout(giveUp);
         resolve();
       };
+      this.#idle = idle;
     });
     await this.#departures.idle();
   }
@@ -199,8 +205,10 @@ export class Kernel {
     x.route = route;
     const options = { ...this.#o, budget: this.#budget };
     const attempts = new Attempts(flight, route, options);
-    flight.onStop = (reason) => attempts.stop(reason);
-    flight.onGone = () => attempts.leave();
+    const stop = (reason: RouterError) => attempts.stop(reason);
+    const leave = () => attempts.leave();
+    flight.onStop = stop;
+    flight.onGone = leave;
     const continues = route.onBreak === "continue" && stream === true;
     const asked = attempts.begin().then((begun) => {
       const { currency } = this.#o;

@@ -13,6 +13,7 @@ import { brokenOff, isComplete, silenceOf } from "./read_ahead.ts";
 import { spliceUsage } from "./splice_usage.ts";
 import { concat } from "./sse.ts";
 import type { Tally } from "./tally.ts";
+import { startTicking, stopTicking, type Ticking } from "./ticker.ts";
 import type { Group, Upstream } from "./upstream.ts";
 import type { WireUsage } from "./usage_report.ts";
 
@@ -65,7 +66,8 @@ export interface RelayOptions {
 }
 
 /** Moves one answer from the provider to the client. */
-export class Relay {
+export class Relay implements Ticking {
+  place: number | undefined;
   readonly #o: RelayOptions;
   #part: Part;
   #settled = false;
@@ -74,11 +76,11 @@ export class Relay {
   #report: ChatReply | undefined;
   #pumping = false;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
-  #keepAlive: ReturnType<typeof setInterval> | undefined;
   /** Chunks that plugins withheld, and whether any went out. */
   #withheld = false;
   #shown = false;
-  /** Nothing was sent since the last look. */
+  /** When to look again whether something was sent, and that nothing was since the last look. */
+  #lookAt = 0;
   #silent = false;
 
   /** @param options The answer and all that belongs to it. */
@@ -90,7 +92,8 @@ export class Relay {
 
   /** Also a limit that passes while the client reads nothing has to end the answer. */
   #watch(): void {
-    this.#part.deadline.onAbort = () => this.#wake();
+    const wake = () => this.#wake();
+    this.#part.deadline.onAbort = wake;
   }
 
   /**
@@ -127,10 +130,8 @@ export class Relay {
     return new ReadableStream<Uint8Array>({
       start: (controller) => {
         this.#controller = controller;
-        this.#keepAlive = setInterval(
-          () => this.#sendKeepAlive(),
-          Math.max(1, this.#o.keepAliveMs / 2),
-        );
+        this.#lookAt = performance.now() + this.#o.keepAliveMs / 2;
+        startTicking(this);
         if (this.#gone) this.#wake();
       },
       // To one that left before there was a stream, the answer is being read on already.
@@ -298,21 +299,24 @@ export class Relay {
     this.#controller!.enqueue(bytes);
   }
 
-  #sendKeepAlive(): void {
+  /** Says something where nothing else does. */
+  tick(now: number): void {
+    if (now < this.#lookAt) return;
+    this.#lookAt = now + this.#o.keepAliveMs / 2;
     // Only while the client waits: to one that does not read, comments would pile up.
     if (this.#silent && this.#pumping && !this.#gone) this.#send(keepAliveFrame);
     this.#silent = true;
   }
 
   #close(): void {
-    clearInterval(this.#keepAlive);
+    stopTicking(this);
     if (!this.#gone) this.#controller!.close();
   }
 
   #settle(end: RelayEnd): void {
     if (this.#settled) return;
     this.#settled = true;
-    clearInterval(this.#keepAlive);
+    stopTicking(this);
     this.#part.deadline.stop();
     this.#o.settle(end);
   }

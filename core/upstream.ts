@@ -11,6 +11,7 @@ import { readVendorMessage } from "./fault.ts";
 import { JsonEvents } from "./json_events.ts";
 import type { Decoder } from "./provider.ts";
 import { concat, dataStartsWith, EventCutter, readEvent } from "./sse.ts";
+import { Alarm } from "./ticker.ts";
 import type { WatchedCall } from "./watched_call.ts";
 
 const encoder = new TextEncoder();
@@ -133,13 +134,13 @@ export class Upstream {
         if (ended) return;
         // The vendor would go on: what nobody reads must not take its slot.
         if (options.decoder?.ended) return await cancel();
-        const timer = setTimeout(cancel, finishMs);
+        const alarm = new Alarm(finishMs, () => void cancel());
         try {
           while (await reader.read() !== undefined);
         } catch {
           // The answer is complete: how its connection ends does not matter.
         }
-        clearTimeout(timer);
+        alarm.stop();
         onEnd();
       },
       cancel,

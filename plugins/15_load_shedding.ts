@@ -49,8 +49,9 @@ export default definePlugin({
     ),
   }),
   setup({ maxRunning }) {
-    // A set and no count: what was refused before it came here is finished here all the same.
-    const running = new Set<Exchange>();
+    // Not a count alone: what was refused before it came here is finished here all the same.
+    const admitted = new WeakSet<Exchange>();
+    let running = 0;
     let delay = 0;
     const unwatch = watchEventLoop((seconds) => {
       delay += (Math.min(seconds, longest) - delay) * share;
@@ -59,16 +60,17 @@ export default definePlugin({
       onRequest(x) {
         const priority = priorityOf(x.state.caller);
         const bound = bounds[priority];
-        if (running.size >= maxRunning * bound.running) {
-          throw overloaded(priority, `${running.size} requests are under way`);
+        if (running >= maxRunning * bound.running) {
+          throw overloaded(priority, `${running} requests are under way`);
         }
         if (delay > bound.delay) {
           throw overloaded(priority, `work waits ${Math.round(delay * 1000)} ms for its turn`);
         }
-        running.add(x);
+        admitted.add(x);
+        running++;
       },
       onFinish(x) {
-        running.delete(x);
+        if (admitted.delete(x)) running--;
       },
       dispose: unwatch,
     };

@@ -6,7 +6,8 @@ const root = new URL("..", import.meta.url).pathname;
 
 /** Runs the hook in a folder that has the project's gates, and one file. */
 async function commit(code: string): Promise<{ code: number; said: string }> {
-  const gates = ["deno.json", "tests/support/layers_lint.ts", ".githooks/pre-commit"];
+  const lints = ["tests/support/layers_lint.ts", "tests/support/closures_lint.ts"];
+  const gates = ["deno.json", ...lints, ".githooks/pre-commit"];
   const copies = gates.map(async (name) => [name, await Deno.readTextFile(`${root}${name}`)]);
   await using folder = await dropIn({
     ...Object.fromEntries(await Promise.all(copies)),

@@ -51,8 +51,8 @@ export class Keeper {
   readonly #currency: string;
   readonly #unpriced: "record" | "refuse";
   readonly #tags = new DailyTags();
-  /** No WeakMap: the garbage collector would go through it again and again. Each exchange ends. */
-  readonly #held = new Map<Exchange, Held>();
+  /** No Map: its old tables would keep the exchanges (see Roster). */
+  readonly #held = new WeakMap<Exchange, Held>();
 
   /**
    * @param options.currency ISO 4217 code of the accounts.

@@ -43,9 +43,9 @@ export type Progress = () => number | Promise<number>;
 
 /** A hold of a request under way. */
 interface OpenHold {
-  readonly progress: Progress;
+  progress: Progress;
   readonly written: Promise<unknown>;
-  /** How often it was moved to another target, and whether it is now. */
+  /** How often it was moved to another target or ended, and whether it is being moved now. */
   moves: number;
   isMoving: boolean;
 }
@@ -55,7 +55,7 @@ export class Ledger {
   readonly #o: LedgerOptions;
   readonly #holds: HoldWriter;
   readonly #entries: GroupedWriter<Entry>;
-  /** Exchanges with a hold, and the holds that are being written. */
+  /** Exchanges with a hold, and the holds that are being written; out of it by `#forget` alone. */
   readonly #open = new Map<string, OpenHold>();
   /** Entries whose hold is still on its way to the database. */
   readonly #waiting = new Set<Promise<void>>();
@@ -117,7 +117,7 @@ export class Ledger {
       await written;
       this.#failing = false;
     } catch (error) {
-      this.#open.delete(hold.requestId);
+      this.#forget(hold.requestId);
       throw this.#toRouterError(error);
     }
   }
@@ -192,9 +192,8 @@ export class Ledger {
       for (const each of tries) this.#entries.add(each);
       this.#entries.add(entry);
     };
-    const open = this.#open.get(entry.requestId);
+    const open = this.#forget(entry.requestId);
     if (open === undefined) return addAll();
-    this.#open.delete(entry.requestId);
     // A hold that is still on its way to the database must not arrive after its end.
     const add = () => {
       this.#waiting.delete(waiting);
@@ -240,6 +239,17 @@ export class Ledger {
   async flush(): Promise<void> {
     await Promise.all(this.#waiting);
     await this.#entries.flush();
+  }
+
+  /** It needs no checkpoint any more. @returns What it was; `undefined` where there is none. */
+  #forget(requestId: string): OpenHold | undefined {
+    const open = this.#open.get(requestId);
+    if (open === undefined) return undefined;
+    this.#open.delete(requestId);
+    // The map's old tables point to it for long (see Roster), but they shall not keep its exchange.
+    open.progress = none;
+    open.moves++;
+    return open;
   }
 
   /** Writes a hold, a smaller one where it does not fit. */
@@ -319,6 +329,8 @@ export class Ledger {
     );
   }
 }
+
+const none: Progress = () => 0;
 
 function busy(): RouterError {
   return new RouterError("rate_limited", "The account is busy. Send the request again", {

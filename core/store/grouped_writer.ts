@@ -128,11 +128,12 @@ export class GroupedWriter<Row> {
         for (const flush of this.#flushes.splice(0)) flush.reject(error);
         reject(error);
       }, deadlineMs);
-      this.#onDrained = () => {
+      const drained = () => {
         this.#onDrained = undefined;
         clearTimeout(giveUp);
         resolve();
       };
+      this.#onDrained = drained;
       this.#hurry();
     });
   }

@@ -36,11 +36,12 @@ export class PreparedWrites {
    * @param pragmas SQL that makes a new connection ready.
    */
   constructor(path: string, timeoutMs: number, pragmas: string) {
-    this.#open = () => {
+    const open = () => {
       const database = new Database(path, { timeout: timeoutMs });
       database.exec(pragmas);
       return database;
     };
+    this.#open = open;
   }
 
   /** Whether a call can go this way: a write that returns no rows. */

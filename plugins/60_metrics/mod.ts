@@ -21,8 +21,9 @@ export default definePlugin({
   setup(_config, { catalog, currency, database, log }) {
     const registry = new Registry();
     const sinks = new Sinks(registry);
-    // A set and no count: what was refused before it came here is finished here all the same.
-    const active = new Set<Exchange>();
+    // Not a count alone: what was refused before it came here is finished here all the same.
+    const begun = new WeakSet<Exchange>();
+    let active = 0;
     /** A number of the database; while it cannot be read, the last that was. */
     const stored = (name: string, sql: string) => {
       let last = 0;
@@ -38,7 +39,7 @@ export default definePlugin({
       };
     };
     const instruments = createInstruments(sinks, {
-      active: () => active.size,
+      active: () => active,
       loss: stored("loss", "SELECT coalesce(sum(cost - charged), 0) FROM usage_daily"),
       overLimit: stored(
         "excess over limits",
@@ -67,10 +68,11 @@ export default definePlugin({
     const unwatch = watchEventLoop(instruments.eventLoopDelay());
     return {
       onRequest(x) {
-        active.add(x);
+        begun.add(x);
+        active++;
       },
       onFinish(x, outcome) {
-        active.delete(x);
+        if (begun.delete(x)) active--;
         recorder.record(x, outcome);
       },
       routes(app) {

@@ -114,10 +114,11 @@ export class Delivery {
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
       const timer = setTimeout(resolve, ms);
-      this.#hurry = () => {
+      const hurry = () => {
         clearTimeout(timer);
         resolve();
       };
+      this.#hurry = hurry;
     });
   }
 

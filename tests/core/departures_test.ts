@@ -29,8 +29,8 @@ function watched(departures: Departures, from: () => Deno.Addr | undefined) {
       resolve();
     },
   };
-  departures.watch(client, from);
-  return { client, promise, times: () => left };
+  const forget = departures.watch(client, from);
+  return { forget, promise, times: () => left };
 }
 
 const ways = [["127.0.0.1"], ["::1"], ["::", "127.0.0.1"], ["::", "::1"]] as const;
@@ -59,7 +59,7 @@ for (const [hostname, to] of ways) {
       [gone, second, there, unknown, elsewhere].map(({ times }) => times()),
       [1, 1, 0, 0, 0],
     );
-    for (const { client } of [there, unknown, elsewhere]) departures.forget(client);
+    for (const { forget } of [there, unknown, elsewhere]) forget();
     await departures.idle();
     for (const each of [leaving.served, staying.served, staying.client, again.served]) each.close();
   });
