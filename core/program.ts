@@ -6,14 +6,14 @@
  */
 import type { Client } from "@libsql/client";
 import { join } from "node:path";
-import { assemble, type Assembly, closeProviders, foldersOf } from "./assembly.ts";
+import { assemble, type Assembly, closeProviders, foldersOf, tryAssemble } from "./assembly.ts";
 import type { Catalog } from "./catalog.ts";
 import { type CodeLimits, codeLimits } from "./code_limits.ts";
-import { type Config, root } from "./config.ts";
+import { type Config, ConfigError, root } from "./config.ts";
 import type { InstalledPlugin } from "./hooks.ts";
 import { Kernel } from "./kernel.ts";
 import { FileWatcher } from "./file_watcher.ts";
-import type { Log } from "./log.ts";
+import { createLog, type Log } from "./log.ts";
 import type { Host } from "./plugin.ts";
 import { disposePlugins, installPlugins } from "./pipeline.ts";
 import { canLoadAnew } from "./module_versions.ts";
@@ -22,6 +22,7 @@ import { Reloader } from "./reloader.ts";
 import { type Retired, Retirement } from "./retirement.ts";
 import { standardLimitsOf } from "./routing/limits.ts";
 import { Server } from "./server.ts";
+import type { Problem } from "./settings.ts";
 import { databaseAlive, openDatabase } from "./store/database.ts";
 import { migrate } from "./store/migrate.ts";
 import { PriceStore } from "./prices/price_store.ts";
@@ -92,14 +93,20 @@ export class Program {
    * @param env The environment.
    * @param log Takes every line.
    * @param limits How long the code of plugins and providers may take.
-   * @throws {ConfigError} with every problem of the configuration, and what the database says.
+   * @throws {ConfigError} with every problem of settings and files, those that plugins find as they
+   * are set up among them; or with what the database says.
    */
   static async open(
     env: Readonly<Record<string, string | undefined>>,
     log: Log,
     limits: CodeLimits = codeLimits,
   ): Promise<Program> {
-    const assembly = await assemble(env, undefined, limits);
+    const { assembly, problems } = await tryAssemble(env, undefined, limits);
+    if (problems.length > 0) {
+      const more = await setupProblems(assembly, limits);
+      await closeProviders(assembly.catalog);
+      throw new ConfigError([...problems, ...more]);
+    }
     const { settings } = assembly.config;
     let database: Client | undefined;
     let plugins: readonly InstalledPlugin[] = [];
@@ -200,6 +207,30 @@ export class Program {
     await this.catalog.prices.close();
     await closeProviders(this.catalog);
     this.database.close();
+  }
+}
+
+/**
+ * What is wrong with plugins that only their set-ups find out: where a start fails, it tells that too.
+ * They get an empty database in memory, since nothing may come of it.
+ */
+async function setupProblems(
+  { plugins, catalog, config }: Assembly,
+  limits: CodeLimits,
+): Promise<readonly Problem[]> {
+  const database = await openDatabase({ url: "file::memory:" });
+  try {
+    await migrate(database, migrationsFolder);
+    const readable = plugins.filter(({ config }) => config !== undefined);
+    const hosts = hostsOf(catalog, database, config.settings.currency, createLog(() => {}));
+    const installed = await installPlugins(readable, hosts, undefined, limits);
+    await disposePlugins(installed, () => {}, limits);
+    return [];
+  } catch (error) {
+    // Whatever else it is must not hide what is wrong with the files.
+    return error instanceof ConfigError ? error.problems : [];
+  } finally {
+    database.close();
   }
 }
 

@@ -16,9 +16,9 @@ export const checkFiles = defineCommand({
   arguments: {},
   async run() {
     const env = readEnvironment();
+    await setUp(env);
     const { plugins, catalog } = await assemble(env);
     await closeProviders(catalog);
-    await setUp(env);
     console.log(`${plugins.length} plugins and ${catalog.providers.size} providers are well`);
     return 0;
   },

@@ -2,6 +2,8 @@ import { assertEquals, assertMatch, assertRejects, assertStringIncludes } from "
 import { pathToFileURL } from "node:url";
 import { ConfigError } from "../../core/config.ts";
 import { assemble } from "../../core/assembly.ts";
+import { createLog } from "../../core/log.ts";
+import { Program } from "../../core/program.ts";
 import { loadTokenizer } from "../../core/tokens.ts";
 import { dropIn } from "../support/drop_in.ts";
 import { LeavingClient } from "../support/leaving_client.ts";
@@ -257,6 +259,42 @@ Deno.test("Program takes a provider of seven lines and a plugin of twelve from o
   assertEquals(response.headers.get("x-greeting"), "hello");
   assertEquals(response.headers.get("x-xrouter-provider"), "dropped");
   assertEquals(upstream.seen[0]!.headers.get("authorization"), "Bearer key-of-dropped");
+});
+
+Deno.test("Program lists what set-ups find with all else that is wrong, and touches no database", async () => {
+  const failing = (name: string) =>
+    `export default {
+      name: "${name}",
+      setup(config, { database }) {
+        if (database === undefined) throw new Error("no database");
+        throw new Error("the file of ${name} is missing. Give it one");
+      },
+    };`;
+  const disposed = `${crypto.randomUUID()}`;
+  await using plugins = await dropIn({
+    "15_empty.ts": "export {};",
+    "91_first.ts": failing("first"),
+    "92_second.ts": failing("second"),
+    "93_well.ts": `export default {
+      name: "well",
+      setup: () => ({ dispose: () => void (globalThis["${disposed}"] = true) }),
+    };`,
+  });
+  await using providers = await dropIn({ "bad.ts": "export default { name: 7 };" });
+  const env = {
+    API_RATE_LIMIT: "none",
+    DATABASE_URL: `file:${plugins.path}/none/xrouter.db`,
+    XROUTER_PLUGINS_DIR: plugins.path,
+    XROUTER_PROVIDERS_DIR: providers.path,
+  };
+  const open = () => Program.open(env, createLog(() => {}));
+  const { problems } = await assertRejects(open, ConfigError);
+  assertEquals(problems.map(({ at }) => at.split("/").at(-1)!), [
+    ...["15_empty.ts", "API_RATE_LIMIT", "bad.ts", "91_first.ts", "92_second.ts"],
+  ]);
+  assertStringIncludes(problems.at(-1)!.message, "the file of second is missing. Give it one");
+  assertEquals((globalThis as Record<string, unknown>)[disposed], true);
+  await assertRejects(() => Deno.stat(`${plugins.path}/none`), Deno.errors.NotFound);
 });
 
 Deno.test("assemble lists what is wrong with settings, plugins and providers at once", async () => {
