@@ -4,7 +4,7 @@
  * @module
  */
 import type { OfferedModel, Provider } from "./provider.ts";
-import { fill, placesOf, readFilled } from "./template.ts";
+import { fill, readFilled } from "./template.ts";
 
 type Settings = Readonly<Record<string, unknown>>;
 
@@ -33,6 +33,8 @@ export function toVendorId(
 ): string {
   if (isUri(model)) return model;
   const { name, version } = parse(model, form, renamed);
+  // Nearly every vendor's, with each request.
+  if (form === "{model}") return name;
   return fill(form, { ...settings, model: name, version });
 }
 
@@ -85,7 +87,7 @@ function isUri(model: string): boolean {
 
 /** The name in force of a model, and the version, where ids of that form have one. */
 function parse(model: string, form: string, renamed: Provider["renamed"] = {}) {
-  const end = placesOf(form).includes("version") ? model.search(/[:/]/) : -1;
+  const end = /\{version[=}]/.test(form) ? model.search(/[:/]/) : -1;
   const name = end < 0 ? model : model.slice(0, end);
   const version = end < 0 ? undefined : model.slice(end + 1);
   return { name: Object.hasOwn(renamed, name) ? renamed[name]! : name, version };
