@@ -11,6 +11,7 @@ import type { Route, RoutedTarget } from "./plugin.ts";
 import { readAhead } from "./read_ahead.ts";
 import { retryWait } from "./retry.ts";
 import type { RetryBudget } from "./retry_budget.ts";
+import { Alarm } from "./ticker.ts";
 import { toldError } from "./told_error.ts";
 import { type BegunAnswer, Try, type TryOptions } from "./try.ts";
 
@@ -282,7 +283,7 @@ export class Attempts {
 /** Whether a promise takes longer than some time; how it ends does not matter. */
 async function takesLonger(promise: Promise<unknown>, ms: number): Promise<boolean> {
   const { promise: late, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => resolve(true), ms);
+  const alarm = new Alarm(ms, () => resolve(true));
   const ended = promise.then(() => false, () => false);
-  return await Promise.race([ended, late]).finally(() => clearTimeout(timer));
+  return await Promise.race([ended, late]).finally(() => alarm.stop());
 }

@@ -92,7 +92,7 @@ export class Departures {
 
   async #look(): Promise<void> {
     // Who comes while the tables are read may not be in them.
-    const looked = [...this.#waiting];
+    const looked = this.#waiting.list();
     const keys = new Set(looked.map((each) => each.key ??= keyOf(each.from())));
     const tables = await readTables();
     if (tables === undefined) {

@@ -14,6 +14,7 @@ import {
 import { isReply } from "./chunk.ts";
 import { brokenOff, isComplete, silenceOf } from "./read_ahead.ts";
 import { maxReplyBytes, tooLong } from "./read_whole.ts";
+import { Alarm } from "./ticker.ts";
 import type { Upstream } from "./upstream.ts";
 
 type Fields = Record<string, unknown>;
@@ -111,7 +112,7 @@ export async function gather(upstream: Upstream): Promise<ChatReply> {
   await upstream.begin();
   const answer = new GatheredAnswer();
   let bytes = 0;
-  let silence: ReturnType<typeof setTimeout> | undefined;
+  let silence: Alarm | undefined;
   try {
     for (let group = await upstream.read(); group; group = await upstream.read()) {
       for (const chunk of group.chunks) {
@@ -120,7 +121,7 @@ export async function gather(upstream: Upstream): Promise<ChatReply> {
       }
       if (bytes > maxReplyBytes) throw tooLong(maxReplyBytes);
       if (upstream.finished) {
-        silence ??= setTimeout(() => void upstream.cancel(), silenceOf(upstream, Infinity));
+        silence ??= new Alarm(silenceOf(upstream, Infinity), () => void upstream.cancel());
       }
     }
     if (!isComplete(upstream, answer, true)) throw brokenOff();
@@ -128,7 +129,7 @@ export async function gather(upstream: Upstream): Promise<ChatReply> {
     // However its call ended.
     if (!isComplete(upstream, answer)) throw error;
   } finally {
-    clearTimeout(silence);
+    silence?.stop();
   }
   // Not waited for: the answer is there.
   void upstream.finish();

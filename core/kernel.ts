@@ -80,7 +80,7 @@ export class Kernel {
    */
   async use(plugins: readonly InstalledPlugin[], time: number): Promise<void> {
     this.#generation = new Generation(plugins, time, this.#o.catalog, this.#o.log);
-    const before = [...this.#flights];
+    const before = this.#flights.list();
     await Promise.all(before.map((each) => (each.over ??= Promise.withResolvers()).promise));
   }
 
@@ -160,10 +160,10 @@ export class Kernel {
       const text = "XRouter is restarting. Send the request again";
       const reason = new RouterError("unavailable", text, { retryAfterMs: 1000 });
       const stop = setTimeout(() => {
-        for (const flight of this.#flights) flight.stop(reason);
+        this.#flights.forEach((flight) => flight.stop(reason));
       }, limitMs);
       const giveUp = setTimeout(() => {
-        for (const flight of this.#flights) this.#abandon(flight, reason);
+        this.#flights.forEach((flight) => this.#abandon(flight, reason));
         resolve();
       }, limitMs + graceMs);
       const idle = () => {

@@ -16,7 +16,7 @@ export interface Listed {
  * outlive the collections of young garbage, with whatever was in them: every request, long after its
  * end (decision 0023).
  */
-export class Roster<Each extends Listed> implements Iterable<Each> {
+export class Roster<Each extends Listed> {
   readonly #members: Each[] = [];
 
   /** How many are in it. */
@@ -47,8 +47,13 @@ export class Roster<Each extends Listed> implements Iterable<Each> {
     for (const each of this.#members.splice(0)) each.place = undefined;
   }
 
-  /** Those that are in it now, in no order, but for those that are taken out meanwhile. */
-  *[Symbol.iterator](): Generator<Each> {
-    for (const each of this.#members.slice()) if (each.place !== undefined) yield each;
+  /** Those that are in it, in no order. */
+  list(): Each[] {
+    return this.#members.slice();
+  }
+
+  /** Calls back for those that are in it now, in no order, but for those that are taken out meanwhile. */
+  forEach(look: (each: Each) => void): void {
+    for (const each of this.list()) if (each.place !== undefined) look(each);
   }
 }

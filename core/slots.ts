@@ -12,6 +12,7 @@ import type { CallKind } from "./provider.ts";
 import { RunningCalls } from "./running_calls.ts";
 import type { ModelCall, Slot, SlotRequest } from "./slot.ts";
 import { SlotQueue } from "./slot_queue.ts";
+import { Alarm } from "./ticker.ts";
 
 /** How long the queue may be, and how long anyone may stand in it. */
 export interface QueueLimits {
@@ -196,18 +197,18 @@ export class Slots {
     return new Promise((resolve, reject) => {
       const { signal, keyId, model } = request;
       const leave = () => {
-        clearTimeout(timer);
-        clearTimeout(look);
+        alarm.stop();
+        look?.stop();
         signal.removeEventListener("abort", abort);
       };
-      let look: ReturnType<typeof setTimeout> | undefined;
+      let look: Alarm | undefined;
       const waiter: Waiter = {
         keyId,
         request,
         watch: () => {
-          clearTimeout(look);
+          look?.stop();
           const ms = this.#choice.changesIn(model);
-          if (ms < Infinity) look = setTimeout(() => this.#serve(), ms + 1);
+          if (ms < Infinity) look = new Alarm(ms, () => this.#serve());
         },
         take: (connection) => {
           leave();
@@ -220,9 +221,9 @@ export class Slots {
         },
       };
       const abort = () => waiter.giveUp(signal.reason);
-      const timer = setTimeout(
-        () => waiter.giveUp(this.#full(request, `this request waited ${waitMs / 1000} seconds`)),
+      const alarm = new Alarm(
         waitMs,
+        () => waiter.giveUp(this.#full(request, `this request waited ${waitMs / 1000} seconds`)),
       );
       if (signal.aborted) return abort();
       waiter.watch();

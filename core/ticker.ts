@@ -37,7 +37,7 @@ export function stopTicking(each: Ticking): void {
 function tickAll(): void {
   const now = performance.now();
   timer = setTimeout(tickAll, tickMs);
-  for (const each of running) each.tick(now);
+  running.forEach((each) => each.tick(now));
 }
 
 /** Calls back once, some time from now and up to a tick late, unless it is stopped. */

@@ -5,6 +5,7 @@
  */
 import type { RouterError } from "./errors.ts";
 import { errorFrame } from "./frames.ts";
+import { Alarm } from "./ticker.ts";
 
 /** What a waiting stream is made of. */
 export interface WaitingOptions {
@@ -26,30 +27,32 @@ export function waitingStream(options: WaitingOptions): ReadableStream<Uint8Arra
   let reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
   let pulling = false;
   let gone = false;
-  let timer: ReturnType<typeof setInterval> | undefined;
+  let alarm: Alarm | undefined;
   let failure: RouterError | undefined;
   // At once, and not when the client reads next: it may never do.
   answer.catch((reason) => failure = onFailure(reason));
   return new ReadableStream<Uint8Array>({
     start(controller) {
       controller.enqueue(comment());
-      timer = setInterval(() => {
+      const say = () => {
         // To a client that does not read, comments would pile up.
         if (pulling) controller.enqueue(comment());
-      }, keepAliveMs);
+        alarm = new Alarm(keepAliveMs, say);
+      };
+      alarm = new Alarm(keepAliveMs, say);
     },
     async pull(controller) {
       pulling = true;
       try {
         reader ??= (await answer).getReader();
-        clearInterval(timer);
+        alarm?.stop();
         if (gone) return await reader.cancel();
         const { value, done } = await reader.read();
         if (gone) return;
         if (done) controller.close();
         else controller.enqueue(value);
       } catch (reason) {
-        clearInterval(timer);
+        alarm?.stop();
         if (gone) return;
         controller.enqueue(errorFrame(failure ?? onFailure(reason)));
         controller.close();
@@ -59,7 +62,7 @@ export function waitingStream(options: WaitingOptions): ReadableStream<Uint8Arra
     },
     async cancel() {
       gone = true;
-      clearInterval(timer);
+      alarm?.stop();
       if (reader !== undefined) return await reader.cancel();
       onGone();
       // Nobody else waits for the answer if nothing was being pulled.

@@ -14,6 +14,8 @@ const kept = [
   "class A { #f; set() { this.#f = function () {}; } }",
   "list[0] = async () => {};",
   "x[name] = class {};",
+  "x.onGone = (() => 1) as Leave;",
+  "x.onGone = ((() => 1) satisfies Leave)!;",
 ];
 
 const free = [

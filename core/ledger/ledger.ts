@@ -45,7 +45,7 @@ export type Progress = () => number | Promise<number>;
 interface OpenHold {
   progress: Progress;
   readonly written: Promise<unknown>;
-  /** How often it was moved to another target or ended, and whether it is being moved now. */
+  /** How often it was moved to another target, and whether it is now. */
   moves: number;
   isMoving: boolean;
 }
@@ -248,7 +248,6 @@ export class Ledger {
     this.#open.delete(requestId);
     // The map's old tables point to it for long (see Roster), but they shall not keep its exchange.
     open.progress = none;
-    open.moves++;
     return open;
   }
 
@@ -298,6 +297,8 @@ export class Ledger {
     if (this.#open.size === 0) return;
     const looks: { id: string; open: OpenHold; moves: number; tokens: number }[] = [];
     for (const [id, open] of [...this.#open]) {
+      // It ended while another was counted.
+      if (this.#open.get(id) !== open) continue;
       const { moves } = open;
       looks.push({ id, open, moves, tokens: await open.progress() });
     }

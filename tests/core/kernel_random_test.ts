@@ -18,7 +18,8 @@ function slowly(random: RandomBelow, ...parts: string[]): Response {
   const script = new Script();
   const write = async () => {
     for (const part of parts) {
-      if (random(2) === 0) await pause(random(8));
+      // Now and then long enough for comments, which come by the tick.
+      if (random(2) === 0) await pause(random(12) === 0 ? 50 : random(8));
       await script.send(part);
     }
     await script.close();

@@ -1,4 +1,5 @@
 import { assertEquals, assertStringIncludes } from "@std/assert";
+import { tickMs } from "../../core/ticker.ts";
 import { inParts, inProcess, startKernel } from "../support/kernel.ts";
 import { LeavingClient, readBeginning } from "../support/leaving_client.ts";
 import { ask } from "../support/router.ts";
@@ -168,7 +169,7 @@ Deno.test("Relay reads the provider at the client's pace", async () => {
   for (let read = 1; read <= 5; read++) {
     assertEquals(new TextDecoder().decode((await reader.read()).value), opened);
     // Time for whoever wanted to read ahead, or to pile up comments.
-    await new Promise((resolve) => setTimeout(resolve, 10));
+    await new Promise((resolve) => setTimeout(resolve, 4 * tickMs));
     assertEquals(reads, read);
   }
   await reader.cancel();

@@ -17,11 +17,7 @@ function attemptOf(number: number): Attempt {
   return { number, target, body: { ...asked }, headers: {}, exactInput: 10 };
 }
 
-/** An exchange with a ledger, and what its hold has of the answer after a look. */
-async function startExchange() {
-  const file = await openSharedFile();
-  const { database, ledger } = file.processes[0];
-  const keeper = new Keeper(ledger, new Margins(), { currency: "RUB", unpriced: "record" });
+async function newExchange(): Promise<LiveExchange> {
   const body = new TextEncoder().encode(JSON.stringify(asked));
   const x = new LiveExchange(
     new Request("http://router/v1/chat/completions"),
@@ -32,6 +28,15 @@ async function startExchange() {
   await x.readBody();
   x.answered();
   x.state.inputTokens = 10;
+  return x;
+}
+
+/** An exchange with a ledger, and what its hold has of the answer after a look. */
+async function startExchange() {
+  const file = await openSharedFile();
+  const { database, ledger } = file.processes[0];
+  const keeper = new Keeper(ledger, new Margins(), { currency: "RUB", unpriced: "record" });
+  const x = await newExchange();
   const checkpoint = async () => {
     await ledger.look();
     return (await database.execute("SELECT output_tokens FROM holds")).rows[0]!.output_tokens;
@@ -93,5 +98,52 @@ Deno.test("a checkpoint that was counted before a move does not undo it", async 
   // The lease is renewed all the same.
   const { rows } = await database.execute("SELECT expires_at > 1 AS renewed FROM holds");
   assertEquals(rows[0]!.renewed, 1);
+  await ledger.close();
+});
+
+Deno.test("a checkpoint leaves what ends while another is counted as it was", async () => {
+  const { file, database, ledger, keeper, x: first } = await startExchange();
+  await using _file = file;
+  const second = await newExchange();
+  const counts = [Promise.resolve(3), Promise.resolve(17)];
+  const attempts = [];
+  for (const [place, x] of [first, second].entries()) {
+    const attempt = attemptOf(1);
+    const tally = new Tally(encoding);
+    const count = () => counts[place]!;
+    tally.soFar = count;
+    await keeper.hold(x, attempt);
+    x.attempts.push(attempt);
+    x.produces(attempt, tally);
+    attempts.push(attempt);
+  }
+  const tokens = async () => {
+    const { rows } = await database.execute("SELECT request_id, output_tokens FROM holds");
+    return [first, second].map(({ id }) =>
+      rows.find((row) => row.request_id === id)?.output_tokens
+    );
+  };
+  await ledger.look();
+  assertEquals(await tokens(), [3, 17]);
+  const slow = Promise.withResolvers<number>();
+  counts[0] = slow.promise;
+  const look = ledger.look();
+  const attempt = attempts[1]!;
+  const usage = { input: 10, output: 20, cached: 0, estimated: false };
+  Object.assign(attempt, { usage, durationMs: 7 });
+  const { target } = attempt;
+  // Its entry must not come before the checkpoint: that is what a death in between would leave.
+  await database.execute(
+    "CREATE TRIGGER late BEFORE INSERT ON usage BEGIN SELECT raise(ABORT, 'late'); END",
+  );
+  keeper.settle(second, {
+    ...{ state: "completed", status: 200, target, attempt, usage, cost: 210, durationMs: 7 },
+  });
+  slow.resolve(4);
+  await look;
+  assertEquals(await tokens(), [4, 17]);
+  await database.execute("DROP TRIGGER late");
+  await ledger.flush();
+  assertEquals(await tokens(), [4, undefined]);
   await ledger.close();
 });

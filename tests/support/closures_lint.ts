@@ -20,9 +20,8 @@ export default {
         if (!/^(core|plugins|providers)\//.test(path) || path.endsWith("_test.ts")) return {};
         return {
           AssignmentExpression(node) {
-            if (node.left.type !== "MemberExpression" || !literals.includes(node.right.type)) {
-              return;
-            }
+            const isLiteral = literals.includes(withoutTypes(node.right).type);
+            if (node.left.type !== "MemberExpression" || !isLiteral) return;
             context.report({
               node,
               message:
@@ -35,3 +34,14 @@ export default {
     },
   },
 } satisfies Deno.lint.Plugin;
+
+function withoutTypes(node: Deno.lint.Expression): Deno.lint.Expression {
+  switch (node.type) {
+    case "TSAsExpression":
+    case "TSSatisfiesExpression":
+    case "TSNonNullExpression":
+      return withoutTypes(node.expression);
+    default:
+      return node;
+  }
+}
