@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { basename, dirname, resolve } from "node:path";
+import { resolve } from "node:path";
 
 /** Milliseconds of quiet after a change: editors and copies write in several steps. */
 const quietMs = 150;
@@ -11,22 +11,34 @@ const quietMs = 150;
 /** The most milliseconds that a change waits for quiet. */
 const mostMs = 500;
 
-/** Kubernetes exchanges mounted files by this link beside them. */
-const mountLink = "..data";
+/** Milliseconds between two looks at what is told by no watcher. */
+const lookMs = 250;
 
-/** What is watched. */
+/** What is watched; each may vanish and return. */
 export interface WatchedPaths {
-  /** Folders, with all that lies in them; each may vanish and return. */
+  /** Folders, with all that lies in them. */
   readonly folders: readonly string[];
-  /** A single file, if there is one; its folder must stay. */
+  /** A single file, if there is one, or a link to one. */
   readonly file: string | undefined;
 }
 
-/** Watches folders and a file. What cannot be watched is passed over. */
+/**
+ * Watches folders and a file. What cannot be watched is passed over.
+ *
+ * What happens within the folders the system tells. The file, and whether the folders are still the
+ * same, is looked at four times a second: to be told of them, one would have to watch the folders
+ * that they lie in, and be woken by each write to a database or a log beside them.
+ */
 export class FileWatcher {
   readonly #changed: () => void;
-  readonly #watchers = new Map<string, { watcher: Deno.FsWatcher; identity: string }>();
+  readonly #folders: readonly string[];
+  readonly #file: string | undefined;
+  readonly #watchers = new Map<string, Deno.FsWatcher>();
+  /** What was at each path when it was looked at last. */
+  readonly #identities = new Map<string, string | undefined>();
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #lookTimer: ReturnType<typeof setTimeout> | undefined;
+  #looking: Promise<void> | undefined;
   /** When the first change came that has not been told, by `performance.now()`. */
   #since: number | undefined;
   #closed = false;
@@ -34,71 +46,83 @@ export class FileWatcher {
   /** @param changed Told of changes, once for those that come together. */
   constructor({ folders, file }: WatchedPaths, changed: () => void) {
     this.#changed = changed;
-    // A folder that vanishes takes its watcher along: its parent's sees it return.
-    const names = new Map<string, string[]>();
-    const note = (path: string) => {
-      const parent = dirname(path);
-      names.set(parent, [...names.get(parent) ?? [], basename(path)]);
-    };
-    for (const folder of folders) {
-      this.#watch(resolve(folder), true, () => true);
-      note(resolve(folder));
+    this.#folders = folders.map((folder) => resolve(folder));
+    this.#file = file && resolve(file);
+    for (const folder of this.#folders) {
+      this.#identities.set(folder, identityOf(statOrNothing(folder)));
+      this.#watch(folder);
     }
-    if (file !== undefined) {
-      note(resolve(file));
-      note(resolve(dirname(file), mountLink));
+    if (this.#file !== undefined) {
+      this.#identities.set(this.#file, versionOf(statOrNothing(this.#file)));
     }
-    const watched = new Set(folders.map((folder) => resolve(folder)));
-    for (const [parent, children] of names) {
-      this.#watch(parent, false, (path) => {
-        if (!children.includes(basename(path))) return false;
-        const folder = resolve(parent, basename(path));
-        if (watched.has(folder)) this.#watch(folder, true, () => true);
-        return true;
-      });
-    }
+    this.#lookLater();
   }
 
-  /** How many folders are watched. */
-  get size(): number {
-    return this.#watchers.size;
+  /** Whether there is something to watch: of folders some systems tell nothing. */
+  get watching(): boolean {
+    return this.#watchers.size > 0 || this.#file !== undefined;
   }
 
   /** Watches no more. */
-  close(): void {
+  async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
-    for (const { watcher } of this.#watchers.values()) watcher.close();
+    clearTimeout(this.#lookTimer);
+    for (const watcher of this.#watchers.values()) watcher.close();
     this.#watchers.clear();
+    await this.#looking;
   }
 
-  /**
-   * Watches a folder, in place of another one that had its name. The same one is left alone: a
-   * watcher that is closed may take a new one of the same folder along.
-   */
-  #watch(folder: string, recursive: boolean, concerns: (path: string) => boolean): void {
-    const key = `${recursive} ${folder}`;
-    const known = this.#watchers.get(key);
-    const identity = identityOf(folder);
-    if (known !== undefined && known.identity === identity) return;
-    known?.watcher.close();
-    this.#watchers.delete(key);
-    if (identity === undefined) return;
+  #lookLater(): void {
+    this.#lookTimer = setTimeout(() => {
+      this.#looking = this.#look().then(() => {
+        if (!this.#closed) this.#lookLater();
+      });
+    }, lookMs);
+  }
+
+  async #look(): Promise<void> {
+    for (const folder of this.#folders) {
+      const isOther = this.#isOther(folder, identityOf(await stat(folder)));
+      if (this.#closed) return;
+      if (isOther) {
+        // A watcher goes with the folder that it watches, even if another one has its name by now.
+        this.#watchers.get(folder)?.close();
+        this.#watchers.delete(folder);
+      } else if (!this.#watchers.has(folder) && this.#watch(folder)) {
+        // Only at the next look: a watcher that is being closed takes one along that is opened at once.
+        this.#note();
+      }
+    }
+    if (this.#file !== undefined) this.#isOther(this.#file, versionOf(await stat(this.#file)));
+  }
+
+  /** Notes what is at a path now. @returns Whether it was something else until now. */
+  #isOther(path: string, identity: string | undefined): boolean {
+    if (identity === this.#identities.get(path)) return false;
+    this.#identities.set(path, identity);
+    this.#note();
+    return true;
+  }
+
+  /** @returns Whether the system tells of what happens there. */
+  #watch(folder: string): boolean {
+    if (this.#identities.get(folder) === undefined) return false;
     try {
-      const watcher = Deno.watchFs(folder, { recursive });
-      this.#watchers.set(key, { watcher, identity });
-      void this.#listen(watcher, concerns);
+      const watcher = Deno.watchFs(folder, { recursive: true });
+      this.#watchers.set(folder, watcher);
+      void this.#listen(watcher);
+      return true;
     } catch {
       // It lies inside a compiled binary, or this system watches nothing.
+      return false;
     }
   }
 
-  async #listen(watcher: Deno.FsWatcher, concerns: (path: string) => boolean): Promise<void> {
+  async #listen(watcher: Deno.FsWatcher): Promise<void> {
     try {
-      for await (const { kind, paths } of watcher) {
-        if (kind === "access") continue;
-        // Without a path the system has lost count.
-        if (paths.length === 0 || paths.filter(concerns).length > 0) this.#note();
+      for await (const { kind } of watcher) {
+        if (kind !== "access") this.#note();
       }
     } catch {
       // What it watched cannot be watched any more.
@@ -117,12 +141,24 @@ export class FileWatcher {
   }
 }
 
-/** What tells a folder from another of the same name; `undefined` where there is none. */
-function identityOf(folder: string): string | undefined {
+function statOrNothing(path: string): Deno.FileInfo | undefined {
   try {
-    const { ino, birthtime } = Deno.statSync(folder);
-    return `${ino} ${birthtime?.getTime()}`;
+    return Deno.statSync(path);
   } catch {
     return undefined;
   }
+}
+
+function stat(path: string): Promise<Deno.FileInfo | undefined> {
+  return Deno.stat(path).catch(() => undefined);
+}
+
+/** What tells a file or folder from another of the same name; `undefined` where there is none. */
+function identityOf(info: Deno.FileInfo | undefined): string | undefined {
+  return info && `${info.dev} ${info.ino} ${info.birthtime?.getTime()}`;
+}
+
+/** What tells a file's content from the one before. */
+function versionOf(info: Deno.FileInfo | undefined): string | undefined {
+  return info && `${identityOf(info)} ${info.mtime?.getTime()} ${info.size}`;
 }

@@ -151,7 +151,7 @@ export class Program {
       { folders: [...plugins, ...providers], file },
       () => void this.reload(),
     );
-    return this.#watcher.size > 0;
+    return this.#watcher.watching;
   }
 
   /**
@@ -200,7 +200,7 @@ export class Program {
 
   /** Closes everything; what is still to be written is written first. */
   async close(): Promise<void> {
-    this.#watcher?.close();
+    await this.#watcher?.close();
     await this.#reloader.stop(this.#limits.stop);
     await this.#retirement.closeAll();
     await this.#retirement.close({ plugins: this.#plugins, transports: [] });
