@@ -114,6 +114,7 @@ export class Program {
       database = await openDatabase({
         url: settings.databaseUrl,
         ...(settings.databaseAuthToken !== undefined && { authToken: settings.databaseAuthToken }),
+        thread: true,
       });
       await migrate(database, migrationsFolder);
       await openPrices(assembly.catalog, database, log);

@@ -82,6 +82,7 @@ export class HoldWriter {
   readonly #leaseMs: number;
   readonly #processId: string | null;
   #waiting: Waiting[] = [];
+  #writing = 0;
   /** Keys whose last hold did not fit, and until when they are written apart. */
   readonly #apart = new Map<string, number>();
 
@@ -97,7 +98,8 @@ export class HoldWriter {
   }
 
   /**
-   * Writes a hold, with all that come in the same turn of the event loop.
+   * Writes a hold, with all that come in the same turn of the event loop, and to a file with all that
+   * come while others are written: there one statement runs at a time anyway.
    *
    * @returns Once it is durable. Rejects with the database's error; {@linkcode doesNotFit} tells a
    * refusal from a failure.
@@ -111,9 +113,15 @@ export class HoldWriter {
   }
 
   #flush(): void {
+    if (this.#writing > 0 && this.#database.protocol === "file") return;
     const group = this.#waiting.splice(0, maxRows);
-    if (this.#waiting.length > 0) setImmediate(() => this.#flush());
-    void this.#writeGroup(group);
+    if (group.length === 0) return;
+    this.#writing++;
+    void this.#writeGroup(group).then(() => {
+      this.#writing--;
+      this.#flush();
+    });
+    this.#flush();
   }
 
   /** Writes a group; where not all of it fits, by halves, since each try may be a round trip. */

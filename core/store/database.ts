@@ -2,10 +2,12 @@ import { type Client, createClient, LibsqlError } from "@libsql/client";
 import { dirname, resolve } from "node:path";
 import { FileClient, isBusy } from "./file_client.ts";
 import { PreparedWrites } from "./prepared_writes.ts";
+import { WritingThread } from "./writing_thread.ts";
 
 /**
- * How long a statement waits for another process's write lock on a file. libSQL waits on the
- * event loop's own thread, so this is also the longest pause that every open answer can see.
+ * How long a statement waits for another process's write lock on a file. But for
+ * what the writing thread does, libSQL waits on the event loop's own, so this is also the longest
+ * pause that every open answer can see.
  */
 const busyTimeoutMs = 250;
 
@@ -24,17 +26,17 @@ const remoteSchemes = new Set(["libsql", "http", "https", "ws", "wss"]);
  * which is always spoken to over HTTP, so that every call has a deadline and no socket is held.
  *
  * A file is opened over one connection, and a second for statements that are prepared once (see
- * {@link FileClient}): libSQL's calls are synchronous, so more connections would add nothing. A
- * held `client.transaction()` therefore locks out every other call of the same client; requests
- * use `execute` and `batch`.
+ * {@link FileClient}), with `thread` in a thread of their own: libSQL's calls are synchronous, so more
+ * connections would add nothing. A held `client.transaction()` therefore locks out every other call
+ * of the same client; requests use `execute` and `batch`.
  *
  * @throws Error that names DATABASE_URL and the cure, and holds neither the token nor the query
  */
 export function openDatabase(
-  { url, authToken }: { url: string; authToken?: string },
+  { url, authToken, thread = false }: { url: string; authToken?: string; thread?: boolean },
 ): Promise<Client> {
   const scheme = /^([a-z][a-z0-9+.-]*):/i.exec(url)?.[1]?.toLowerCase();
-  if (scheme === "file") return openFile(url);
+  if (scheme === "file") return openFile(url, thread);
   if (scheme !== undefined && remoteSchemes.has(scheme)) return openRemote(url, authToken);
   const found = scheme === undefined ? "has no scheme" : `has the unknown scheme "${scheme}:"`;
   return Promise.reject(
@@ -70,7 +72,7 @@ export async function retryWhileBusy<Result>(
   }
 }
 
-async function openFile(url: string): Promise<Client> {
+async function openFile(url: string, thread: boolean): Promise<Client> {
   const path = filePath(url);
   const folder = dirname(path);
   try {
@@ -87,10 +89,11 @@ async function openFile(url: string): Promise<Client> {
   try {
     // To copy the log stops the event loop for milliseconds: every 32 MB, and not every 4.
     const pragmas = "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 8000";
+    const Writes = thread ? WritingThread : PreparedWrites;
     const file = new FileClient(
       createClient({ url: absolute(url, path), concurrency: 1, timeout: busyTimeoutMs }),
       pragmas,
-      path === ":memory:" ? undefined : new PreparedWrites(resolve(path), busyTimeoutMs, pragmas),
+      path === ":memory:" ? undefined : new Writes(resolve(path), busyTimeoutMs, pragmas),
     );
     client = file;
     await retryWhileBusy(() => file.execute("PRAGMA journal_mode = WAL"));

@@ -8,7 +8,7 @@ import {
   type Transaction,
   type TransactionMode,
 } from "@libsql/client";
-import { type Plain, PreparedWrites } from "./prepared_writes.ts";
+import { type Plain, PreparedWrites, type Writes } from "./prepared_writes.ts";
 
 /** Whether an error says that another connection holds the lock, so that a retry can succeed. */
 export function isBusy(error: unknown): boolean {
@@ -29,7 +29,7 @@ export class FileClient implements Client {
   readonly protocol = "file";
   readonly #client: Client;
   readonly #pragmas: string;
-  readonly #writes: PreparedWrites | undefined;
+  readonly #writes: Writes | undefined;
   #transaction: Transaction | undefined;
   /** The connection that met SQLITE_BUSY is closed already. */
   #isReplaced = false;
@@ -40,7 +40,7 @@ export class FileClient implements Client {
    * @param pragmas SQL that makes a new connection ready; the caller runs it on the first one
    * @param writes where single writes go, over a connection of their own; without it, over this one
    */
-  constructor(client: Client, pragmas: string, writes?: PreparedWrites) {
+  constructor(client: Client, pragmas: string, writes?: Writes) {
     this.#client = client;
     this.#pragmas = pragmas;
     this.#writes = writes;
@@ -55,7 +55,7 @@ export class FileClient implements Client {
       if (typeof statement === "string") {
         const result = await this.#client.execute(statement, args);
         // What is set counts for both connections.
-        if (/^\s*PRAGMA\b.*=/i.test(statement)) this.#writes?.exec(statement);
+        if (/^\s*PRAGMA\b.*=/i.test(statement)) await this.#writes?.exec(statement);
         return result;
       }
       const { sql, args: values = [] } = statement;
@@ -63,14 +63,14 @@ export class FileClient implements Client {
       const isFree = this.#transaction === undefined || this.#transaction.closed;
       return this.#writes !== undefined && isFree && Array.isArray(values) &&
           PreparedWrites.takes(sql, values)
-        ? this.#write(this.#writes, sql, values)
+        ? await this.#write(this.#writes, sql, values)
         : await this.#client.execute(statement);
     });
   }
 
-  #write(writes: PreparedWrites, sql: string, values: readonly Plain[]): ResultSet {
+  async #write(writes: Writes, sql: string, values: readonly Plain[]): Promise<ResultSet> {
     try {
-      return writes.run(sql, values);
+      return await writes.run(sql, values);
     } catch (error) {
       // The other connection has met nothing.
       if (isBusy(error)) this.#isReplaced = true;

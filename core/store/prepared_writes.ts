@@ -22,8 +22,18 @@ const codes: Readonly<Record<number, string>> = {
 /** A value as SQLite takes it. */
 export type Plain = string | number | null;
 
+/** Where single writes go. Errors are those of the client. */
+export interface Writes {
+  /** Carries a write out. @throws {LibsqlError} as the client does. */
+  run(sql: string, args: readonly Plain[]): ResultSet | Promise<ResultSet>;
+  /** Runs SQL that returns nothing, such as a pragma; nothing where no connection is open. */
+  exec(sql: string): void | Promise<void>;
+  /** Closes the connection; the next call opens another. */
+  close(): void;
+}
+
 /** Writes to one local file over a connection of its own. Synchronous beneath, as all of libSQL. */
-export class PreparedWrites {
+export class PreparedWrites implements Writes {
   readonly #open: () => Database.Database;
   #database: Database.Database | undefined;
   /** By their SQL, the one that was used last at the end. */
@@ -50,7 +60,6 @@ export class PreparedWrites {
       args.every((arg) => arg === null || typeof arg === "string" || Number.isFinite(arg));
   }
 
-  /** @throws {LibsqlError} as the client does. */
   run(sql: string, args: readonly Plain[]): ResultSet {
     try {
       const { changes } = this.#prepare(sql).run(args);
@@ -64,11 +73,6 @@ export class PreparedWrites {
     }
   }
 
-  /**
-   * Runs SQL that returns nothing, such as a pragma; nothing where no connection is open.
-   *
-   * @throws {LibsqlError} as the client does.
-   */
   exec(sql: string): void {
     try {
       this.#database?.exec(sql);
@@ -77,7 +81,6 @@ export class PreparedWrites {
     }
   }
 
-  /** Closes the connection; the next call opens another. */
   close(): void {
     this.#statements.clear();
     this.#chars = 0;
@@ -105,7 +108,7 @@ export class PreparedWrites {
 }
 
 /** What a write answers. */
-class NoRows implements ResultSet {
+export class NoRows implements ResultSet {
   readonly columns: string[] = [];
   readonly columnTypes: string[] = [];
   readonly rows: ResultSet["rows"] = [];

@@ -6,11 +6,12 @@ import { holdWriteLock } from "./write_lock.ts";
 
 /** Runs a test with a table `numbers`, whose rows are read back over another connection. */
 async function withTable(
+  thread: boolean,
   run: (client: Client, file: string, stored: () => Promise<unknown[]>) => Promise<void>,
 ): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "xrouter-file-" });
   const file = `${folder}/x.db`;
-  const client = await openDatabase({ url: `file:${file}` });
+  const client = await openDatabase({ url: `file:${file}`, thread });
   const other = await openDatabase({ url: `file:${file}` });
   try {
     await client.execute("CREATE TABLE numbers (n INTEGER)");
@@ -38,9 +39,14 @@ const writes: Record<string, (client: Client, n: number) => Promise<unknown>> = 
   },
 };
 
-for (const [name, refused] of Object.entries(writes)) {
+const everyWay = Object.entries(writes).flatMap(([name, refused]) => [
+  { name, refused, thread: false },
+  { name: `${name} with a thread`, refused, thread: true },
+]);
+
+for (const { name, refused, thread } of everyWay) {
   Deno.test(`FileClient commits every write after ${name} met SQLITE_BUSY`, () =>
-    withTable(async (client, file, stored) => {
+    withTable(thread, async (client, file, stored) => {
       const lock = await holdWriteLock(file);
       await assertRejects(() => refused(client, 0), Error, "SQLITE_BUSY");
       await lock.release();
@@ -55,7 +61,7 @@ for (const [name, refused] of Object.entries(writes)) {
 }
 
 Deno.test("FileClient lets calls that wait behind a busy one run on a sound connection", () =>
-  withTable(async (client, file, stored) => {
+  withTable(true, async (client, file, stored) => {
     const lock = await holdWriteLock(file);
     const write = () => writes.execute!(client, 9).then(() => "written", (error) => error.code);
     const read = () => client.execute("SELECT 1").then(() => "read", (error) => error.code);

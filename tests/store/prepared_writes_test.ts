@@ -1,19 +1,23 @@
-import { assert, assertEquals, assertInstanceOf, assertThrows } from "@std/assert";
+import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { LibsqlError } from "@libsql/client";
-import { PreparedWrites } from "../../core/store/prepared_writes.ts";
+import { PreparedWrites, type Writes } from "../../core/store/prepared_writes.ts";
+import { WritingThread } from "../../core/store/writing_thread.ts";
 import { openDatabase } from "../../core/store/database.ts";
 import { holdWriteLock } from "./write_lock.ts";
 
 const insert = "INSERT INTO numbers (n, text) VALUES (?, ?)";
 
-/** A file with a table, prepared writes to it, and what other connections read of it. */
+const kinds = { PreparedWrites, WritingThread };
+
+/** A file with a table, writes to it, and what other connections read of it. */
 async function withNumbers(
-  run: (writes: PreparedWrites, stored: () => Promise<unknown[]>, file: string) => Promise<void>,
+  Kind: typeof kinds[keyof typeof kinds],
+  run: (writes: Writes, stored: () => Promise<unknown[]>, file: string) => Promise<void>,
 ): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "xrouter-writes-" });
   const file = `${folder}/x.db`;
   const client = await openDatabase({ url: `file:${file}` });
-  const writes = new PreparedWrites(file, 10, "PRAGMA synchronous = NORMAL");
+  const writes = new Kind(file, 10, "PRAGMA synchronous = NORMAL");
   try {
     await client.execute("CREATE TABLE numbers (n INTEGER PRIMARY KEY, text TEXT)");
     await run(writes, async () => {
@@ -27,54 +31,143 @@ async function withNumbers(
   }
 }
 
-Deno.test("PreparedWrites commits each write, again with the statement that it has prepared", () =>
-  withNumbers(async (writes, stored) => {
-    const answers = [1, 2, 3].map((n) => writes.run(insert, [n, n === 2 ? null : `t${n}`]));
-    assertEquals(answers.map(({ rowsAffected, rows }) => [rowsAffected, rows]), [
-      [1, []],
-      [1, []],
-      [1, []],
-    ]);
-    assertEquals(writes.run("UPDATE numbers SET text = ?", ["all"]).rowsAffected, 3);
-    assertEquals(writes.run("DELETE FROM numbers WHERE n > ?", [2]).rowsAffected, 1);
-    assertEquals(await stored(), [[1, "all"], [2, "all"]]);
-  }));
+/** The error of a write that fails. */
+async function failureOf(writes: Writes, sql: string, args: (number | string)[]) {
+  return await assertRejects(async () => await writes.run(sql, args), LibsqlError);
+}
 
-Deno.test("PreparedWrites goes on after a write that a rule refused, and says which", () =>
-  withNumbers(async (writes, stored) => {
-    writes.run(insert, [1, "a"]);
-    for (let times = 0; times < 3; times++) {
-      const error = assertThrows(() => writes.run(insert, [1, "b"]), LibsqlError);
-      assertEquals(error.code, "SQLITE_CONSTRAINT");
-      assert(error.message.includes("UNIQUE constraint failed"), error.message);
-      writes.run(insert, [2 + times, "c"]);
-    }
-    assertThrows(() => writes.run("INSERT INTO nowhere VALUES (?)", [1]), LibsqlError);
-    assertEquals((await stored()).length, 4);
-  }));
+for (const [name, Kind] of Object.entries(kinds)) {
+  Deno.test(`${name} commits each write, again with the statement that it has prepared`, () =>
+    withNumbers(Kind, async (writes, stored) => {
+      const answers = await Promise.all(
+        [1, 2, 3].map((n) => writes.run(insert, [n, n === 2 ? null : `t${n}`])),
+      );
+      assertEquals(answers.map(({ rowsAffected, rows }) => [rowsAffected, rows]), [
+        [1, []],
+        [1, []],
+        [1, []],
+      ]);
+      assertEquals((await writes.run("UPDATE numbers SET text = ?", ["all"])).rowsAffected, 3);
+      assertEquals((await writes.run("DELETE FROM numbers WHERE n > ?", [2])).rowsAffected, 1);
+      assertEquals(await stored(), [[1, "all"], [2, "all"]]);
+    }));
 
-Deno.test("PreparedWrites meets another process's lock, and writes after it over a new connection", () =>
-  withNumbers(async (writes, stored, file) => {
-    writes.run(insert, [1, "before"]);
+  Deno.test(`${name} goes on after a write that a rule refused, and says which`, () =>
+    withNumbers(Kind, async (writes, stored) => {
+      await writes.run(insert, [1, "a"]);
+      for (let times = 0; times < 3; times++) {
+        const error = await failureOf(writes, insert, [1, "b"]);
+        assertEquals(error.code, "SQLITE_CONSTRAINT");
+        assertEquals(error.extendedCode, "SQLITE_CONSTRAINT_PRIMARYKEY");
+        assertEquals(error.rawCode, 1555);
+        assert(error.message.includes("UNIQUE constraint failed"), error.message);
+        await writes.run(insert, [2 + times, "c"]);
+      }
+      await failureOf(writes, "INSERT INTO nowhere VALUES (?)", [1]);
+      assertEquals((await stored()).length, 4);
+    }));
+
+  Deno.test(`${name} answers each of several calls at once with its own`, () =>
+    withNumbers(Kind, async (writes, stored) => {
+      const ended = await Promise.allSettled([1, 1, 2, 2, 3].map(async (n) => {
+        const { rowsAffected } = await writes.run(insert, [n, `${n}`]);
+        return rowsAffected;
+      }));
+      assertEquals(ended.map(({ status }) => status === "fulfilled"), [
+        true,
+        false,
+        true,
+        false,
+        true,
+      ]);
+      assertEquals((await stored()).length, 3);
+    }));
+
+  Deno.test(`${name} meets another process's lock, and writes after it over a new connection`, () =>
+    withNumbers(Kind, async (writes, stored, file) => {
+      await writes.run(insert, [1, "before"]);
+      const lock = await holdWriteLock(file);
+      const error = await failureOf(writes, insert, [2, "during"]);
+      assertInstanceOf(error, LibsqlError);
+      assertEquals(error.code, "SQLITE_BUSY");
+      writes.close();
+      await lock.release();
+      await writes.run(insert, [3, "after"]);
+      assertEquals(await stored(), [[1, "before"], [3, "after"]]);
+    }));
+
+  Deno.test(`${name} keeps working when more statements come than it keeps`, () =>
+    withNumbers(Kind, async (writes, stored) => {
+      // Each is about 20 kB long, so that the first ones are forgotten.
+      for (let n = 0; n < 60; n++) {
+        await writes.run(`${insert} /* ${String(n).repeat(10_000)} */`, [n, "x"]);
+      }
+      await writes.run(`${insert} /* ${"0".repeat(10_000)} */`, [60, "x"]);
+      assertEquals((await stored()).length, 61);
+    }));
+
+  Deno.test(`${name} takes pragmas, and says what is wrong with one`, () =>
+    withNumbers(Kind, async (writes) => {
+      await writes.run(insert, [1, "a"]);
+      await writes.exec("PRAGMA query_only = 1");
+      assertEquals((await failureOf(writes, insert, [2, "b"])).code, "SQLITE_READONLY");
+      await assertRejects(async () => await writes.exec("PRAGMA ("), LibsqlError, "syntax error");
+    }));
+}
+
+Deno.test("WritingThread leaves the event loop free while it waits", () =>
+  withNumbers(WritingThread, async (writes, stored, file) => {
+    await writes.run(insert, [1, "before"]);
     const lock = await holdWriteLock(file);
-    const error = assertThrows(() => writes.run(insert, [2, "during"]), LibsqlError);
-    assertInstanceOf(error, LibsqlError);
-    assertEquals(error.code, "SQLITE_BUSY");
-    writes.close();
-    await lock.release();
-    writes.run(insert, [3, "after"]);
-    assertEquals(await stored(), [[1, "before"], [3, "after"]]);
+    const patient = new WritingThread(file, 10_000, "PRAGMA synchronous = NORMAL");
+    try {
+      const written = patient.run(insert, [2, "after"]);
+      // Only a free event loop can release what the write waits for.
+      await lock.release();
+      await written;
+      assertEquals(await stored(), [[1, "before"], [2, "after"]]);
+    } finally {
+      patient.close();
+    }
   }));
 
-Deno.test("PreparedWrites keeps working when more statements come than it keeps", () =>
-  withNumbers(async (writes, stored) => {
-    // Each is about 20 kB long, so that the first ones are forgotten.
-    for (let n = 0; n < 60; n++) {
-      writes.run(`${insert} /* ${String(n).repeat(10_000)} */`, [n, "x"]);
-    }
-    writes.run(`${insert} /* ${"0".repeat(10_000)} */`, [60, "x"]);
-    assertEquals((await stored()).length, 61);
+Deno.test("WritingThread fails what is not answered when it is closed, and begins anew after it", () =>
+  withNumbers(WritingThread, async (writes, stored) => {
+    const left = assertRejects(
+      async () => await writes.run(insert, [1, "a"]),
+      Error,
+      "The database is closed",
+    );
+    writes.close();
+    await left;
+    // It was carried out, only not answered.
+    assertEquals(await stored(), [[1, "a"]]);
+    await writes.run(insert, [2, "b"]);
+    assertEquals(await stored(), [[1, "a"], [2, "b"]]);
   }));
+
+Deno.test("WritingThread writes here where no thread can be had", async () => {
+  const { Worker } = globalThis;
+  globalThis.Worker = class extends Worker {
+    constructor(_url: string | URL, options?: WorkerOptions) {
+      super(import.meta.resolve("./there_is_no_such_worker.ts"), options);
+    }
+  };
+  try {
+    await withNumbers(WritingThread, async (writes, stored) => {
+      await assertRejects(
+        async () => await writes.run(insert, [1, "a"]),
+        Error,
+        "The thread that writes to the database has ended",
+      );
+      await writes.run(insert, [2, "b"]);
+      await writes.exec("PRAGMA synchronous = NORMAL");
+      assertEquals(await stored(), [[2, "b"]]);
+    });
+  } finally {
+    globalThis.Worker = Worker;
+  }
+});
 
 Deno.test("PreparedWrites takes writes that return nothing, with plain values", () => {
   const takes: [string, Parameters<typeof PreparedWrites.takes>[1], boolean][] = [
