@@ -4,6 +4,7 @@
  * @module
  */
 import { isDeepStrictEqual } from "node:util";
+import { Hono } from "hono";
 import { z } from "zod";
 import { type CodeLimits, codeLimits, inTime } from "./code_limits.ts";
 import { ConfigError } from "./config.ts";
@@ -143,7 +144,7 @@ export function isSamePlugin(one: CheckedPlugin, other: CheckedPlugin): boolean 
 }
 
 /**
- * Sets the plugins up, in order. When some fail, the others are closed again, and one that is late as
+ * Sets the plugins up, in order, and tries their routes. When some fail, the others are closed again, and one that is late as
  * soon as it is set up.
  *
  * @param hostFor Makes the host that a plugin sees.
@@ -176,8 +177,11 @@ export async function installPlugins(
       const { name, onError = "reject", provides = [] } = plugin;
       const made = { name, file, onError, provides, hooks };
       if (hooks) opened.push(made);
-      if (shape.success) installed.push(made);
-      else {
+      if (shape.success) {
+        installed.push(made);
+        // For nothing but what is wrong with them: the server adds them once all is well.
+        problems.push(...addRoutes(made, new Hono()));
+      } else {
         const reasons = explain(file, shape.error).map((problem) => problem.message).join("; ");
         const message = `setup of plugin "${plugin.name}" must return hooks: ${reasons}`;
         problems.push({ at: file, message });
@@ -192,6 +196,17 @@ export async function installPlugins(
   if (problems.length === 0) return installed;
   await disposePlugins(opened, () => {}, limits);
   throw new ConfigError(problems);
+}
+
+/** Adds the routes of a plugin. @returns What was wrong with that. */
+export function addRoutes({ name, file, hooks }: InstalledPlugin, app: Hono): Problem[] {
+  try {
+    hooks.routes?.(app);
+    return [];
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    return [{ at: file, message: `plugin "${name}" cannot add its routes: ${reason}` }];
+  }
 }
 
 const endlessSetup = "Let its setup() return, and what may take long go on behind it";

@@ -14,6 +14,7 @@ import { RouterError, toRouterError } from "./errors.ts";
 import type { InstalledPlugin } from "./hooks.ts";
 import type { Kernel } from "./kernel.ts";
 import type { Log } from "./log.ts";
+import { addRoutes } from "./pipeline.ts";
 import { modelRoutes } from "./model_routes.ts";
 import type { CallerEnv } from "./plugin.ts";
 import { readBody } from "./request_body.ts";
@@ -76,7 +77,7 @@ export class Server {
   /** Those that are inside, but for those that ask a provider: the kernel knows these. */
   readonly #inside = new Set<Promise<void>>();
 
-  /** @throws {ConfigError} naming the plugin that cannot add its routes. */
+  /** @throws {ConfigError} naming the plugins that cannot add their routes. */
   constructor(options: ServerOptions) {
     this.#o = options;
     this.#asked = createAskingApp(options);
@@ -105,7 +106,7 @@ export class Server {
    *
    * @returns What brings it into force for the requests to come; that settles when those that came
    * before are over.
-   * @throws {ConfigError} naming the plugin that cannot add its routes.
+   * @throws {ConfigError} naming the plugins that cannot add their routes.
    */
   prepare(plugins: readonly InstalledPlugin[]): () => Promise<void> {
     const other = createOtherApp(this.#o, plugins);
@@ -160,15 +161,8 @@ function createOtherApp(options: ServerOptions, plugins: readonly InstalledPlugi
       ? c.json({ status: "ready" })
       : c.json({ status: "not ready", failed }, 503);
   });
-  for (const { name, file, hooks } of plugins) {
-    try {
-      hooks.routes?.(app);
-    } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      const message = `plugin "${name}" cannot add its routes: ${reason}`;
-      throw new ConfigError([{ at: file, message }]);
-    }
-  }
+  const problems = plugins.flatMap((plugin) => addRoutes(plugin, app));
+  if (problems.length > 0) throw new ConfigError(problems);
   app.route("/", modelRoutes(catalog));
   app.route("/", explainRoutes(options));
   refuseOtherMethods(app);

@@ -169,6 +169,15 @@ Deno.test("installPlugins closes what is set up when a later setup fails", async
     modules({
       "90_broken.ts": { name: "broken", setup: () => Promise.reject(new Error("no disk")) },
       "91_worse.ts": { name: "worse", setup: () => Promise.reject(new Error("no memory")) },
+      "92_astray.ts": {
+        name: "astray",
+        setup: () => ({
+          routes: () => {
+            throw new Error("no way");
+          },
+          dispose: () => void calls.push("dispose astray"),
+        }),
+      },
     }),
     {},
     {},
@@ -177,8 +186,9 @@ Deno.test("installPlugins closes what is set up when a later setup fails", async
   assertEquals((await assertRejects(run, ConfigError)).problems, [
     { at: "p/90_broken.ts", message: 'plugin "broken" cannot be set up: no disk' },
     { at: "p/91_worse.ts", message: 'plugin "worse" cannot be set up: no memory' },
+    { at: "p/92_astray.ts", message: 'plugin "astray" cannot add its routes: no way' },
   ]);
-  assertEquals(calls, ["setup a", "setup b", "dispose b", "dispose a"]);
+  assertEquals(calls, ["setup a", "setup b", "dispose astray", "dispose b", "dispose a"]);
 });
 
 Deno.test("installPlugins refuses a setup that does not end, and closes it once it has", async () => {
