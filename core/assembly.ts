@@ -7,12 +7,13 @@
 import { join } from "node:path";
 import { Catalog } from "./catalog.ts";
 import { type CodeLimits, codeLimits } from "./code_limits.ts";
-import { type Config, ConfigError, root, tryConfig } from "./config.ts";
+import { type Config, ConfigError, programSettings, root, tryConfig } from "./config.ts";
 import { type ConnectedProvider, connectProviders } from "./connect.ts";
 import { loadModules } from "./load.ts";
+import { type Misspelt, misspelt } from "./misspelt.ts";
 import { type CheckedPlugin, checkPlugins } from "./pipeline.ts";
 import { readRoutes } from "./routing/routes.ts";
-import type { Problem } from "./settings.ts";
+import { type Problem, settingsOf } from "./settings.ts";
 
 /** All that is declared, checked but not yet opened. */
 export interface Assembly {
@@ -83,6 +84,26 @@ export async function tryAssemble(
       ...unknownNames(config, plugins.map(({ plugin }) => plugin.name), providers.names),
     ],
   };
+}
+
+/** The schemas of all settings, each with its section of the configuration file. */
+export function schemasOf({ config: { file }, plugins, catalog }: Assembly) {
+  return [
+    { schema: programSettings, section: undefined },
+    ...plugins.map(({ plugin }) => ({ schema: plugin.config, section: file.plugins[plugin.name] })),
+    ...[...catalog.providers.values()].map(({ schema, name }) => ({
+      schema,
+      section: file.providers[name],
+    })),
+  ].flatMap(({ schema, section }) => schema === undefined ? [] : [{ schema, section }]);
+}
+
+/** Variables of the environment that nobody reads because of a slip in their name. */
+export function misspeltOf(assembly: Assembly): Misspelt[] {
+  const variables = schemasOf(assembly).flatMap(({ schema }) =>
+    [...settingsOf(schema).values()].flatMap(({ variable }) => variable ?? [])
+  );
+  return misspelt(assembly.config.env, ["XROUTER_CONFIG", ...variables]);
 }
 
 /** The project's own folders of plugins and of providers, and those outside it. */

@@ -6,7 +6,14 @@
  */
 import type { Client } from "@libsql/client";
 import { join } from "node:path";
-import { assemble, type Assembly, closeProviders, foldersOf, tryAssemble } from "./assembly.ts";
+import {
+  assemble,
+  type Assembly,
+  closeProviders,
+  foldersOf,
+  misspeltOf,
+  tryAssemble,
+} from "./assembly.ts";
 import type { Catalog } from "./catalog.ts";
 import { type CodeLimits, codeLimits } from "./code_limits.ts";
 import { type Config, ConfigError, root } from "./config.ts";
@@ -106,6 +113,9 @@ export class Program {
       const more = await setupProblems(assembly, limits);
       await closeProviders(assembly.catalog);
       throw new ConfigError([...problems, ...more]);
+    }
+    for (const { variable, meant } of misspeltOf(assembly)) {
+      log.warn("a variable is set that nobody reads", { variable, meant });
     }
     const { settings } = assembly.config;
     let database: Client | undefined;

@@ -4,7 +4,7 @@
  * @module
  */
 import { readEnvironment } from "../config.ts";
-import { type Assembly, closeProviders, tryAssemble } from "../assembly.ts";
+import { type Assembly, closeProviders, misspeltOf, tryAssemble } from "../assembly.ts";
 import { defineCommand, jsonSwitch } from "./arguments.ts";
 import { type Check, formatCheck } from "./check.ts";
 import { checkDatabase } from "./database_check.ts";
@@ -47,6 +47,15 @@ async function examine(report: Report): Promise<void> {
         name: "configuration",
         found: `${at}: ${message}`,
       })),
+    nameWidth,
+  );
+  report(
+    misspeltOf(assembly).map(({ variable, meant }) => ({
+      status: "warn",
+      name: "environment",
+      found: `${variable} is set, and nobody reads it`,
+      cure: `Call it ${meant}, if that is what it is for`,
+    })),
     nameWidth,
   );
   const redact = createRedact(assembly);

@@ -3,8 +3,7 @@
  *
  * @module
  */
-import { programSettings } from "../config.ts";
-import type { Assembly } from "../assembly.ts";
+import { type Assembly, schemasOf } from "../assembly.ts";
 import { secretsOf, settingsOf, shortestSecret } from "../settings.ts";
 
 /** Takes every secret out of a text. */
@@ -24,18 +23,10 @@ function isScheme(part: string): boolean {
  *
  * @param assembly What is configured, as far as it could be read.
  */
-export function createRedact({ config: { env, file }, plugins, catalog }: Assembly): Redact {
-  const declared = [
-    { schema: programSettings, section: undefined },
-    ...plugins.map(({ plugin }) => ({ schema: plugin.config, section: file.plugins[plugin.name] })),
-    ...[...catalog.providers.values()].map(({ schema, name }) => ({
-      schema,
-      section: file.providers[name],
-    })),
-  ];
+export function createRedact(assembly: Assembly): Redact {
+  const { env } = assembly.config;
   const secrets = new Map<string, string>();
-  for (const { schema, section } of declared) {
-    if (schema === undefined) continue;
+  for (const { schema, section } of schemasOf(assembly)) {
     const values = secretsOf(schema, section);
     for (const [field, { secret, variable }] of settingsOf(schema)) {
       if (secret && variable !== undefined) values.push([field, env[variable] ?? ""]);

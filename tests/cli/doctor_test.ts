@@ -179,3 +179,16 @@ Deno.test("doctor looks at all that it can although a plugin, a provider and a s
     assert(!/^\w+ +database /m.test(address.stdout), "another database is looked at");
     assert(!/CANARY/.test(broken.stdout + address.stdout), "a secret is shown");
   }));
+
+Deno.test("doctor tells a variable that nobody reads because of a slip in its name", () =>
+  inFolder(async (folder) => {
+    const ended = await xrouter(folder, ["doctor", "--json"], { GIGACHAT_CREDENTAILS: "CANARY" });
+    assertEquals(ended.code, 0, ended.stdout);
+    assertEquals(checksOf(ended).environment, {
+      status: "warn",
+      name: "environment",
+      found: "GIGACHAT_CREDENTAILS is set, and nobody reads it",
+      cure: "Call it GIGACHAT_CREDENTIALS, if that is what it is for",
+    });
+    assert(!ended.stdout.includes("CANARY"));
+  }));
