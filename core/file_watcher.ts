@@ -34,6 +34,8 @@ export class FileWatcher {
   readonly #folders: readonly string[];
   readonly #file: string | undefined;
   readonly #watchers = new Map<string, Deno.FsWatcher>();
+  /** Folders of which the system does not tell. */
+  readonly #untold = new Set<string>();
   /** What was at each path when it was looked at last. */
   readonly #identities = new Map<string, string | undefined>();
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -46,7 +48,7 @@ export class FileWatcher {
   /** @param changed Told of changes, once for those that come together. */
   constructor({ folders, file }: WatchedPaths, changed: () => void) {
     this.#changed = changed;
-    this.#folders = folders.map((folder) => resolve(folder));
+    this.#folders = [...new Set(folders.map((folder) => resolve(folder)))];
     this.#file = file && resolve(file);
     for (const folder of this.#folders) {
       this.#identities.set(folder, identityOf(statOrNothing(folder)));
@@ -89,7 +91,10 @@ export class FileWatcher {
         // A watcher goes with the folder that it watches, even if another one has its name by now.
         this.#watchers.get(folder)?.close();
         this.#watchers.delete(folder);
-      } else if (!this.#watchers.has(folder) && this.#watch(folder)) {
+        this.#untold.delete(folder);
+      } else if (
+        !this.#watchers.has(folder) && !this.#untold.has(folder) && this.#watch(folder)
+      ) {
         // Only at the next look: a watcher that is being closed takes one along that is opened at once.
         this.#note();
       }
@@ -115,6 +120,7 @@ export class FileWatcher {
       return true;
     } catch {
       // It lies inside a compiled binary, or this system watches nothing.
+      this.#untold.add(folder);
       return false;
     }
   }
@@ -158,7 +164,10 @@ function identityOf(info: Deno.FileInfo | undefined): string | undefined {
   return info && `${info.dev} ${info.ino} ${info.birthtime?.getTime()}`;
 }
 
-/** What tells a file's content from the one before. */
+/** What tells a file's content, and who may read it, from what was before. */
 function versionOf(info: Deno.FileInfo | undefined): string | undefined {
-  return info && `${identityOf(info)} ${info.mtime?.getTime()} ${info.size}`;
+  if (info === undefined) return undefined;
+  // The runtime's ctime counts whole seconds.
+  const { mode, mtime, ctime, size } = info;
+  return `${identityOf(info)} ${mode} ${mtime?.getTime()} ${ctime?.getTime()} ${size}`;
 }

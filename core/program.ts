@@ -15,7 +15,7 @@ import {
   tryAssemble,
 } from "./assembly.ts";
 import type { Catalog } from "./catalog.ts";
-import { type CodeLimits, codeLimits } from "./code_limits.ts";
+import { type CodeLimits, codeLimits, inTime } from "./code_limits.ts";
 import { type Config, ConfigError, root } from "./config.ts";
 import type { InstalledPlugin } from "./hooks.ts";
 import { Kernel } from "./kernel.ts";
@@ -211,7 +211,8 @@ export class Program {
 
   /** Closes everything; what is still to be written is written first. */
   async close(): Promise<void> {
-    await this.#watcher?.close();
+    // A file system that hangs must not hold up the stop.
+    await inTime(this.#watcher?.close(), this.#limits.stop).catch(() => {});
     await this.#reloader.stop(this.#limits.stop);
     await this.#retirement.closeAll();
     await this.#retirement.close({ plugins: this.#plugins, transports: [] });

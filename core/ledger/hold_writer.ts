@@ -82,7 +82,7 @@ export class HoldWriter {
   readonly #leaseMs: number;
   readonly #processId: string | null;
   #waiting: Waiting[] = [];
-  #writing = 0;
+  #writing = false;
   /** Keys whose last hold did not fit, and until when they are written apart. */
   readonly #apart = new Map<string, number>();
 
@@ -113,21 +113,25 @@ export class HoldWriter {
   }
 
   #flush(): void {
-    if (this.#writing > 0 && this.#database.protocol === "file") return;
+    if (this.#writing && this.#database.protocol === "file") return;
     const group = this.#waiting.splice(0, maxRows);
     if (group.length === 0) return;
-    this.#writing++;
-    void this.#writeGroup(group).then(() => {
-      this.#writing--;
+    this.#writing = true;
+    // Only until the first answer: who comes later waits for nobody's refusals and for no retries.
+    let isFirst = true;
+    void this.#writeGroup(group, () => {
+      if (!isFirst) return;
+      isFirst = false;
+      this.#writing = false;
       this.#flush();
     });
     this.#flush();
   }
 
   /** Writes a group; where not all of it fits, by halves, since each try may be a round trip. */
-  async #writeGroup(group: readonly Waiting[]): Promise<void> {
+  async #writeGroup(group: readonly Waiting[], onAnswer?: () => void): Promise<void> {
     try {
-      await this.#insert(group.map(({ hold }) => hold));
+      await this.#insert(group.map(({ hold }) => hold), onAnswer);
       for (const { resolve } of group) resolve();
     } catch (error) {
       const refused = doesNotFit(error);
@@ -144,7 +148,8 @@ export class HoldWriter {
     }
   }
 
-  async #insert(holds: readonly Hold[]): Promise<void> {
+  /** @param onAnswer Told each time that the database has answered, be it that it is busy. */
+  async #insert(holds: readonly Hold[], onAnswer?: () => void): Promise<void> {
     const sql = `INSERT INTO holds (${columns}) VALUES ${
       `${placeholders}, `.repeat(holds.length - 1)
     }${placeholders}`;
@@ -167,7 +172,8 @@ export class HoldWriter {
         this.#processId,
       );
     }
-    await retryWhileBusy(() => this.#database.execute({ sql, args }), busyMs);
+    const insert = () => this.#database.execute({ sql, args }).finally(onAnswer);
+    await retryWhileBusy(insert, busyMs);
   }
 
   /**

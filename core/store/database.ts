@@ -5,9 +5,8 @@ import { PreparedWrites } from "./prepared_writes.ts";
 import { WritingThread } from "./writing_thread.ts";
 
 /**
- * How long a statement waits for another process's write lock on a file. But for
- * what the writing thread does, libSQL waits on the event loop's own, so this is also the longest
- * pause that every open answer can see.
+ * How long a statement waits for another process's write lock on a file. But for what the writing
+ * thread does, libSQL waits on the thread of the event loop: then all open answers wait as well.
  */
 const busyTimeoutMs = 250;
 
@@ -87,7 +86,7 @@ async function openFile(url: string, thread: boolean): Promise<Client> {
 
   let client: Client | undefined;
   try {
-    // To copy the log stops the event loop for milliseconds: every 32 MB, and not every 4.
+    // To copy the log stops all writes for milliseconds: every 32 MB, and not every 4.
     const pragmas = "PRAGMA synchronous = NORMAL; PRAGMA wal_autocheckpoint = 8000";
     const Writes = thread ? WritingThread : PreparedWrites;
     const file = new FileClient(

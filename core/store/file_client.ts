@@ -61,7 +61,7 @@ export class FileClient implements Client {
       const { sql, args: values = [] } = statement;
       // A held transaction keeps others out: this client's other connection would wait for it.
       const isFree = this.#transaction === undefined || this.#transaction.closed;
-      return this.#writes !== undefined && isFree && Array.isArray(values) &&
+      return this.#writes !== undefined && isFree && !this.closed && Array.isArray(values) &&
           PreparedWrites.takes(sql, values)
         ? await this.#write(this.#writes, sql, values)
         : await this.#client.execute(statement);

@@ -19,10 +19,10 @@ export type Order =
   | { readonly exec: string }
   | "close";
 
-/** What it answers to each write and each `exec`, in their order: rows changed, or the error. */
+/** What it answers to each, in order: the rows that changed, or the error; one of libSQL has a code. */
 export type Answer = number | {
   readonly message: string;
-  readonly code: string;
+  readonly code?: string | undefined;
   readonly extendedCode?: string | undefined;
   readonly rawCode?: number | undefined;
 };
@@ -30,12 +30,17 @@ export type Answer = number | {
 /** The most milliseconds that closing waits for. */
 const closeMs = 5_000;
 
+/** An order, and who waits for its answer. */
+interface Asked extends PromiseWithResolvers<ResultSet> {
+  readonly order: Order;
+}
+
 /** A thread that runs. */
 interface Thread {
   readonly worker: Worker;
   readonly closed: Int32Array;
-  /** Calls that it has not answered yet, in order. */
-  readonly asked: PromiseWithResolvers<ResultSet>[];
+  /** What it has not answered yet, in order. */
+  readonly asked: Asked[];
 }
 
 /**
@@ -68,47 +73,64 @@ export class WritingThread implements Writes {
     if (this.#thread === undefined) return;
     const { worker, closed, asked } = this.#thread;
     this.#thread = undefined;
-    tell(worker, "close");
+    worker.postMessage("close" satisfies Order);
     Atomics.wait(closed, 0, 0, closeMs);
     worker.terminate();
-    fail(asked, "The database is closed");
+    for (const { reject } of asked) {
+      reject(new LibsqlError("The client was closed before this was answered", "CLIENT_CLOSED"));
+    }
   }
 
   #ask(order: Order): Promise<ResultSet> {
-    const { worker, asked } = this.#thread ??= this.#start();
-    const answer = Promise.withResolvers<ResultSet>();
-    asked.push(answer);
-    tell(worker, order);
-    return answer.promise;
+    return askOf(this.#thread ??= this.#start(), order);
   }
 
   #start(): Thread {
-    const asked: Thread["asked"] = [];
+    const asked: Asked[] = [];
     const worker = new Worker(import.meta.resolve("./writing_worker.ts"), { type: "module" });
+    let runs = false;
     worker.addEventListener("message", ({ data }: MessageEvent<Answer>) => {
+      runs = true;
       const { resolve, reject } = asked.shift()!;
       if (typeof data === "number") return resolve(new NoRows(data));
       const { message, code, extendedCode, rawCode } = data;
-      reject(new LibsqlError(message, code, extendedCode, rawCode));
+      const error = code === undefined
+        ? new Error(message)
+        : new LibsqlError(message, code, extendedCode, rawCode);
+      reject(error);
     });
     worker.addEventListener("error", (event) => {
       event.preventDefault();
       this.#thread = undefined;
-      this.#instead ??= new PreparedWrites(...this.#opening);
-      fail(asked, `The thread that writes to the database has ended: ${event.message}`);
+      const instead = this.#instead ??= new PreparedWrites(...this.#opening);
+      for (const { order, resolve, reject } of asked.splice(0)) {
+        try {
+          // What a thread had that never ran has not been carried out.
+          if (runs) throw new Error(`The thread that writes has ended: ${event.message}`);
+          resolve(carryOut(instead, order));
+        } catch (error) {
+          reject(error);
+        }
+      }
     });
     const [path, timeoutMs, pragmas] = this.#opening;
     const closed = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
-    tell(worker, { path, timeoutMs, pragmas, closed });
-    return { worker, closed: new Int32Array(closed), asked };
+    const thread = { worker, closed: new Int32Array(closed), asked };
+    void askOf(thread, { path, timeoutMs, pragmas, closed }).catch(() => {});
+    return thread;
   }
 }
 
-function tell(worker: Worker, order: Order): void {
+function askOf({ worker, asked }: Thread, order: Order): Promise<ResultSet> {
+  const answer = { order, ...Promise.withResolvers<ResultSet>() };
+  asked.push(answer);
   worker.postMessage(order);
+  return answer.promise;
 }
 
-/** Rejects what has not been answered. It may have been carried out. */
-function fail(asked: Thread["asked"], reason: string): void {
-  for (const { reject } of asked.splice(0)) reject(new Error(reason));
+/** Carries out what the thread has not. */
+function carryOut(writes: PreparedWrites, order: Order): ResultSet {
+  if (typeof order === "object" && "sql" in order) return writes.run(order.sql, order.args);
+  if (typeof order === "object" && "exec" in order) writes.exec(order.exec);
+  return new NoRows(0);
 }

@@ -11,31 +11,30 @@ import type { Answer, Order } from "./writing_thread.ts";
 let writes: PreparedWrites | undefined;
 let closed: Int32Array | undefined;
 
-/** @returns What is answered, if something is. */
-function carryOut(order: Order): Answer | undefined {
+function carryOut(order: Order): Answer {
   if (order === "close") {
     writes?.close();
     Atomics.store(closed!, 0, 1);
     Atomics.notify(closed!, 0);
-    return undefined;
+    return 0;
   }
   if ("path" in order) {
     writes = new PreparedWrites(order.path, order.timeoutMs, order.pragmas);
     closed = new Int32Array(order.closed);
-    return undefined;
+    return 0;
   }
   try {
     if ("sql" in order) return writes!.run(order.sql, order.args).rowsAffected;
     writes!.exec(order.exec);
     return 0;
   } catch (error) {
-    if (!(error instanceof LibsqlError)) return { message: String(error), code: "UNKNOWN" };
+    if (!(error instanceof LibsqlError)) return { message: String(error) };
     const { message, code, extendedCode, rawCode } = error;
-    return { message, code, extendedCode, rawCode };
+    // The class writes its code before the message, here and once more where it is made anew.
+    return { message: message.replace(`${code}: `, ""), code, extendedCode, rawCode };
   }
 }
 
 self.addEventListener("message", ({ data }: MessageEvent<Order>) => {
-  const answer = carryOut(data);
-  if (answer !== undefined) self.postMessage(answer);
+  self.postMessage(carryOut(data));
 });

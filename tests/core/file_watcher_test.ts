@@ -45,6 +45,16 @@ Deno.test("file watcher: a file that is edited, removed and written again is tol
       () => Deno.writeTextFile(file, "{ }"),
       // As long as before: only its time tells.
       () => Deno.writeTextFile(file, "[ ]"),
+      () => Deno.chmod(file, 0o600),
+      // A copy that keeps its length and time, as of `rsync -t`.
+      async () => {
+        const { mtime, ctime } = await Deno.stat(file);
+        // A file system's clock is some milliseconds behind.
+        const nextSecond = ctime!.getTime() + 1_100 - Date.now();
+        await new Promise((resolve) => setTimeout(resolve, nextSecond));
+        await Deno.writeTextFile(file, "{ }");
+        await Deno.utime(file, mtime!, mtime!);
+      },
       () => Deno.remove(file),
       () => Deno.writeTextFile(file, "{}"),
     ]
@@ -103,4 +113,14 @@ Deno.test("file watcher: what comes together is told once, and nothing after it 
   await Deno.writeTextFile(`${plugins}/5.ts`, "");
   await after;
   assertEquals(told, 1);
+});
+
+Deno.test("file watcher: a folder that is named twice is watched once, and let go", async () => {
+  await using folder = await dropIn({ "plugins/1.ts": "" });
+  const plugins = `${folder.path}/plugins`;
+  const folders: unknown[] = [];
+  await withWatched((path) => folders.push(path), async () => {
+    await using _watched = watch({ folders: [plugins, `${plugins}/`], file: undefined });
+    assertEquals(folders, [plugins]);
+  });
 });

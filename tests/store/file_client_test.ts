@@ -99,3 +99,17 @@ Deno.test("openDatabase returns a FileClient for a file, also for one in memory"
   assertEquals(client instanceof FileClient, true);
   client.close();
 });
+
+Deno.test("FileClient with a thread refuses what waits behind a call when it is closed", () =>
+  withTable(true, async (client, _file, stored) => {
+    const codes = [1, 2, 3].map((n) =>
+      writes.execute!(client, n).then(() => "written", (error) => error.code)
+    );
+    // The first is in the thread by now, the others wait for their turn.
+    await Promise.resolve();
+    await Promise.resolve();
+    client.close();
+    const ended = await Promise.all(codes);
+    assertEquals(ended, ["CLIENT_CLOSED", "CLIENT_CLOSED", "CLIENT_CLOSED"]);
+    assertEquals((await stored()).length <= 1, true);
+  }));

@@ -1,8 +1,9 @@
-import { assert, assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
+import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { LibsqlError } from "@libsql/client";
 import { PreparedWrites, type Writes } from "../../core/store/prepared_writes.ts";
 import { WritingThread } from "../../core/store/writing_thread.ts";
 import { openDatabase } from "../../core/store/database.ts";
+import { startRouter } from "../support/router.ts";
 import { holdWriteLock } from "./write_lock.ts";
 
 const insert = "INSERT INTO numbers (n, text) VALUES (?, ?)";
@@ -60,7 +61,10 @@ for (const [name, Kind] of Object.entries(kinds)) {
         assertEquals(error.code, "SQLITE_CONSTRAINT");
         assertEquals(error.extendedCode, "SQLITE_CONSTRAINT_PRIMARYKEY");
         assertEquals(error.rawCode, 1555);
-        assert(error.message.includes("UNIQUE constraint failed"), error.message);
+        assertEquals(
+          error.message,
+          "SQLITE_CONSTRAINT: UNIQUE constraint failed: numbers.n",
+        );
         await writes.run(insert, [2 + times, "c"]);
       }
       await failureOf(writes, "INSERT INTO nowhere VALUES (?)", [1]);
@@ -133,20 +137,59 @@ Deno.test("WritingThread leaves the event loop free while it waits", () =>
 
 Deno.test("WritingThread fails what is not answered when it is closed, and begins anew after it", () =>
   withNumbers(WritingThread, async (writes, stored) => {
-    const left = assertRejects(
-      async () => await writes.run(insert, [1, "a"]),
-      Error,
-      "The database is closed",
-    );
+    const left = failureOf(writes, insert, [1, "a"]);
     writes.close();
-    await left;
+    assertEquals((await left).code, "CLIENT_CLOSED");
     // It was carried out, only not answered.
     assertEquals(await stored(), [[1, "a"]]);
     await writes.run(insert, [2, "b"]);
     assertEquals(await stored(), [[1, "a"], [2, "b"]]);
   }));
 
-Deno.test("WritingThread writes here where no thread can be had", async () => {
+Deno.test("WritingThread carries out here what a thread that never ran was told", () =>
+  withoutThreads(() =>
+    withNumbers(WritingThread, async (writes, stored) => {
+      const told = [1, 1, 2].map((n) => writes.run(insert, [n, "x"]));
+      const ended = await Promise.allSettled(told);
+      assertEquals(ended.map(({ status }) => status), ["fulfilled", "rejected", "fulfilled"]);
+      await writes.run(insert, [3, "x"]);
+      await writes.exec("PRAGMA synchronous = NORMAL");
+      assertEquals((await stored()).length, 3);
+    })
+  ));
+
+Deno.test("a router starts and serves where no thread can be had", () =>
+  withoutThreads(async () => {
+    await using router = await startRouter();
+    const answer = await router.chat({
+      model: "echo",
+      messages: [{ role: "user", content: "hello" }],
+    });
+    assertEquals([answer.status, (await answer.json()).model], [200, "echo"]);
+  }));
+
+Deno.test("a router writes in a thread, and a command does not", async () => {
+  const { Worker } = globalThis;
+  let threads = 0;
+  globalThis.Worker = class extends Worker {
+    constructor(...args: ConstructorParameters<typeof Worker>) {
+      super(...args);
+      threads++;
+    }
+  };
+  try {
+    const router = await startRouter();
+    assertEquals(threads, 1);
+    // The key of the test has been made over another client.
+    await router[Symbol.asyncDispose]();
+    assertEquals(threads, 1);
+  } finally {
+    globalThis.Worker = Worker;
+  }
+});
+
+/** Runs a test with a runtime whose threads end before they begin. */
+async function withoutThreads(run: () => Promise<void>): Promise<void> {
   const { Worker } = globalThis;
   globalThis.Worker = class extends Worker {
     constructor(_url: string | URL, options?: WorkerOptions) {
@@ -154,20 +197,11 @@ Deno.test("WritingThread writes here where no thread can be had", async () => {
     }
   };
   try {
-    await withNumbers(WritingThread, async (writes, stored) => {
-      await assertRejects(
-        async () => await writes.run(insert, [1, "a"]),
-        Error,
-        "The thread that writes to the database has ended",
-      );
-      await writes.run(insert, [2, "b"]);
-      await writes.exec("PRAGMA synchronous = NORMAL");
-      assertEquals(await stored(), [[2, "b"]]);
-    });
+    await run();
   } finally {
     globalThis.Worker = Worker;
   }
-});
+}
 
 Deno.test("PreparedWrites takes writes that return nothing, with plain values", () => {
   const takes: [string, Parameters<typeof PreparedWrites.takes>[1], boolean][] = [

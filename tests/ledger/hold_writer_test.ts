@@ -1,0 +1,109 @@
+/** How holds that come together are written. */
+import { type Client, type InStatement, LibsqlError, type ResultSet } from "@libsql/client";
+import { assertEquals, assertRejects } from "@std/assert";
+import { type Hold, HoldWriter } from "../../core/ledger/hold_writer.ts";
+
+/** A hold of a key. */
+function holdOf(keyId: string): Hold {
+  return {
+    requestId: crypto.randomUUID(),
+    keyId,
+    owner: null,
+    amount: 1,
+    openedAt: 0,
+    provider: "echo",
+    model: "echo",
+    modelAsked: "echo",
+    tag: null,
+    stream: false,
+    inputTokens: 1,
+    price: undefined,
+  };
+}
+
+/** A database that answers when the test says so, and what it was asked. */
+function databaseOf(protocol: "file" | "https") {
+  const asked: { keys: unknown[]; answer: (error?: LibsqlError) => void }[] = [];
+  let arrived = Promise.withResolvers<void>();
+  const execute = (statement: InStatement) => {
+    const { args } = statement as { args: unknown[] };
+    const keys = args.filter((arg) => typeof arg === "string" && arg.startsWith("key_"));
+    const { promise, resolve, reject } = Promise.withResolvers<ResultSet>();
+    const answer = (error?: LibsqlError) =>
+      error === undefined ? resolve({ rowsAffected: keys.length } as ResultSet) : reject(error);
+    asked.push({ keys, answer });
+    arrived.resolve();
+    return promise;
+  };
+  return {
+    client: { protocol, execute } as unknown as Client,
+    asked,
+    /** Waits until so many statements have been asked for. */
+    async until(count: number) {
+      while (asked.length < count) {
+        await arrived.promise;
+        arrived = Promise.withResolvers();
+      }
+    },
+  };
+}
+
+const busy = new LibsqlError("database is locked", "SQLITE_BUSY");
+const refusal = new LibsqlError("the hold does not fit", "SQLITE_CONSTRAINT");
+
+/** A turn of the event loop in which whatever is due to be written is. */
+const turn = () => new Promise<void>((resolve) => setTimeout(resolve));
+
+Deno.test("holds that come while others are written to a file are written together after them", async () => {
+  const { client, asked, until } = databaseOf("file");
+  const writer = new HoldWriter(client, 1_000, null);
+  const first = writer.write(holdOf("key_1"));
+  await until(1);
+  const later = ["key_2", "key_3", "key_4"].map((key) => writer.write(holdOf(key)));
+  await turn();
+  assertEquals(asked.map(({ keys }) => keys), [["key_1"]]);
+  asked[0]!.answer();
+  await first;
+  await until(2);
+  assertEquals(asked[1]!.keys, ["key_2", "key_3", "key_4"]);
+  asked[1]!.answer();
+  await Promise.all(later);
+});
+
+Deno.test("holds go to a server at once, whatever is on its way there", async () => {
+  const { client, asked, until } = databaseOf("https");
+  const writer = new HoldWriter(client, 1_000, null);
+  const first = writer.write(holdOf("key_1"));
+  await until(1);
+  const second = writer.write(holdOf("key_2"));
+  await until(2);
+  for (const { answer } of asked) answer();
+  await Promise.all([first, second]);
+});
+
+for (const [what, error] of Object.entries({ refused: refusal, "tried again": busy })) {
+  Deno.test(`holds do not wait until each of a group that is ${what} has its answer`, async () => {
+    const { client, asked, until } = databaseOf("file");
+    const writer = new HoldWriter(client, 1_000, null);
+    const group = ["key_1", "key_2"].map((key) => writer.write(holdOf(key)));
+    await until(1);
+    assertEquals(asked[0]!.keys, ["key_1", "key_2"]);
+    const good = writer.write(holdOf("key_3"));
+    asked[0]!.answer(error);
+    await until(2);
+    assertEquals(asked[1]!.keys, ["key_3"]);
+    asked[1]!.answer();
+    await good;
+    if (error === busy) {
+      await until(3);
+      asked[2]!.answer();
+      await Promise.all(group);
+      return;
+    }
+    for (const [i, hold] of group.entries()) {
+      await until(3 + i);
+      asked[2 + i]!.answer(error);
+      await assertRejects(() => hold, LibsqlError, "the hold does not fit");
+    }
+  });
+}
