@@ -100,6 +100,7 @@ export class Program {
    * @param env The environment.
    * @param log Takes every line.
    * @param limits How long the code of plugins and providers may take.
+   * @param thread Writes to a local file run in a thread of their own: for what serves for long.
    * @throws {ConfigError} with every problem of settings and files, those that plugins find as they
    * are set up among them; or with what the database says.
    */
@@ -107,6 +108,7 @@ export class Program {
     env: Readonly<Record<string, string | undefined>>,
     log: Log,
     limits: CodeLimits = codeLimits,
+    thread = false,
   ): Promise<Program> {
     const { assembly, problems } = await tryAssemble(env, undefined, limits);
     if (problems.length > 0) {
@@ -124,7 +126,7 @@ export class Program {
       database = await openDatabase({
         url: settings.databaseUrl,
         ...(settings.databaseAuthToken !== undefined && { authToken: settings.databaseAuthToken }),
-        thread: true,
+        thread,
       });
       await migrate(database, migrationsFolder);
       await openPrices(assembly.catalog, database, log);

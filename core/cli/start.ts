@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { codeLimits } from "../code_limits.ts";
 import { readEnvironment } from "../config.ts";
 import { createLog, StderrLines } from "../log.ts";
 import { Program } from "../program.ts";
@@ -28,7 +29,7 @@ const echoMs = 1_000;
 export async function start(): Promise<number> {
   const lines = new StderrLines();
   const log = createLog(lines.write);
-  const program = await Program.open(readEnvironment(), log);
+  const program = await Program.open(readEnvironment(), log, codeLimits, true);
   const { host, port } = program.config.settings;
   const stopped = Promise.withResolvers<string>();
   let server: Deno.HttpServer<Deno.NetAddr>;

@@ -2,6 +2,7 @@ import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { LibsqlError } from "@libsql/client";
 import { PreparedWrites, type Writes } from "../../core/store/prepared_writes.ts";
 import { WritingThread } from "../../core/store/writing_thread.ts";
+import { codeLimits } from "../../core/code_limits.ts";
 import { openDatabase } from "../../core/store/database.ts";
 import { startRouter } from "../support/router.ts";
 import { holdWriteLock } from "./write_lock.ts";
@@ -160,7 +161,7 @@ Deno.test("WritingThread carries out here what a thread that never ran was told"
 
 Deno.test("a router starts and serves where no thread can be had", () =>
   withoutThreads(async () => {
-    await using router = await startRouter();
+    await using router = await startRouter({}, {}, codeLimits, true);
     const answer = await router.chat({
       model: "echo",
       messages: [{ role: "user", content: "hello" }],
@@ -178,7 +179,7 @@ Deno.test("a router writes in a thread, and a command does not", async () => {
     }
   };
   try {
-    const router = await startRouter();
+    const router = await startRouter({}, {}, codeLimits, true);
     assertEquals(threads, 1);
     // The key of the test has been made over another client.
     await router[Symbol.asyncDispose]();

@@ -38,11 +38,13 @@ export interface TestRouter extends AsyncDisposable {
  * Starts XRouter with an own database, the given environment and the given configuration file.
  *
  * @param limits How long the code of plugins and providers may take; a test may shorten it later.
+ * @param thread Writes run in a thread, as they do at `xrouter start`; to start one takes a while.
  */
 export async function startRouter(
   env: Record<string, string> = {},
   file: object = {},
   limits: CodeLimits = codeLimits,
+  thread = false,
 ): Promise<TestRouter> {
   const folder = await Deno.makeTempDir({ prefix: "xrouter-test-" });
   const url = env.DATABASE_URL ?? `file:${folder}/xrouter.db`;
@@ -58,6 +60,7 @@ export async function startRouter(
     { DATABASE_URL: url, XROUTER_CONFIG: `${folder}/xrouter.json`, ...env },
     createLog((line) => note(JSON.parse(line))),
     limits,
+    thread,
   );
   const { key, secret } = await new KeyStore(program.database).create({ name: "test" });
   const server = Deno.serve(
