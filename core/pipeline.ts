@@ -144,8 +144,8 @@ export function isSamePlugin(one: CheckedPlugin, other: CheckedPlugin): boolean 
 }
 
 /**
- * Sets the plugins up, in order, and tries their routes. When some fail, the others are closed again, and one that is late as
- * soon as it is set up.
+ * Sets the plugins up, in order, and tries their routes. When some fail, the others are closed again,
+ * and one that is late as soon as it is set up.
  *
  * @param hostFor Makes the host that a plugin sees.
  * @param before Plugins that are set up: one of which nothing has changed stays so.

@@ -229,8 +229,8 @@ export interface Hooks<Known extends keyof State = never> {
   /**
    * Adds routes to the server: at start, and to a new one whenever a plugin changes. After each
    * set-up it is tried on one that serves nobody, so that what it throws is told with all other
-   * problems. Middleware on `/v1/*` guards every route of later plugins and the model list; chat completions pass the six
-   * moments instead.
+   * problems. Middleware on `/v1/*` guards every route of later plugins and the model list; chat
+   * completions pass the six moments instead.
    */
   routes?(app: Hono): void;
   /**

@@ -275,9 +275,13 @@ Deno.test("formatTable pads every column to its widest cell", () => {
 
 Deno.test("parseOptions reads the flags and names a wrong one", () => {
   const normal = parseOptions([]);
-  assertEquals([normal.rounds, normal.seconds, normal.only.length], [5, 3, 5]);
+  assertEquals([normal.rounds, normal.warmUp, normal.seconds, normal.only.length], [5, 20, 3, 5]);
   const quick = parseOptions(["--quick", "--rounds", "4", "--only", "xrouter,bare"]);
-  assertEquals([quick.rounds, quick.seconds, quick.only], [4, 1, ["bare", "xrouter"]]);
+  assertEquals([quick.rounds, quick.warmUp, quick.seconds, quick.only], [4, 3, 1, [
+    "bare",
+    "xrouter",
+  ]]);
+  assertEquals(parseOptions(["--quick", "--warm-up", "9"]).warmUp, 9);
   const cases: [string[], string][] = [
     [["--rounds", "0"], "--rounds"],
     [["--seconds", "1.5"], "--seconds"],

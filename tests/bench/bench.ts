@@ -15,7 +15,7 @@
  */
 import { Children } from "./children.ts";
 import type { Gateway, Surroundings } from "./gateway.ts";
-import { interleave, measureStreams, measureWhole } from "./measure.ts";
+import { eventStreams, interleave, wholeAnswers } from "./measure.ts";
 import { type BenchOptions, parseOptions, USAGE, UsageError } from "./options.ts";
 import { Unavailable } from "./portkey.ts";
 import { formatReport, type Results } from "./report.ts";
@@ -82,14 +82,14 @@ async function bench(
   const whole = await interleave(
     wholeGateways,
     options,
-    measureWhole,
+    wholeAnswers,
     progress("Whole answers"),
     signal,
   );
   const streams = await interleave(
     streamGateways,
     options,
-    measureStreams,
+    eventStreams,
     progress("Streams"),
     signal,
   );

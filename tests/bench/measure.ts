@@ -35,7 +35,7 @@ export interface Row<R> {
  * processes of the benchmark itself share the processors. It is taken at a steady rate that every
  * gateway can carry with time to spare.
  */
-export async function measureWhole(
+async function measureWhole(
   gateway: Gateway,
   load: LoadGenerator,
   { connections, rate, seconds }: BenchOptions,
@@ -51,7 +51,7 @@ export async function measureWhole(
 }
 
 /** A slice of streams. */
-export async function measureStreams(
+async function measureStreams(
   gateway: Gateway,
   load: LoadGenerator,
   options: BenchOptions,
@@ -63,20 +63,37 @@ export async function measureStreams(
   return { ...cpu, eventsPerSecond: perSecond };
 }
 
-/** Just-in-time compilers need this long at least before their code has settled. */
-const WARM_UP_SECONDS = 3;
+/** What is measured. */
+export interface Kind<R> {
+  /** The same load, without a look at it. */
+  warmUp(load: LoadGenerator, options: BenchOptions): Promise<unknown>;
+  /** One gateway's slice of a round. */
+  measure(gateway: Gateway, load: LoadGenerator, options: BenchOptions): Promise<R>;
+}
+
+/** Answers that come at once. */
+export const wholeAnswers: Kind<WholeRound> = {
+  warmUp: (load, { connections, warmUp }) => load.saturate(connections, warmUp),
+  measure: measureWhole,
+};
+
+/** Answers that come event by event. */
+export const eventStreams: Kind<StreamRound> = {
+  warmUp: (load, options) => load.stream(options, options.warmUp),
+  measure: measureStreams,
+};
 
 /**
  * Gives every gateway its turn in every round, so that whatever else the machine does meets all of
- * them. The turn before the first round warms up and is not counted. A gateway that gave a wrong
- * answer gets no further turn.
+ * them, once each has had its turn to warm up. A gateway that gave a wrong answer gets no further
+ * turn.
  *
  * @throws The signal's reason, once it is aborted.
  */
 export async function interleave<R>(
   gateways: readonly Gateway[],
   options: BenchOptions,
-  measure: (gateway: Gateway, load: LoadGenerator, options: BenchOptions) => Promise<R>,
+  { warmUp, measure }: Kind<R>,
   progress: (round: number, title: string) => void,
   signal: AbortSignal,
 ): Promise<Row<R>[]> {
@@ -84,8 +101,6 @@ export async function interleave<R>(
     row: { gateway, rounds: [] } as Row<R>,
     load: new LoadGenerator(gateway.endpoint),
   }));
-  const seconds = Math.max(options.seconds, WARM_UP_SECONDS);
-  const warmUp = { ...options, seconds };
   for (let round = 0; round <= options.rounds; round++) {
     for (const { row, load } of turns) {
       signal.throwIfAborted();
@@ -93,8 +108,8 @@ export async function interleave<R>(
       progress(round, row.gateway.title);
       const { server } = row.gateway;
       try {
-        const measured = await measure(row.gateway, load, round === 0 ? warmUp : options);
-        if (round > 0) row.rounds.push(measured);
+        if (round === 0) await warmUp(load, options);
+        else row.rounds.push(await measure(row.gateway, load, options));
         if (server !== undefined) row.peakMemory = server.peakMemory();
       } catch (error) {
         const log = await server?.lastLines() ?? "";

@@ -15,11 +15,12 @@ const MEBIBYTE = 1_048_576;
 
 /** Prints the results for people. */
 export function formatReport(results: Results, options: BenchOptions): string {
-  const { rounds, seconds, connections, rate, streams, events, eventRate } = options;
+  const { rounds, warmUp, seconds, connections, rate, streams, events, eventRate } = options;
   const processors = navigator.hardwareConcurrency;
   return [
-    `Deno ${Deno.version.deno}, ${processors} processors, rounds: ${rounds}. Figures are medians; ` +
-    "in parentheses the median ratio to the bare pass-through, round by round.",
+    `Deno ${Deno.version.deno}, ${processors} processors, rounds: ${rounds}, after ${warmUp} s of ` +
+    "warming up. Figures are medians; in parentheses the median ratio to the bare pass-through, " +
+    "round by round.",
     "",
     `## Whole answers: ${connections} connections without a pause for ${seconds} s; ` +
     `latency at ${rate} requests/s`,

@@ -12,9 +12,9 @@ export interface ServedProgram extends AsyncDisposable {
   readonly program: Program;
 }
 
-/** Starts XRouter with this environment. */
+/** Starts XRouter with this environment, as `xrouter start` does: its writes have their thread. */
 export async function serveProgram(env: Readonly<Record<string, string>>): Promise<ServedProgram> {
-  const program = await Program.open(env, createLog(() => {}));
+  const program = await Program.open(env, createLog(() => {}), undefined, true);
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
     program.fetch,

@@ -1,5 +1,5 @@
 import type { Client } from "@libsql/client";
-import { assertEquals, assertRejects } from "@std/assert";
+import { assertEquals, assertLessOrEqual, assertRejects } from "@std/assert";
 import { openDatabase } from "../../core/store/database.ts";
 import { FileClient } from "../../core/store/file_client.ts";
 import { holdWriteLock } from "./write_lock.ts";
@@ -111,5 +111,5 @@ Deno.test("FileClient with a thread refuses what waits behind a call when it is 
     client.close();
     const ended = await Promise.all(codes);
     assertEquals(ended, ["CLIENT_CLOSED", "CLIENT_CLOSED", "CLIENT_CLOSED"]);
-    assertEquals((await stored()).length <= 1, true);
+    assertLessOrEqual((await stored()).length, 1);
   }));
