@@ -14,6 +14,9 @@ const mostMs = 500;
 /** Milliseconds between two looks at what is told by no watcher. */
 const lookMs = 250;
 
+/** Looks between two tries to be told of a folder after all: what the system lacked it may have now. */
+const looksPerTry = 40;
+
 /** What is watched; each may vanish and return. */
 export interface WatchedPaths {
   /** Folders, with all that lies in them. */
@@ -41,6 +44,7 @@ export class FileWatcher {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #lookTimer: ReturnType<typeof setTimeout> | undefined;
   #looking: Promise<void> | undefined;
+  #looks = 0;
   /** When the first change came that has not been told, by `performance.now()`. */
   #since: number | undefined;
   #closed = false;
@@ -84,6 +88,7 @@ export class FileWatcher {
   }
 
   async #look(): Promise<void> {
+    if (++this.#looks % looksPerTry === 0) this.#untold.clear();
     for (const folder of this.#folders) {
       const isOther = this.#isOther(folder, identityOf(await stat(folder)));
       if (this.#closed) return;

@@ -211,8 +211,12 @@ export class Program {
     await this.#kernel.drain(this.config.settings.stopSeconds * 1000);
   }
 
-  /** Closes everything; what is still to be written is written first. */
-  async close(): Promise<void> {
+  /**
+   * Closes everything; what is still to be written is written first.
+   *
+   * @returns Whether all plugins could be closed: the log tells of one that could not.
+   */
+  async close(): Promise<boolean> {
     // A file system that hangs must not hold up the stop.
     await inTime(this.#watcher?.close(), this.#limits.stop).catch(() => {});
     await this.#reloader.stop(this.#limits.stop);
@@ -221,6 +225,7 @@ export class Program {
     await this.catalog.prices.close();
     await closeProviders(this.catalog);
     this.database.close();
+    return !this.#retirement.failed;
   }
 }
 

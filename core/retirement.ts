@@ -21,6 +21,7 @@ export class Retirement {
   readonly #limits: CodeLimits;
   /** Closes what is still in use now. */
   readonly #waiting = new Set<() => Promise<void>>();
+  #failed = false;
 
   /**
    * @param log Told of a plugin that cannot be closed.
@@ -29,6 +30,11 @@ export class Retirement {
   constructor(log: Log, limits: CodeLimits) {
     this.#log = log;
     this.#limits = limits;
+  }
+
+  /** Whether a plugin could not be closed: it may have kept what it was to write. */
+  get failed(): boolean {
+    return this.#failed;
   }
 
   /** Closes it as soon as nobody uses it any more. @param left When that is so. */
@@ -42,6 +48,7 @@ export class Retirement {
   /** Closes it now. */
   async close({ plugins, transports }: Retired): Promise<void> {
     await disposePlugins(plugins, (plugin, error) => {
+      this.#failed = true;
       this.#log.error(`plugin "${plugin.name}" could not be closed`, { error: String(error) });
     }, this.#limits);
     await Promise.all(transports.map((transport) => transport.close()));

@@ -83,10 +83,10 @@ export async function start(): Promise<number> {
   const limit = program.config.settings.stopSeconds * 1000;
   await Promise.race([closed, pause(Math.max(1_000, limit - (performance.now() - begun)))]);
   await program.drain();
-  await program.close();
+  const isWhole = await program.close();
   log.info("stopped");
   lines.flush();
-  return 0;
+  return isWhole ? 0 : 1;
 }
 
 function pause(ms: number): Promise<void> {

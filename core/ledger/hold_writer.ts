@@ -6,7 +6,8 @@
 import { type Client, type InStatement, LibsqlError } from "@libsql/client";
 import { setImmediate } from "node:timers";
 import { type Price, toMillionths } from "../prices/price.ts";
-import { retryWhileBusy } from "../store/database.ts";
+import { busyPauseMs, retryWhileBusy } from "../store/database.ts";
+import { isBusy } from "../store/file_client.ts";
 
 /** What is written down before a provider is asked. */
 export interface Hold {
@@ -72,6 +73,8 @@ export function doesNotFit(error: unknown): boolean {
 
 interface Waiting {
   readonly hold: Hold;
+  /** Until when a locked database is tried again, by `performance.now()`. */
+  readonly until: number;
   readonly resolve: () => void;
   readonly reject: (error: unknown) => void;
 }
@@ -83,6 +86,8 @@ export class HoldWriter {
   readonly #processId: string | null;
   #waiting: Waiting[] = [];
   #writing = false;
+  /** The database is locked: what waits is tried again after it. */
+  #pause: ReturnType<typeof setTimeout> | undefined;
   /** Keys whose last hold did not fit, and until when they are written apart. */
   readonly #apart = new Map<string, number>();
 
@@ -105,35 +110,43 @@ export class HoldWriter {
    * refusal from a failure.
    */
   write(hold: Hold): Promise<void> {
-    if (this.#isApart(hold)) return this.#insert([hold]);
+    if (this.#isApart(hold)) return retryWhileBusy(() => this.#insert([hold]), busyMs);
+    const until = performance.now() + busyMs;
     return new Promise((resolve, reject) => {
+      const length = this.#waiting.push({ hold, until, resolve, reject });
       // A timer, even one of 0 ms, would wait for two more.
-      if (this.#waiting.push({ hold, resolve, reject }) === 1) setImmediate(() => this.#flush());
+      if (length === 1) setImmediate(() => this.#flush());
     });
   }
 
   #flush(): void {
+    if (this.#pause !== undefined) return;
     if (this.#writing && this.#database.protocol === "file") return;
     const group = this.#waiting.splice(0, maxRows);
     if (group.length === 0) return;
     this.#writing = true;
-    // Only until the first answer: who comes later waits for nobody's refusals and for no retries.
-    let isFirst = true;
+    // Only until the first answer: who comes later waits for nobody's refusals.
     void this.#writeGroup(group, () => {
-      if (!isFirst) return;
-      isFirst = false;
       this.#writing = false;
       this.#flush();
     });
     this.#flush();
   }
 
-  /** Writes a group; where not all of it fits, by halves, since each try may be a round trip. */
-  async #writeGroup(group: readonly Waiting[], onAnswer?: () => void): Promise<void> {
+  /**
+   * Writes a group; where not all of it fits, by halves, since each try may be a round trip.
+   *
+   * @param onAnswer Told once that the database has answered, whatever it was.
+   */
+  async #writeGroup(group: readonly Waiting[], onAnswer: () => void = () => {}): Promise<void> {
     try {
-      await this.#insert(group.map(({ hold }) => hold), onAnswer);
+      await this.#insert(group.map(({ hold }) => hold));
+      onAnswer();
       for (const { resolve } of group) resolve();
     } catch (error) {
+      if (isBusy(error)) this.#putBack(group, error);
+      onAnswer();
+      if (isBusy(error)) return;
       const refused = doesNotFit(error);
       if (refused && group.length > 1) {
         const middle = group.length >> 1;
@@ -148,8 +161,23 @@ export class HoldWriter {
     }
   }
 
-  /** @param onAnswer Told each time that the database has answered, be it that it is busy. */
-  async #insert(holds: readonly Hold[], onAnswer?: () => void): Promise<void> {
+  /**
+   * The database is locked, for everybody: what has time left waits, and goes together with what has
+   * come by then. Groups of their own would stand in the way of all reads, one after the other.
+   */
+  #putBack(group: readonly Waiting[], error: unknown): void {
+    const now = performance.now();
+    // In the order in which they came: it may be a later half that is put back first.
+    this.#waiting = [...group.filter(({ until }) => until >= now), ...this.#waiting]
+      .sort((one, other) => one.until - other.until);
+    this.#pause ??= setTimeout(() => {
+      this.#pause = undefined;
+      this.#flush();
+    }, busyPauseMs);
+    for (const { until, reject } of group) if (until < now) reject(error);
+  }
+
+  async #insert(holds: readonly Hold[]): Promise<void> {
     const sql = `INSERT INTO holds (${columns}) VALUES ${
       `${placeholders}, `.repeat(holds.length - 1)
     }${placeholders}`;
@@ -172,8 +200,7 @@ export class HoldWriter {
         this.#processId,
       );
     }
-    const insert = () => this.#database.execute({ sql, args }).finally(onAnswer);
-    await retryWhileBusy(insert, busyMs);
+    await this.#database.execute({ sql, args });
   }
 
   /**

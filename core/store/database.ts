@@ -10,9 +10,11 @@ import { WritingThread } from "./writing_thread.ts";
  */
 const busyTimeoutMs = 250;
 
-/** How long {@link retryWhileBusy} goes on, and how long it leaves the event loop between tries. */
+/** How long {@link retryWhileBusy} goes on. */
 const busyDeadlineMs = 30_000;
-const busyPauseMs = 100;
+
+/** Milliseconds that are left to others between two tries of what found the database locked. */
+export const busyPauseMs = 100;
 
 /** How long one call to a remote database may take, its answer's body included. */
 const remoteDeadlineMs = 10_000;

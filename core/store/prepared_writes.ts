@@ -65,10 +65,11 @@ export class PreparedWrites implements Writes {
       const { changes } = this.#prepare(sql).run(args);
       return new NoRows(changes);
     } catch (error) {
-      // What has failed may be in progress still: the next call gets a new one.
-      this.#forget(sql);
       const failure = asLibsqlError(error);
-      if (failure instanceof LibsqlError && failure.code === "SQLITE_BUSY") this.close();
+      const code = failure instanceof LibsqlError ? failure.code : undefined;
+      // What has failed otherwise may be in progress still: the next call gets a new one.
+      if (code !== "SQLITE_CONSTRAINT") this.#forget(sql);
+      if (code === "SQLITE_BUSY") this.close();
       throw failure;
     }
   }

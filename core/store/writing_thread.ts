@@ -6,14 +6,25 @@
 import { LibsqlError, type ResultSet } from "@libsql/client";
 import { NoRows, type Plain, PreparedWrites, type Writes } from "./prepared_writes.ts";
 
+/** Numbers that both sides see. */
+export const slots = {
+  /** 1 once the connection is closed. */
+  closed: 0,
+  /** Who carries the orders out: nobody yet, or one of {@linkcode carriers}. It never changes again. */
+  carrier: 1,
+} as const;
+
+/** Who carries orders out. */
+export const carriers = { thread: 1, caller: 2 } as const;
+
 /** What the thread is told: at first what to open, then in each message one thing to do. */
 export type Order =
   | {
     readonly path: string;
     readonly timeoutMs: number;
     readonly pragmas: string;
-    /** One number, which is 1 once the connection is closed. */
-    readonly closed: SharedArrayBuffer;
+    /** {@linkcode slots}. */
+    readonly shared: SharedArrayBuffer;
   }
   | { readonly sql: string; readonly args: readonly Plain[] }
   | { readonly exec: string }
@@ -30,6 +41,9 @@ export type Answer = number | {
 /** The most milliseconds that closing waits for. */
 const closeMs = 5_000;
 
+/** The most that it waits for a thread that may never have begun. */
+const beginMs = 500;
+
 /** An order, and who waits for its answer. */
 interface Asked extends PromiseWithResolvers<ResultSet> {
   readonly order: Order;
@@ -38,7 +52,7 @@ interface Asked extends PromiseWithResolvers<ResultSet> {
 /** A thread that runs. */
 interface Thread {
   readonly worker: Worker;
-  readonly closed: Int32Array;
+  readonly shared: Int32Array;
   /** What it has not answered yet, in order. */
   readonly asked: Asked[];
 }
@@ -71,12 +85,18 @@ export class WritingThread implements Writes {
   close(): void {
     this.#instead?.close();
     if (this.#thread === undefined) return;
-    const { worker, closed, asked } = this.#thread;
+    const thread = this.#thread;
+    const { worker, shared, asked } = thread;
     this.#thread = undefined;
     worker.postMessage("close" satisfies Order);
-    Atomics.wait(closed, 0, 0, closeMs);
+    const hasEnded = Atomics.wait(shared, slots.closed, 0, beginMs) !== "timed-out";
+    if (!hasEnded && takeOver(thread)) {
+      const instead = new PreparedWrites(...this.#opening);
+      settleHere(asked.splice(0), instead);
+      instead.close();
+    } else if (!hasEnded) Atomics.wait(shared, slots.closed, 0, closeMs - beginMs);
     worker.terminate();
-    for (const { reject } of asked) {
+    for (const { reject } of asked.splice(0)) {
       reject(new LibsqlError("The client was closed before this was answered", "CLIENT_CLOSED"));
     }
   }
@@ -88,10 +108,11 @@ export class WritingThread implements Writes {
   #start(): Thread {
     const asked: Asked[] = [];
     const worker = new Worker(import.meta.resolve("./writing_worker.ts"), { type: "module" });
-    let runs = false;
     worker.addEventListener("message", ({ data }: MessageEvent<Answer>) => {
-      runs = true;
-      const { resolve, reject } = asked.shift()!;
+      const next = asked.shift();
+      // What it had answered when it ended comes after the news of its end.
+      if (next === undefined) return;
+      const { resolve, reject } = next;
       if (typeof data === "number") return resolve(new NoRows(data));
       const { message, code, extendedCode, rawCode } = data;
       const error = code === undefined
@@ -103,21 +124,31 @@ export class WritingThread implements Writes {
       event.preventDefault();
       this.#thread = undefined;
       const instead = this.#instead ??= new PreparedWrites(...this.#opening);
-      for (const { order, resolve, reject } of asked.splice(0)) {
-        try {
-          // What a thread had that never ran has not been carried out.
-          if (runs) throw new Error(`The thread that writes has ended: ${event.message}`);
-          resolve(carryOut(instead, order));
-        } catch (error) {
-          reject(error);
-        }
-      }
+      if (takeOver(thread)) return settleHere(asked.splice(0), instead);
+      const reason = new Error(`The thread that writes has ended: ${event.message}`);
+      for (const { reject } of asked.splice(0)) reject(reason);
     });
     const [path, timeoutMs, pragmas] = this.#opening;
-    const closed = new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT);
-    const thread = { worker, closed: new Int32Array(closed), asked };
-    void askOf(thread, { path, timeoutMs, pragmas, closed }).catch(() => {});
+    const shared = new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT);
+    const thread = { worker, shared: new Int32Array(shared), asked };
+    void askOf(thread, { path, timeoutMs, pragmas, shared }).catch(() => {});
     return thread;
+  }
+}
+
+/** Takes what a thread was told away from it. @returns Whether it has not begun, and never will. */
+function takeOver({ shared }: Thread): boolean {
+  return Atomics.compareExchange(shared, slots.carrier, 0, carriers.caller) === 0;
+}
+
+/** Carries out here what a thread has not begun. */
+function settleHere(asked: readonly Asked[], writes: PreparedWrites): void {
+  for (const { order, resolve, reject } of asked) {
+    try {
+      resolve(carryOut(writes, order));
+    } catch (error) {
+      reject(error);
+    }
   }
 }
 
@@ -128,7 +159,6 @@ function askOf({ worker, asked }: Thread, order: Order): Promise<ResultSet> {
   return answer.promise;
 }
 
-/** Carries out what the thread has not. */
 function carryOut(writes: PreparedWrites, order: Order): ResultSet {
   if (typeof order === "object" && "sql" in order) return writes.run(order.sql, order.args);
   if (typeof order === "object" && "exec" in order) writes.exec(order.exec);

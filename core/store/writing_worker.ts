@@ -6,21 +6,21 @@
 /// <reference lib="deno.worker" />
 import { LibsqlError } from "@libsql/client";
 import { PreparedWrites } from "./prepared_writes.ts";
-import type { Answer, Order } from "./writing_thread.ts";
+import { type Answer, carriers, type Order, slots } from "./writing_thread.ts";
 
 let writes: PreparedWrites | undefined;
-let closed: Int32Array | undefined;
+let shared: Int32Array | undefined;
 
 function carryOut(order: Order): Answer {
   if (order === "close") {
     writes?.close();
-    Atomics.store(closed!, 0, 1);
-    Atomics.notify(closed!, 0);
+    Atomics.store(shared!, slots.closed, 1);
+    Atomics.notify(shared!, slots.closed);
     return 0;
   }
   if ("path" in order) {
     writes = new PreparedWrites(order.path, order.timeoutMs, order.pragmas);
-    closed = new Int32Array(order.closed);
+    shared = new Int32Array(order.shared);
     return 0;
   }
   try {
@@ -36,5 +36,7 @@ function carryOut(order: Order): Answer {
 }
 
 self.addEventListener("message", ({ data }: MessageEvent<Order>) => {
-  self.postMessage(carryOut(data));
+  // Whoever has waited in vain carries it out without this thread.
+  const carrier = shared && Atomics.compareExchange(shared, slots.carrier, 0, carriers.thread);
+  if (carrier !== carriers.caller) self.postMessage(carryOut(data));
 });

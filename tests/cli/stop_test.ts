@@ -133,6 +133,23 @@ Deno.test("start ends a stream whose time has passed, with an error frame and it
     assertEquals([row!.state, row!.status], ["failed", 200]);
   }));
 
+Deno.test("start exits 1 after a stop at which a plugin could not write what it keeps, and names it", () =>
+  inFolder(async (folder) => {
+    await Deno.writeTextFile(
+      `${folder}/90_keeper.ts`,
+      `import { definePlugin } from "xrouter/plugin";
+      const dispose = () => { throw new Error("the disk is full"); };
+      export default definePlugin({ name: "keeper", setup: () => ({ dispose }) });`,
+    );
+    const server = await serve(folder, { XROUTER_PLUGINS_DIR: folder });
+    await (await server.chat(slow)).text();
+    server.child.kill("SIGTERM");
+    const { code, log } = await server.ended();
+    assertEquals(code, 1);
+    assertMatch(log, /plugin \\"keeper\\" could not be closed.*the disk is full/);
+    assertEquals((await rowsIn(folder)).length, 1);
+  }));
+
 Deno.test("start serves on although nobody reads its log any more, and stops as it should", () =>
   inFolder(async (folder) => {
     const server = await serve(folder);

@@ -2,6 +2,7 @@
 import { type Client, type InStatement, LibsqlError, type ResultSet } from "@libsql/client";
 import { assertEquals, assertRejects } from "@std/assert";
 import { type Hold, HoldWriter } from "../../core/ledger/hold_writer.ts";
+import { HeldClock } from "../support/clock.ts";
 
 /** A hold of a key. */
 function holdOf(keyId: string): Hold {
@@ -81,29 +82,81 @@ Deno.test("holds go to a server at once, whatever is on its way there", async ()
   await Promise.all([first, second]);
 });
 
-for (const [what, error] of Object.entries({ refused: refusal, "tried again": busy })) {
-  Deno.test(`holds do not wait until each of a group that is ${what} has its answer`, async () => {
-    const { client, asked, until } = databaseOf("file");
-    const writer = new HoldWriter(client, 1_000, null);
-    const group = ["key_1", "key_2"].map((key) => writer.write(holdOf(key)));
-    await until(1);
-    assertEquals(asked[0]!.keys, ["key_1", "key_2"]);
-    const good = writer.write(holdOf("key_3"));
-    asked[0]!.answer(error);
-    await until(2);
-    assertEquals(asked[1]!.keys, ["key_3"]);
-    asked[1]!.answer();
-    await good;
-    if (error === busy) {
-      await until(3);
-      asked[2]!.answer();
-      await Promise.all(group);
-      return;
-    }
-    for (const [i, hold] of group.entries()) {
-      await until(3 + i);
-      asked[2 + i]!.answer(error);
-      await assertRejects(() => hold, LibsqlError, "the hold does not fit");
-    }
-  });
-}
+Deno.test("holds do not wait until each of a group that is refused has its answer", async () => {
+  const { client, asked, until } = databaseOf("file");
+  const writer = new HoldWriter(client, 1_000, null);
+  const group = ["key_1", "key_2"].map((key) => writer.write(holdOf(key)));
+  await until(1);
+  assertEquals(asked[0]!.keys, ["key_1", "key_2"]);
+  const good = writer.write(holdOf("key_3"));
+  asked[0]!.answer(refusal);
+  await until(2);
+  assertEquals(asked[1]!.keys, ["key_3"]);
+  asked[1]!.answer();
+  await good;
+  for (const [i, hold] of group.entries()) {
+    await until(3 + i);
+    asked[2 + i]!.answer(refusal);
+    await assertRejects(() => hold, LibsqlError, "the hold does not fit");
+  }
+});
+
+Deno.test("holds that meet a lock go again with all that came meanwhile, in one statement", async () => {
+  const { client, asked, until } = databaseOf("file");
+  const writer = new HoldWriter(client, 1_000, null);
+  const group = ["key_1", "key_2"].map((key) => writer.write(holdOf(key)));
+  await until(1);
+  const good = writer.write(holdOf("key_3"));
+  asked[0]!.answer(busy);
+  // Whoever comes in the pause waits with the others.
+  await turn();
+  const late = writer.write(holdOf("key_4"));
+  await until(2);
+  assertEquals(asked.map(({ keys }) => keys), [
+    ["key_1", "key_2"],
+    ["key_1", "key_2", "key_3", "key_4"],
+  ]);
+  asked[1]!.answer();
+  await Promise.all([...group, good, late]);
+});
+
+Deno.test("a lock is waited for by each hold for two seconds of its own", async () => {
+  using clock = new HeldClock();
+  const { client, asked, until } = databaseOf("file");
+  const writer = new HoldWriter(client, 1_000, null);
+  const first = writer.write(holdOf("key_1"));
+  await until(1);
+  clock.pass(1_500);
+  const second = writer.write(holdOf("key_2"));
+  asked[0]!.answer(busy);
+  await until(2);
+  assertEquals(asked[1]!.keys, ["key_1", "key_2"]);
+  clock.pass(1_000);
+  asked[1]!.answer(busy);
+  await assertRejects(() => first, LibsqlError, "locked");
+  await until(3);
+  assertEquals(asked[2]!.keys, ["key_2"]);
+  asked[2]!.answer();
+  await second;
+});
+
+Deno.test("a part of a group that meets a lock keeps its place among the others", async () => {
+  const { client, asked, until } = databaseOf("file");
+  const writer = new HoldWriter(client, 1_000, null);
+  const group = ["key_1", "key_2", "key_3"].map((key) => writer.write(holdOf(key)));
+  await until(1);
+  asked[0]!.answer(refusal);
+  await until(2);
+  asked[1]!.answer(busy);
+  await until(3);
+  asked[2]!.answer(busy);
+  await until(4);
+  assertEquals(asked.map(({ keys }) => keys), [
+    ["key_1", "key_2", "key_3"],
+    ["key_1"],
+    ["key_2", "key_3"],
+    ["key_1", "key_2", "key_3"],
+  ]);
+  asked[3]!.answer();
+  await Promise.all(group);
+});

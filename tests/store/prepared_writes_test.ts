@@ -1,7 +1,7 @@
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { LibsqlError } from "@libsql/client";
 import { PreparedWrites, type Writes } from "../../core/store/prepared_writes.ts";
-import { WritingThread } from "../../core/store/writing_thread.ts";
+import { type Order, slots, WritingThread } from "../../core/store/writing_thread.ts";
 import { codeLimits } from "../../core/code_limits.ts";
 import { openDatabase } from "../../core/store/database.ts";
 import { startRouter } from "../support/router.ts";
@@ -72,6 +72,19 @@ for (const [name, Kind] of Object.entries(kinds)) {
       assertEquals((await stored()).length, 4);
     }));
 
+  Deno.test(`${name} leaves nothing locked after a write that a rule refused`, () =>
+    withNumbers(Kind, async (writes, stored, file) => {
+      await writes.run(insert, [1, "a"]);
+      await failureOf(writes, insert, [1, "b"]);
+      await (await holdWriteLock(file)).release();
+      const other = new PreparedWrites(file, 0, "");
+      other.run(insert, [2, "c"]);
+      other.exec("PRAGMA wal_checkpoint(TRUNCATE)");
+      other.close();
+      await failureOf(writes, insert, [2, "b"]);
+      assertEquals(await stored(), [[1, "a"], [2, "c"]]);
+    }));
+
   Deno.test(`${name} answers each of several calls at once with its own`, () =>
     withNumbers(Kind, async (writes, stored) => {
       const ended = await Promise.allSettled([1, 1, 2, 2, 3].map(async (n) => {
@@ -138,14 +151,48 @@ Deno.test("WritingThread leaves the event loop free while it waits", () =>
 
 Deno.test("WritingThread fails what is not answered when it is closed, and begins anew after it", () =>
   withNumbers(WritingThread, async (writes, stored) => {
+    await writes.run(insert, [0, "before"]);
     const left = failureOf(writes, insert, [1, "a"]);
     writes.close();
     assertEquals((await left).code, "CLIENT_CLOSED");
     // It was carried out, only not answered.
-    assertEquals(await stored(), [[1, "a"]]);
+    assertEquals(await stored(), [[0, "before"], [1, "a"]]);
     await writes.run(insert, [2, "b"]);
-    assertEquals(await stored(), [[1, "a"], [2, "b"]]);
+    assertEquals(await stored(), [[0, "before"], [1, "a"], [2, "b"]]);
   }));
+
+Deno.test("WritingThread carries nothing out again that a thread had carried out when it died", async () => {
+  const { Worker } = globalThis;
+  let shared: Int32Array | undefined;
+  globalThis.Worker = class extends Worker {
+    constructor(_url: string | URL, options?: WorkerOptions) {
+      super(import.meta.resolve("./dying_worker.ts"), options);
+    }
+
+    override postMessage(order: Order): void {
+      if (typeof order === "object" && "shared" in order) shared = new Int32Array(order.shared);
+      super.postMessage(order);
+    }
+  };
+  try {
+    await withNumbers(WritingThread, async (writes, stored) => {
+      const told = [
+        writes.run(insert, [1, "a"]),
+        writes.run("UPDATE numbers SET text = text || 'b'", []),
+      ];
+      const ended = Promise.allSettled(told);
+      // Until its end is known here, and its answers are not: they have a way of their own.
+      Atomics.wait(shared!, slots.closed, 0, 10_000);
+      Atomics.wait(shared!, slots.closed, 1, 100);
+      await ended;
+      assertEquals(await stored(), [[1, "ab"]]);
+      await writes.run(insert, [2, "c"]);
+      assertEquals(await stored(), [[1, "ab"], [2, "c"]]);
+    });
+  } finally {
+    globalThis.Worker = Worker;
+  }
+});
 
 Deno.test("WritingThread carries out here what a thread that never ran was told", () =>
   withoutThreads(() =>
@@ -156,6 +203,16 @@ Deno.test("WritingThread carries out here what a thread that never ran was told"
       await writes.run(insert, [3, "x"]);
       await writes.exec("PRAGMA synchronous = NORMAL");
       assertEquals((await stored()).length, 3);
+    })
+  ));
+
+Deno.test("WritingThread carries out here at its end what no thread was there for", () =>
+  withoutThreads(() =>
+    withNumbers(WritingThread, async (writes, stored) => {
+      const told = writes.run(insert, [1, "a"]);
+      writes.close();
+      assertEquals((await told).rowsAffected, 1);
+      assertEquals(await stored(), [[1, "a"]]);
     })
   ));
 
