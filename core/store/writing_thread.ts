@@ -7,7 +7,7 @@ import { LibsqlError, type ResultSet } from "@libsql/client";
 import { NoRows, type Plain, PreparedWrites, type Writes } from "./prepared_writes.ts";
 
 /** Numbers that both sides see. */
-export const slots = {
+export const cells = {
   /** 1 once the connection is closed. */
   closed: 0,
   /** Who carries the orders out: nobody yet, or one of {@linkcode carriers}. It never changes again. */
@@ -23,7 +23,7 @@ export type Order =
     readonly path: string;
     readonly timeoutMs: number;
     readonly pragmas: string;
-    /** {@linkcode slots}. */
+    /** {@linkcode cells}. */
     readonly shared: SharedArrayBuffer;
   }
   | { readonly sql: string; readonly args: readonly Plain[] }
@@ -89,12 +89,12 @@ export class WritingThread implements Writes {
     const { worker, shared, asked } = thread;
     this.#thread = undefined;
     worker.postMessage("close" satisfies Order);
-    const hasEnded = Atomics.wait(shared, slots.closed, 0, beginMs) !== "timed-out";
+    const hasEnded = Atomics.wait(shared, cells.closed, 0, beginMs) !== "timed-out";
     if (!hasEnded && takeOver(thread)) {
       const instead = new PreparedWrites(...this.#opening);
       settleHere(asked.splice(0), instead);
       instead.close();
-    } else if (!hasEnded) Atomics.wait(shared, slots.closed, 0, closeMs - beginMs);
+    } else if (!hasEnded) Atomics.wait(shared, cells.closed, 0, closeMs - beginMs);
     worker.terminate();
     for (const { reject } of asked.splice(0)) {
       reject(new LibsqlError("The client was closed before this was answered", "CLIENT_CLOSED"));
@@ -122,6 +122,8 @@ export class WritingThread implements Writes {
     });
     worker.addEventListener("error", (event) => {
       event.preventDefault();
+      // One that was closed has nothing left, and another may have taken its place.
+      if (this.#thread !== thread) return;
       this.#thread = undefined;
       const instead = this.#instead ??= new PreparedWrites(...this.#opening);
       if (takeOver(thread)) return settleHere(asked.splice(0), instead);
@@ -138,7 +140,7 @@ export class WritingThread implements Writes {
 
 /** Takes what a thread was told away from it. @returns Whether it has not begun, and never will. */
 function takeOver({ shared }: Thread): boolean {
-  return Atomics.compareExchange(shared, slots.carrier, 0, carriers.caller) === 0;
+  return Atomics.compareExchange(shared, cells.carrier, 0, carriers.caller) === 0;
 }
 
 /** Carries out here what a thread has not begun. */

@@ -6,7 +6,7 @@
 /// <reference lib="deno.worker" />
 import { LibsqlError } from "@libsql/client";
 import { PreparedWrites } from "./prepared_writes.ts";
-import { type Answer, carriers, type Order, slots } from "./writing_thread.ts";
+import { type Answer, carriers, cells, type Order } from "./writing_thread.ts";
 
 let writes: PreparedWrites | undefined;
 let shared: Int32Array | undefined;
@@ -14,8 +14,8 @@ let shared: Int32Array | undefined;
 function carryOut(order: Order): Answer {
   if (order === "close") {
     writes?.close();
-    Atomics.store(shared!, slots.closed, 1);
-    Atomics.notify(shared!, slots.closed);
+    Atomics.store(shared!, cells.closed, 1);
+    Atomics.notify(shared!, cells.closed);
     return 0;
   }
   if ("path" in order) {
@@ -36,7 +36,7 @@ function carryOut(order: Order): Answer {
 }
 
 self.addEventListener("message", ({ data }: MessageEvent<Order>) => {
-  // Whoever has waited in vain carries it out without this thread.
-  const carrier = shared && Atomics.compareExchange(shared, slots.carrier, 0, carriers.thread);
+  // The other side may have given this thread up, and carried the order out by itself.
+  const carrier = shared && Atomics.compareExchange(shared, cells.carrier, 0, carriers.thread);
   if (carrier !== carriers.caller) self.postMessage(carryOut(data));
 });

@@ -5,7 +5,7 @@
  */
 /// <reference lib="deno.worker" />
 import "../../core/store/writing_worker.ts";
-import { type Order, slots } from "../../core/store/writing_thread.ts";
+import { cells, type Order } from "../../core/store/writing_thread.ts";
 
 let shared: Int32Array | undefined;
 let orders = 0;
@@ -13,7 +13,7 @@ let orders = 0;
 self.addEventListener("message", ({ data }: MessageEvent<Order>) => {
   if (typeof data === "object" && "shared" in data) shared = new Int32Array(data.shared);
   if (++orders < 3) return;
-  Atomics.store(shared!, slots.closed, 1);
-  Atomics.notify(shared!, slots.closed);
+  Atomics.store(shared!, cells.closed, 1);
+  Atomics.notify(shared!, cells.closed);
   throw new Error("It dies");
 });

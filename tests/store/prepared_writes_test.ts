@@ -1,7 +1,7 @@
 import { assertEquals, assertInstanceOf, assertRejects } from "@std/assert";
 import { LibsqlError } from "@libsql/client";
 import { PreparedWrites, type Writes } from "../../core/store/prepared_writes.ts";
-import { type Order, slots, WritingThread } from "../../core/store/writing_thread.ts";
+import { cells, type Order, WritingThread } from "../../core/store/writing_thread.ts";
 import { codeLimits } from "../../core/code_limits.ts";
 import { openDatabase } from "../../core/store/database.ts";
 import { startRouter } from "../support/router.ts";
@@ -182,8 +182,8 @@ Deno.test("WritingThread carries nothing out again that a thread had carried out
       ];
       const ended = Promise.allSettled(told);
       // Until its end is known here, and its answers are not: they have a way of their own.
-      Atomics.wait(shared!, slots.closed, 0, 10_000);
-      Atomics.wait(shared!, slots.closed, 1, 100);
+      Atomics.wait(shared!, cells.closed, 0, 10_000);
+      Atomics.wait(shared!, cells.closed, 1, 100);
       await ended;
       assertEquals(await stored(), [[1, "ab"]]);
       await writes.run(insert, [2, "c"]);
