@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { runAsStarted } from "../support/run_as_started.ts";
 import { MODEL } from "./conversation.ts";
 import { type Gateway, type Surroundings, upstreamUrl } from "./gateway.ts";
 import type { GatewayName } from "./options.ts";
@@ -15,7 +16,7 @@ export async function startUpstream(
   const port = freePort();
   const flags = ["--port", port, "--events", options.events, "--event-rate", options.eventRate];
   await ServerProcess.start(children, {
-    command: [...deno(join(HERE, "mock_upstream.ts")), ...flags.map(String)],
+    command: [...runAsStarted(join(HERE, "mock_upstream.ts")), ...flags.map(String)],
     log: join(folder, "upstream.log"),
     port,
     probe: "/v1/models",
@@ -42,7 +43,12 @@ async function startBareProxy(
   const port = freePort();
   const mode = name === "pull" ? "pull" : "untouched";
   const server = await ServerProcess.start(children, {
-    command: [...deno(join(HERE, "bare_proxy.ts")), `${port}`, upstreamUrl(upstreamPort), mode],
+    command: [
+      ...runAsStarted(join(HERE, "bare_proxy.ts")),
+      `${port}`,
+      upstreamUrl(upstreamPort),
+      mode,
+    ],
     log: join(folder, `${name}.log`),
     port,
     probe: "/",
@@ -75,13 +81,17 @@ async function startXRouter(
   await Deno.writeTextFile(env.XROUTER_CONFIG, JSON.stringify({ models }));
   const create = ["keys", "create", "--name", "bench", "--json"];
   if (paid) create.push("--owner", "bench", "--credit", "1000000");
-  const key = await children.run({ command: [...deno("main.ts"), ...create], cwd: ROOT, env });
+  const key = await children.run({
+    command: [...runAsStarted("main.ts"), ...create],
+    cwd: ROOT,
+    env,
+  });
   const { secret } = JSON.parse(key) as { secret: string };
   const profile = options.profile === undefined || !paid
     ? []
     : ["--cpu-prof", "--cpu-prof-md", `--cpu-prof-dir=${options.profile}`];
   const server = await ServerProcess.start(children, {
-    command: [...deno("main.ts", ...profile), "start"],
+    command: [...runAsStarted("main.ts", ...profile), "start"],
     cwd: ROOT,
     env,
     log: join(folder, `${name}.log`),
@@ -91,8 +101,4 @@ async function startXRouter(
   const headers = { Authorization: `Bearer ${secret}` };
   const endpoint = { port, model: `openai/${MODEL}`, headers };
   return { name, title: paid ? "XRouter" : "XRouter without credit", server, endpoint };
-}
-
-function deno(script: string, ...flags: string[]): string[] {
-  return [Deno.execPath(), "run", "-A", "--quiet", ...flags, script];
 }

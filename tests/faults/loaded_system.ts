@@ -6,6 +6,7 @@
 import { join } from "node:path";
 import { Children } from "../bench/children.ts";
 import { freePort, ServerProcess } from "../bench/server_process.ts";
+import { runAsStarted } from "../support/run_as_started.ts";
 import { type PreparedSystem, prepareSystem } from "./system.ts";
 
 const root = join(import.meta.dirname!, "..", "..");
@@ -47,13 +48,17 @@ export class LoadedSystem implements AsyncDisposable {
     const children = new Children();
     try {
       await ServerProcess.start(children, {
-        command: [...deno, join(import.meta.dirname!, "vendor_process.ts"), `${bad}`, `${good}`],
+        command: [
+          ...runAsStarted(join(import.meta.dirname!, "vendor_process.ts")),
+          `${bad}`,
+          `${good}`,
+        ],
         log: join(prepared.folder, "vendors.log"),
         port: good,
         probe: "/v1/models",
       });
       const server = await ServerProcess.start(children, {
-        command: [...deno, "main.ts", "start"],
+        command: [...runAsStarted("main.ts"), "start"],
         cwd: root,
         env: prepared.env,
         log: join(prepared.folder, "xrouter.log"),
@@ -73,5 +78,3 @@ export class LoadedSystem implements AsyncDisposable {
     await this.#prepared[Symbol.asyncDispose]();
   }
 }
-
-const deno = [Deno.execPath(), "run", "-A", "--quiet"];
