@@ -220,12 +220,12 @@ export class Program {
     // A file system that hangs must not hold up the stop.
     await inTime(this.#watcher?.close(), this.#limits.stop).catch(() => {});
     await this.#reloader.stop(this.#limits.stop);
-    await this.#retirement.closeAll();
-    await this.#retirement.close({ plugins: this.#plugins, transports: [] });
+    const replaced = await this.#retirement.closeAll();
+    const inForce = await this.#retirement.close({ plugins: this.#plugins, transports: [] });
     await this.catalog.prices.close();
     await closeProviders(this.catalog);
     this.database.close();
-    return !this.#retirement.failed;
+    return replaced && inForce;
   }
 }
 

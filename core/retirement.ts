@@ -20,8 +20,7 @@ export class Retirement {
   readonly #log: Log;
   readonly #limits: CodeLimits;
   /** Closes what is still in use now. */
-  readonly #waiting = new Set<() => Promise<void>>();
-  #failed = false;
+  readonly #waiting = new Set<() => Promise<boolean>>();
 
   /**
    * @param log Told of a plugin that cannot be closed.
@@ -32,30 +31,27 @@ export class Retirement {
     this.#limits = limits;
   }
 
-  /** Whether a plugin could not be closed: it may have kept what it was to write. */
-  get failed(): boolean {
-    return this.#failed;
-  }
-
   /** Closes it as soon as nobody uses it any more. @param left When that is so. */
   closeAfter(left: Promise<unknown>, retired: Retired): void {
-    let closed: Promise<void> | undefined;
+    let closed: Promise<boolean> | undefined;
     const close = () => closed ??= this.close(retired).finally(() => this.#waiting.delete(close));
     this.#waiting.add(close);
     void left.then(close);
   }
 
-  /** Closes it now. */
-  async close({ plugins, transports }: Retired): Promise<void> {
+  /** Closes it now. @returns Whether all plugins could be: one that could not may lose what it kept. */
+  async close({ plugins, transports }: Retired): Promise<boolean> {
+    let isWhole = true;
     await disposePlugins(plugins, (plugin, error) => {
-      this.#failed = true;
+      isWhole = false;
       this.#log.error(`plugin "${plugin.name}" could not be closed`, { error: String(error) });
     }, this.#limits);
     await Promise.all(transports.map((transport) => transport.close()));
+    return isWhole;
   }
 
-  /** Closes now what is still in use. */
-  async closeAll(): Promise<void> {
-    await Promise.all([...this.#waiting].map((close) => close()));
+  /** Closes now what is still in use. @returns As {@linkcode Retirement.close} does, of all. */
+  async closeAll(): Promise<boolean> {
+    return (await Promise.all([...this.#waiting].map((close) => close()))).every(Boolean);
   }
 }
