@@ -73,6 +73,8 @@ export function doesNotFit(error: unknown): boolean {
 
 interface Waiting {
   readonly hold: Hold;
+  /** They are served in the order in which they came. */
+  readonly number: number;
   /** Until when a locked database is tried again, by `performance.now()`. */
   readonly until: number;
   readonly resolve: () => void;
@@ -85,6 +87,7 @@ export class HoldWriter {
   readonly #leaseMs: number;
   readonly #processId: string | null;
   #waiting: Waiting[] = [];
+  #count = 0;
   #writing = false;
   /** The database is locked: what waits is tried again after it. */
   #pause: ReturnType<typeof setTimeout> | undefined;
@@ -113,7 +116,7 @@ export class HoldWriter {
     if (this.#isApart(hold)) return retryWhileBusy(() => this.#insert([hold]), busyMs);
     const until = performance.now() + busyMs;
     return new Promise((resolve, reject) => {
-      const length = this.#waiting.push({ hold, until, resolve, reject });
+      const length = this.#waiting.push({ hold, number: this.#count++, until, resolve, reject });
       // A timer, even one of 0 ms, would wait for two more.
       if (length === 1) setImmediate(() => this.#flush());
     });
@@ -152,7 +155,8 @@ export class HoldWriter {
         const middle = group.length >> 1;
         // In the order in which they came: the first that fit are served.
         await this.#writeGroup(group.slice(0, middle));
-        return await this.#writeGroup(group.slice(middle));
+        const rest = group.slice(middle);
+        return this.#pause === undefined ? await this.#writeGroup(rest) : this.#wait(rest);
       }
       for (const { hold, reject } of group) {
         if (refused) this.#setApart(hold);
@@ -166,15 +170,22 @@ export class HoldWriter {
    * come by then. Groups of their own would stand in the way of all reads, one after the other.
    */
   #putBack(group: readonly Waiting[], error: unknown): void {
+    this.#wait(group);
     const now = performance.now();
-    // In the order in which they came: it may be a later half that is put back first.
-    this.#waiting = [...group.filter(({ until }) => until >= now), ...this.#waiting]
-      .sort((one, other) => one.until - other.until);
+    const late = this.#waiting.filter(({ until }) => until < now);
+    this.#waiting = this.#waiting.filter(({ until }) => until >= now);
+    for (const { reject } of late) reject(error);
+    if (this.#waiting.length === 0) return;
     this.#pause ??= setTimeout(() => {
       this.#pause = undefined;
       this.#flush();
     }, busyPauseMs);
-    for (const { until, reject } of group) if (until < now) reject(error);
+  }
+
+  /** Puts a group where it stood among those that wait. */
+  #wait(group: readonly Waiting[]): void {
+    this.#waiting.push(...group);
+    this.#waiting.sort((one, other) => one.number - other.number);
   }
 
   async #insert(holds: readonly Hold[]): Promise<void> {

@@ -24,6 +24,9 @@ export function isBusy(error: unknown): boolean {
  * no release yet). So calls run one after another here, and the first that fails in this way
  * replaces the connection before the next one runs. The calls are synchronous beneath, so taking
  * turns costs nothing.
+ *
+ * Writes that waited for their turn behind a call that met another process's lock have met it, too:
+ * they fail at once as it did. If each waited for it in turn, no read would come through.
  */
 export class FileClient implements Client {
   readonly protocol = "file";
@@ -34,6 +37,10 @@ export class FileClient implements Client {
   /** The connection that met SQLITE_BUSY is closed already. */
   #isReplaced = false;
   #turn: Promise<unknown> = Promise.resolve();
+  /** How many calls there have been, and how many when one of them met another process's lock. */
+  #calls = 0;
+  #callsAtLock = 0;
+  #lock: unknown;
 
   /**
    * @param client one of a `file:` URL with an absolute path, `concurrency: 1`, nothing run on it
@@ -65,7 +72,7 @@ export class FileClient implements Client {
           PreparedWrites.takes(sql, values)
         ? await this.#write(this.#writes, sql, values)
         : await this.#client.execute(statement);
-    });
+    }, typeof statement === "object" && /^\s*(?:INSERT|UPDATE|DELETE)\b/i.test(statement.sql));
   }
 
   async #write(writes: Writes, sql: string, values: readonly Plain[]): Promise<ResultSet> {
@@ -82,7 +89,7 @@ export class FileClient implements Client {
     statements: Array<InStatement | [string, InArgs?]>,
     mode?: TransactionMode,
   ): Promise<ResultSet[]> {
-    return this.#inTurn(() => this.#client.batch(statements, mode));
+    return this.#inTurn(() => this.#client.batch(statements, mode), mode === "write");
   }
 
   migrate(statements: InStatement[]): Promise<ResultSet[]> {
@@ -117,9 +124,18 @@ export class FileClient implements Client {
     this.#client.close();
   }
 
-  #inTurn<Result>(call: () => Promise<Result>): Promise<Result> {
-    const result = this.#turn.then(call).catch(async (error) => {
-      if (isBusy(error) && !this.#isReplaced) await this.#replaceConnection();
+  /** @param writes It needs the lock that only one process has. */
+  #inTurn<Result>(call: () => Promise<Result>, writes = false): Promise<Result> {
+    const number = ++this.#calls;
+    const result = this.#turn.then(() => {
+      if (writes && number <= this.#callsAtLock) throw this.#lock;
+      return call();
+    }).catch(async (error) => {
+      if (isBusy(error) && error !== this.#lock) {
+        this.#lock = error;
+        this.#callsAtLock = this.#calls;
+        if (!this.#isReplaced) await this.#replaceConnection();
+      }
       this.#isReplaced = false;
       throw error;
     });

@@ -13,9 +13,12 @@ let shared: Int32Array | undefined;
 
 function carryOut(order: Order): Answer {
   if (order === "close") {
-    writes?.close();
-    Atomics.store(shared!, cells.closed, 1);
-    Atomics.notify(shared!, cells.closed);
+    try {
+      writes?.close();
+    } finally {
+      Atomics.store(shared!, cells.closed, 1);
+      Atomics.notify(shared!, cells.closed);
+    }
     return 0;
   }
   if ("path" in order) {

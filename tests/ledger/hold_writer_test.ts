@@ -148,15 +148,27 @@ Deno.test("a part of a group that meets a lock keeps its place among the others"
   asked[0]!.answer(refusal);
   await until(2);
   asked[1]!.answer(busy);
+  const later = writer.write(holdOf("key_4"));
   await until(3);
-  asked[2]!.answer(busy);
-  await until(4);
+  // The other half is not sent into the lock.
   assertEquals(asked.map(({ keys }) => keys), [
     ["key_1", "key_2", "key_3"],
     ["key_1"],
-    ["key_2", "key_3"],
-    ["key_1", "key_2", "key_3"],
+    ["key_1", "key_2", "key_3", "key_4"],
   ]);
-  asked[3]!.answer();
-  await Promise.all(group);
+  asked[2]!.answer();
+  await Promise.all([...group, later]);
+});
+
+Deno.test("a lock that lasts ends the waiting of all whose time is over, also beyond one statement", async () => {
+  using clock = new HeldClock();
+  const { client, asked, until } = databaseOf("file");
+  const writer = new HoldWriter(client, 1_000, null);
+  const holds = Array.from({ length: 501 }, (_, i) => writer.write(holdOf(`key_${i}`)));
+  await until(1);
+  assertEquals(asked[0]!.keys.length, 500);
+  clock.pass(2_001);
+  asked[0]!.answer(busy);
+  const ended = await Promise.allSettled(holds);
+  assertEquals(ended.filter(({ status }) => status === "rejected").length, 501);
 });

@@ -1,4 +1,4 @@
-import type { Client } from "@libsql/client";
+import { type Client, createClient, LibsqlError, type ResultSet } from "@libsql/client";
 import { assertEquals, assertLessOrEqual, assertRejects } from "@std/assert";
 import { openDatabase } from "../../core/store/database.ts";
 import { FileClient } from "../../core/store/file_client.ts";
@@ -99,6 +99,41 @@ Deno.test("openDatabase returns a FileClient for a file, also for one in memory"
   assertEquals(client instanceof FileClient, true);
   client.close();
 });
+
+Deno.test("FileClient sends one of the writes that wait into another process's lock, and lets reads through", () =>
+  withTable(false, async (client, file) => {
+    const tried: number[] = [];
+    let isLocked = true;
+    const fake = {
+      run(_sql: string, args: readonly unknown[]) {
+        tried.push(args[0] as number);
+        if (isLocked) throw new LibsqlError("database is locked", "SQLITE_BUSY");
+        return { rowsAffected: 1 } as ResultSet;
+      },
+      exec() {},
+      close() {},
+    };
+    const inner = createClient({ url: `file:${file}`, concurrency: 1 });
+    const locked = new FileClient(inner, "", fake);
+    try {
+      const one = [1, 2, 3].map((n) => writes.execute!(locked, n));
+      const batch = locked.batch([["INSERT INTO numbers VALUES (?)", [4]]], "write");
+      const read = locked.execute("SELECT count(*) AS n FROM numbers");
+      for (const write of [...one, batch]) {
+        await assertRejects(() => write, LibsqlError, "database is locked");
+      }
+      assertEquals((await read).rows[0]?.n, 0);
+      assertEquals(tried, [1]);
+      await assertRejects(() => writes.execute!(locked, 5), LibsqlError, "database is locked");
+      isLocked = false;
+      await writes.execute!(locked, 6);
+      assertEquals(tried, [1, 5, 6]);
+      await locked.batch([["INSERT INTO numbers VALUES (?)", [7]]], "write");
+      assertEquals((await client.execute("SELECT n FROM numbers")).rows[0]?.n, 7);
+    } finally {
+      locked.close();
+    }
+  }));
 
 Deno.test("FileClient with a thread refuses what waits behind a call when it is closed", () =>
   withTable(true, async (client, _file, stored) => {
