@@ -23,6 +23,8 @@ export interface WatchedPaths {
   readonly folders: readonly string[];
   /** A single file, if there is one, or a link to one. */
   readonly file: string | undefined;
+  /** A database's file, if there is one: it may lie in one of the folders, and is written all the time. */
+  readonly database?: string | undefined;
 }
 
 /**
@@ -36,6 +38,7 @@ export class FileWatcher {
   readonly #changed: () => void;
   readonly #folders: readonly string[];
   readonly #file: string | undefined;
+  readonly #database: string | undefined;
   readonly #watchers = new Map<string, Deno.FsWatcher>();
   /** Folders of which the system does not tell. */
   readonly #untold = new Set<string>();
@@ -50,10 +53,11 @@ export class FileWatcher {
   #closed = false;
 
   /** @param changed Told of changes, once for those that come together. */
-  constructor({ folders, file }: WatchedPaths, changed: () => void) {
+  constructor({ folders, file, database }: WatchedPaths, changed: () => void) {
     this.#changed = changed;
     this.#folders = [...new Set(folders.map((folder) => resolve(folder)))];
     this.#file = file && resolve(file);
+    this.#database = database && resolve(database);
     for (const folder of this.#folders) {
       this.#identities.set(folder, identityOf(statOrNothing(folder)));
       this.#watch(folder);
@@ -132,12 +136,20 @@ export class FileWatcher {
 
   async #listen(watcher: Deno.FsWatcher): Promise<void> {
     try {
-      for await (const { kind } of watcher) {
-        if (kind !== "access") this.#note();
+      for await (const { kind, paths } of watcher) {
+        if (kind !== "access" && !this.#areDatabase(paths)) this.#note();
       }
     } catch {
       // What it watched cannot be watched any more.
     }
+  }
+
+  /** Whether paths are the database's, or those of files that it keeps beside, such as its log. */
+  #areDatabase(paths: readonly string[]): boolean {
+    const database = this.#database;
+    // Where events were lost, the system tells of a change without a path.
+    return database !== undefined && paths.length > 0 &&
+      paths.every((path) => path.startsWith(database));
   }
 
   #note(): void {

@@ -19,11 +19,13 @@ export interface LoadedModule {
 }
 
 const moduleFile = /(?<!\.d)\.(ts|js|mjs)$/;
+const otherCode = /\.(mts|cts|cjs|tsx|jsx)$/;
 const testFile = /_test\.(ts|js|mjs)$/;
 
 /**
  * Imports every module of some folders, as its file is now. A module is a file that ends in `.ts`, `.js` or `.mjs`, or a
- * folder with a `mod` file. What begins with `_` or `.`, or ends in `_test` or `.d`, is left alone.
+ * folder with a `mod` file. What begins with `_` or `.`, or ends in `_test` or `.d`, is left alone, and
+ * so is a folder without code: one of data, for instance.
  *
  * @param folders The folders in turn; one that does not exist is a problem.
  * @param limitMs Milliseconds that each may take.
@@ -68,32 +70,42 @@ export async function loadModules(
 
 async function moduleFiles(folder: string, problems: Problem[]): Promise<string[]> {
   const files: string[] = [];
-  for await (const { name, isDirectory } of Deno.readDir(folder)) {
+  for await (const { name, isDirectory, isSymlink } of Deno.readDir(folder)) {
     if (name.startsWith("_") || name.startsWith(".")) continue;
-    if (isDirectory) {
+    const path = join(folder, name);
+    if (isDirectory || isSymlink && (await stat(path))?.isDirectory) {
       const found: string[] = [];
       for (const mod of ["mod.ts", "mod.js", "mod.mjs"]) {
-        if (await isFile(join(folder, name, mod))) found.push(`${name}/${mod}`);
+        if ((await stat(join(path, mod)))?.isFile) found.push(`${name}/${mod}`);
       }
       files.push(...found);
-      if (found.length === 0) {
+      if (found.length === 0 && await holdsCode(path)) {
         const message = "has no mod.ts. Add one, or begin its name with _ to have it left alone";
-        problems.push({ at: join(folder, name), message });
+        problems.push({ at: path, message });
       }
-    } else if (/\.(mts|cts|cjs|tsx|jsx)$/.test(name)) {
+    } else if (otherCode.test(name)) {
       const message = "is not loaded: a module ends in .ts, .js or .mjs. Rename it";
-      problems.push({ at: join(folder, name), message });
+      problems.push({ at: path, message });
     } else if (moduleFile.test(name) && !testFile.test(name)) files.push(name);
   }
   return files;
 }
 
-async function isFile(path: string): Promise<boolean> {
+/** Whether somebody may have meant a folder as a module; one that cannot be read may be one, too. */
+async function holdsCode(folder: string): Promise<boolean> {
   try {
-    return (await Deno.stat(path)).isFile;
-  } catch {
+    for await (const { name } of Deno.readDir(folder)) {
+      if (moduleFile.test(name) || otherCode.test(name)) return true;
+    }
     return false;
+  } catch {
+    return true;
   }
+}
+
+/** What a path leads to; `undefined` where that is nothing. */
+function stat(path: string): Promise<Deno.FileInfo | undefined> {
+  return Deno.stat(path).catch(() => undefined);
 }
 
 /** By number where both have one, then by name, whatever folder they lie in. */

@@ -30,7 +30,7 @@ import { type Retired, Retirement } from "./retirement.ts";
 import { standardLimitsOf } from "./routing/limits.ts";
 import { Server } from "./server.ts";
 import type { Problem } from "./settings.ts";
-import { databaseAlive, openDatabase } from "./store/database.ts";
+import { databaseAlive, localFile, openDatabase } from "./store/database.ts";
 import { migrate } from "./store/migrate.ts";
 import { PriceStore } from "./prices/price_store.ts";
 
@@ -160,8 +160,9 @@ export class Program {
     if (!settings.watch || !canLoadAnew) return false;
     const { plugins, providers } = foldersOf(this.config);
     const file = env.XROUTER_CONFIG?.trim() || undefined;
+    const database = localFile(settings.databaseUrl);
     this.#watcher = new FileWatcher(
-      { folders: [...plugins, ...providers], file },
+      { folders: [...plugins, ...providers], file, database },
       () => void this.reload(),
     );
     return this.#watcher.watching;

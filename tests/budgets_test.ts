@@ -14,7 +14,7 @@ import { unlimited } from "./support/unlimited.ts";
 import { delta, ending, startUpstream, streamed } from "./support/upstream.ts";
 
 /** Lines of `core/` without its command line. */
-const coreLines = 20_480;
+const coreLines = 20_514;
 
 async function linesOf(folder: URL): Promise<number> {
   let lines = 0;

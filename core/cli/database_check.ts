@@ -7,7 +7,7 @@ import type { Client } from "@libsql/client";
 import { existsSync } from "node:fs";
 import type { ProgramSettings } from "../config.ts";
 import { migrationsFolder } from "../program.ts";
-import { filePath, openDatabase, retryWhileBusy } from "../store/database.ts";
+import { localFile, openDatabase, retryWhileBusy } from "../store/database.ts";
 import { migrationStatus } from "../store/migrate.ts";
 import type { Check } from "./check.ts";
 import { type Redact, withoutUser } from "./redact.ts";
@@ -56,9 +56,8 @@ export async function checkDatabase(
 
 /** Whether the database is a file that nobody has made yet. */
 function isMissing(databaseUrl: string): boolean {
-  if (!/^file:/i.test(databaseUrl)) return false;
-  const path = filePath(databaseUrl);
-  return path !== ":memory:" && !existsSync(path);
+  const path = localFile(databaseUrl);
+  return path !== undefined && !existsSync(path);
 }
 
 /** Writes something and takes it back. */

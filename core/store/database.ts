@@ -158,6 +158,12 @@ export function filePath(url: string): string {
   );
 }
 
+/** The path of the file that `url` names; `undefined` for a server's, or what lies in memory. */
+export function localFile(url: string): string | undefined {
+  const path = /^file:/i.test(url) ? filePath(url) : undefined;
+  return path === ":memory:" ? undefined : path;
+}
+
 function fileProblem(error: unknown): string {
   const code = errorCode(error);
   if (code === "SQLITE_NOTADB" || code === "SQLITE_CORRUPT") {

@@ -8,7 +8,7 @@ import {
   type Transaction,
   type TransactionMode,
 } from "@libsql/client";
-import { type Plain, PreparedWrites, type Writes } from "./prepared_writes.ts";
+import { type Plain, PreparedWrites, type Writes, writing } from "./prepared_writes.ts";
 
 /** Whether an error says that another connection holds the lock, so that a retry can succeed. */
 export function isBusy(error: unknown): boolean {
@@ -72,7 +72,7 @@ export class FileClient implements Client {
           PreparedWrites.takes(sql, values)
         ? await this.#write(this.#writes, sql, values)
         : await this.#client.execute(statement);
-    }, typeof statement === "object" && /^\s*(?:INSERT|UPDATE|DELETE)\b/i.test(statement.sql));
+    }, typeof statement === "object" && writing.test(statement.sql));
   }
 
   async #write(writes: Writes, sql: string, values: readonly Plain[]): Promise<ResultSet> {

@@ -19,6 +19,9 @@ const codes: Readonly<Record<number, string>> = {
   19: "SQLITE_CONSTRAINT",
 };
 
+/** What changes rows, and so needs the lock that only one connection has. */
+export const writing = /^\s*(?:INSERT|UPDATE|DELETE)\b/i;
+
 /** A value as SQLite takes it. */
 export type Plain = string | number | null;
 
@@ -56,7 +59,7 @@ export class PreparedWrites implements Writes {
 
   /** Whether a call can go this way: a write that returns no rows. */
   static takes(sql: string, args: readonly InValue[]): args is readonly Plain[] {
-    return /^\s*(?:INSERT|UPDATE|DELETE)\b(?!.*\bRETURNING\b)/is.test(sql) &&
+    return writing.test(sql) && !/\bRETURNING\b/i.test(sql) &&
       args.every((arg) => arg === null || typeof arg === "string" || Number.isFinite(arg));
   }
 

@@ -150,6 +150,24 @@ Deno.test("start exits 1 after a stop at which a plugin could not write what it 
     assertEquals((await rowsIn(folder)).length, 1);
   }));
 
+Deno.test("start exits 0 although a plugin that was replaced long before the stop could not be closed", () =>
+  inFolder(async (folder) => {
+    const write = (setup: string) =>
+      Deno.writeTextFile(
+        `${folder}/90_keeper.ts`,
+        `import { definePlugin } from "xrouter/plugin";
+        export default definePlugin({ name: "keeper", setup: () => (${setup}) });`,
+      );
+    await write(`{ dispose() { throw new Error("too late") } }`);
+    const server = await serve(folder, { XROUTER_PLUGINS_DIR: folder });
+    await server.log.until(/"started"/);
+    await write("{}");
+    await server.log.until(/could not be closed/);
+    server.child.kill("SIGTERM");
+    const { code, log } = await server.ended();
+    assertEquals(code, 0, log);
+  }));
+
 Deno.test("start serves on although nobody reads its log any more, and stops as it should", () =>
   inFolder(async (folder) => {
     const server = await serve(folder);

@@ -41,6 +41,8 @@ Deno.test("loadModules leaves alone what is no module of its own", async () => {
     "README.md": trap,
     "data.json": trap,
     "_empty/part.ts": trap,
+    "data/xrouter.db": trap,
+    "node_modules/package/index.js": trap,
     "10_auth.ts.bak": trap,
   });
   assertEquals(await loadModules([folder.path]), { modules: [], problems: [] });
@@ -60,6 +62,21 @@ Deno.test("loadModules does not pass over what somebody may have meant as a modu
     `/10_a.mts ${rename}`,
     `/20_b.tsx ${rename}`,
     "/30_folder has no mod.ts. Add one, or begin its name with _ to have it left alone",
+  ]);
+});
+
+Deno.test("loadModules takes links to files and folders for what they lead to", async () => {
+  await using elsewhere = await dropIn({ "a.ts": named("a"), "b/mod.ts": named("b") });
+  await using folder = await dropIn({ "c.ts": named("c") });
+  await Deno.symlink(`${elsewhere.path}/a.ts`, `${folder.path}/10_a.ts`);
+  await Deno.symlink(`${elsewhere.path}/b`, `${folder.path}/20_b`);
+  await Deno.symlink(`${elsewhere.path}/nothing`, `${folder.path}/nothing`);
+  const { modules, problems } = await loadModules([folder.path]);
+  assertEquals(problems, []);
+  assertEquals(modules.map(({ file, value }) => [file, value]), [
+    ["10_a.ts", "a"],
+    ["20_b/mod.ts", "b"],
+    ["c.ts", "c"],
   ]);
 });
 
