@@ -164,8 +164,8 @@ export function textOf(reply: ChatReply): string {
 
 /** Whether a stream's event is more than a role or an empty beginning. */
 export function saysSomething(reply: ChatReply | undefined): boolean {
-  if (reply === undefined || reply.usage || !Array.isArray(reply.choices)) return true;
-  return reply.choices.some((choice) =>
+  if (reply === undefined || reply.usage) return true;
+  return Array.isArray(reply.choices) && reply.choices.some((choice) =>
     reasonOf(choice) ||
     Object.entries(choice?.delta ?? {}).some(([field, value]) =>
       field !== "role" && value != null && value !== "" &&

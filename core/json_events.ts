@@ -40,8 +40,8 @@ export class JsonEvents {
   }
 
   /**
-   * A chunk of an event; `undefined` for one that is no JSON and that nothing was said with. To parse
-   * each would cost more than all else that is done with it: most are like the last that was parsed.
+   * A chunk of an event; `undefined` for one that is no JSON object and that nothing was said with. To
+   * parse each would cost more than all else that is done with it: most are like the last that was parsed.
    *
    * @throws {RouterError} `upstream_unavailable` for one that words were lost with.
    */
@@ -54,9 +54,8 @@ export class JsonEvents {
     ) return Chunk.fromBytes(event, false);
     const { data = "" } = readEvent(event);
     const json = parseEvent(data);
-    if (json === undefined) return undefined;
+    if (!isReply(json)) return undefined;
     this.#known = event.slice();
-    if (!isReply(json)) return Chunk.fromBytes(event, false);
     this.#note(json);
     return Chunk.fromBytes(event, false, json);
   }

@@ -72,7 +72,7 @@ export class Relay implements Ticking {
   #part: Part;
   #settled = false;
   #gone = false;
-  /** What the provider reported its usage in. */
+  /** What the provider reported its usage in; until then, its first chunk. */
   #report: ChatReply | undefined;
   #pumping = false;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
@@ -244,7 +244,9 @@ export class Relay implements Ticking {
         return false;
       }
       // Looking at the bytes spares the parsing of every other chunk.
-      if (chunk.whole || !mayReportUsage(chunk.bytes)) return true;
+      if (chunk.whole) return true;
+      if (this.#o.usageWanted) this.#report ??= chunk.json;
+      if (!mayReportUsage(chunk.bytes)) return true;
       const { json } = chunk;
       if (json?.usage == null) return true;
       this.#report = json;

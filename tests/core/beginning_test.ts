@@ -164,9 +164,38 @@ Deno.test("Kernel marks what a provider may have used that did not answer in tim
   assertEquals(seen, [[0, true], [undefined, undefined]]);
 });
 
-Deno.test("Kernel passes over an event that is no JSON and says nothing", async () => {
+Deno.test("Kernel asks the next provider where a stream holds no answer", async () => {
+  const done = "data: [DONE]\n\n";
+  for (
+    const events of [
+      ["data: {nope\n\n", "data: 5\n\n", "data: null\n\n", "data: []\n\n", done],
+      ['data: "words"\n\n'],
+      ['data: {"type":"ping"}\n\n', 'data: {"choices":null}\n\n'],
+    ]
+  ) {
+    await using upstream = startUpstream(({ path }) =>
+      path.startsWith("/second") ? streamed(delta("fine"), ...ending()) : streamed(...events)
+    );
+    const url = upstream.url.replace(/\/v1$/, "");
+    await using kernel = startKernel({
+      providers: [
+        { name: "first", baseUrl: `${url}/first` },
+        { name: "second", baseUrl: `${url}/second` },
+      ],
+    });
+    const asked = ask("first/m", "hi", { ...streaming, models: ["second/m"] });
+    const response = await kernel.chat(asked);
+    assertEquals(response.headers.get("x-xrouter-provider"), "second", events.join(""));
+    assertEquals(await response.text(), delta("fine") + ending()[0] + done);
+    assertEquals((await kernel.ended()).state, "completed");
+  }
+});
+
+Deno.test("Kernel passes over an event that is no JSON object and says nothing", async () => {
   const [stop, usage, done] = ending() as [string, string, string];
-  for (const bad of ['data: {"id":"chatcmpl-1","choi\n\n', "data: oops\n\n", "data: {oops}\n\n"]) {
+  const broken = ['data: {"id":"chatcmpl-1","choi', "data: oops", "data: {oops}"];
+  const others = ["data: null", "data: 5", 'data: ""', "data: []"];
+  for (const bad of [...broken, ...others].map((line) => `${line}\n\n`)) {
     const words = [delta("One "), delta("two "), bad, delta("three"), stop];
     await using upstream = startUpstream(() => streamed(...words, usage, done));
     await using kernel = startKernel({ providers: [{ name: "only", baseUrl: upstream.url }] });

@@ -119,7 +119,10 @@ Deno.test("Relay makes a usage event where the vendor has none", async () => {
   const { input, output } = outcome.usage!;
   assertEquals(output, 3);
   const made = event({
+    id: "chatcmpl-1",
     object: "chat.completion.chunk",
+    created: 1,
+    model: "vendor-model-0613",
     choices: [],
     usage: {
       prompt_tokens: input,

@@ -53,7 +53,7 @@ const events = [
   delta("ключ"),
   `: inside an event\n${delta("🦕")}`,
   delta("crlf").replaceAll("\n", "\r\n"),
-  "event: message\nid: 7\ndata: [\ndata: 1]\n\n",
+  'event: message\nid: 7\ndata: {"n":\ndata: 1}\n\n',
   delta("end"),
 ];
 
