@@ -28,6 +28,7 @@ const providerShape = z.strictObject(
   {
     name: z.string().regex(/^[a-z][a-z0-9-]*$/, "must be lower-case words with dashes"),
     baseUrl: baseUrlSchema.optional(),
+    requiresTls: z.boolean().optional(),
     settings: z.custom<z.ZodType>((value) => value instanceof z.ZodType, "must be a zod schema")
       .optional(),
     models: z.record(modelIds, declaredFactsSchema).optional(),

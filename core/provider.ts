@@ -181,6 +181,8 @@ export interface Provider<Settings extends z.ZodType = z.ZodType, Prepared = unk
    * wherever its users like has none: it cannot be used before that is set, and its key is optional.
    */
   readonly baseUrl?: string | undefined;
+  /** Secrets are sent to it by `https:` alone: an address without is refused at the start. */
+  readonly requiresTls?: boolean;
   /** Its settings; the default is one, the secret `apiKey` from `{NAME}_API_KEY`. */
   readonly settings?: Settings;
   /** What is known of its models, by id. Those not named here work too. */

@@ -24,6 +24,12 @@ export const baseUrlSchema: z.ZodType<string> = z.string().superRefine((text, { 
   }
 });
 
+/** The address of a vendor that is sent secrets by TLS alone. */
+export const tlsUrlSchema: z.ZodType<string> = baseUrlSchema.refine(
+  (text) => URL.parse(text)?.protocol !== "http:",
+  { error: "must begin with https://: secrets are sent to it" },
+);
+
 /** An address that secrets are sent to. */
 export const secureUrl: z.ZodType<string> = z.string().superRefine((text, { addIssue }) => {
   const { protocol, hostname = "" } = URL.parse(text) ?? {};

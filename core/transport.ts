@@ -15,7 +15,7 @@ import { askForOffer, type Offer } from "./offer.ts";
 import type { Price } from "./prices/price.ts";
 import { PromptCache } from "./prompt_cache.ts";
 import type { Account, FileApi, OfferedModel, Provider } from "./provider.ts";
-import { baseUrlSchema, defaultSettings, variableOf } from "./provider_settings.ts";
+import { baseUrlSchema, defaultSettings, tlsUrlSchema, variableOf } from "./provider_settings.ts";
 import { type Problem, readSettings } from "./settings.ts";
 import { missingOf, settingsInHeaders } from "./sign_in.ts";
 import { type QueueLimits, Slots } from "./slots.ts";
@@ -90,7 +90,8 @@ export class Transport {
   ): { transport: Transport; problems: [] } | { transport?: undefined; problems: Problem[] } {
     const variable = variableOf(provider.name, "BASE_URL");
     const set = sources.env[variable]?.trim();
-    const wrong = set ? baseUrlSchema.safeParse(set).error?.issues ?? [] : [];
+    const schema = provider.requiresTls ? tlsUrlSchema : baseUrlSchema;
+    const wrong = set ? schema.safeParse(set).error?.issues ?? [] : [];
     const problems: Problem[] = wrong.map(({ message }) => ({ at: variable, message }));
     const read = readSettings(provider.settings ?? defaultSettings(provider), {
       ...sources,

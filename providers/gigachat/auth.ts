@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { RouterError, type Wire } from "xrouter/provider";
+import type { Wire } from "xrouter/provider";
 import { endOf } from "./pem.ts";
 import type { GigachatSettings } from "./settings.ts";
 import { refusedSignIn } from "./sign_in_fault.ts";
@@ -57,12 +57,7 @@ export async function authorize(
   wire: GigachatWire,
   rejected?: Readonly<Record<string, string>>,
 ): Promise<Record<string, string>> {
-  const { settings, baseUrl } = wire;
-  if (new URL(baseUrl).protocol !== "https:") {
-    throw new RouterError("upstream_rejected", "GigaChat is called by TLS only", {
-      detail: `GIGACHAT_BASE_URL is "${baseUrl}". Set it to an address that begins with https://`,
-    });
-  }
+  const { settings } = wire;
   const { certFile, accessToken, credentials, user } = settings;
   if (certFile !== undefined) checkDate(certFile[0]!);
   if (accessToken !== undefined) {

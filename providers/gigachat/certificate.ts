@@ -11,22 +11,16 @@ import type { GigachatSettings } from "./settings.ts";
 const sberDomains = ["giga.chat", "sberbank.ru", "sberdevices.ru", "sbrf.ru"];
 
 /**
- * The authorities to trust beside the usual ones.
+ * The authorities that one address may use beside the usual ones: the Russian root where it is
+ * Sber's. Whoever puts another host in between names its authorities in `GIGACHAT_CA_BUNDLE_FILE`.
  *
- * One HTTP client calls both addresses, and it cannot tell them apart. The Russian root is therefore
- * added only where both belong to Sber; whoever puts another host in between names the authorities
- * in `GIGACHAT_CA_BUNDLE_FILE`.
- *
- * @param settings The provider's settings.
- * @param baseUrl The API's address in force.
  * @returns Certificates in PEM.
  */
 export function authoritiesFor(
-  { authUrl, caBundle = [] }: Pick<GigachatSettings, "authUrl" | "caBundle">,
-  baseUrl: string,
+  url: string,
+  { caBundle = [] }: Pick<GigachatSettings, "caBundle">,
 ): string[] {
-  const onlySber = isSberHost(authUrl) && isSberHost(baseUrl);
-  return onlySber ? [russianTrustedRoot, ...caBundle] : [...caBundle];
+  return isSberHost(url) ? [russianTrustedRoot, ...caBundle] : [...caBundle];
 }
 
 /** The options of an account's HTTP client. */
@@ -35,7 +29,7 @@ export function httpClient(
   baseUrl: string,
 ): Deno.CreateHttpClientOptions {
   const { certFile, keyFile, keyPassword } = settings;
-  const caCerts = authoritiesFor(settings, baseUrl);
+  const caCerts = authoritiesFor(baseUrl, settings);
   if (certFile === undefined || keyFile === undefined) return { caCerts };
   return { caCerts, ...keyPair(certFile, keyFile, keyPassword) };
 }

@@ -32,6 +32,7 @@ import { fetchImages } from "./web_images.ts";
 export default defineProvider({
   name: "gigachat",
   baseUrl: "https://api.giga.chat/v1",
+  requiresTls: true,
   settings: gigachatSettings,
   models,
   freeCache: true,

@@ -74,7 +74,7 @@ export function signInUnreachable(url: string, error: unknown): RouterError {
   }
   const reason = cause instanceof Error ? `${message}: ${cause.message}` : message;
   const cure = reason.includes("certificate")
-    ? ". Set GIGACHAT_CA_BUNDLE_FILE to a PEM file with the authority of this host. The Russian Trusted Root CA is built in, and is trusted while GIGACHAT_AUTH_URL and GIGACHAT_BASE_URL both belong to Sber"
+    ? ". Set GIGACHAT_CA_BUNDLE_FILE to a PEM file with the authority of this host. The Russian Trusted Root CA is built in, and is trusted at Sber's hosts alone"
     : "";
   return new RouterError("upstream_unavailable", "GigaChat's sign-in cannot be reached", {
     detail: `${url}: ${reason}${cure}`,

@@ -6,7 +6,7 @@
 import { RouterError, type Wire } from "xrouter/provider";
 import { z } from "zod";
 import { withoutSecrets } from "../../core/settings.ts";
-import { authoritiesFor } from "./certificate.ts";
+import { authoritiesFor, isSberHost } from "./certificate.ts";
 import { type GigachatSettings, gigachatSettings } from "./settings.ts";
 import { signInFault, signInUnreachable } from "./sign_in_fault.ts";
 
@@ -95,11 +95,15 @@ function signInRequest({ settings, baseUrl }: GigachatWire): { url: string; init
   };
 }
 
-/** A client certificate is shown to the API alone: OAuth is called by a connection of its own then. */
+/**
+ * OAuth is called by a connection of its own where the API's shows a client certificate, which is for
+ * the API alone, or where only one of both hosts is Sber's, so that they trust other authorities.
+ */
 async function fetchFor(wire: GigachatWire, url: string, init: RequestInit): Promise<Response> {
   const { certFile, user } = wire.settings;
-  if (certFile === undefined || user !== undefined) return await wire.fetch(url, init);
-  using client = Deno.createHttpClient({ caCerts: authoritiesFor(wire.settings, wire.baseUrl) });
+  const isAlike = certFile === undefined && isSberHost(url) === isSberHost(wire.baseUrl);
+  if (user !== undefined || isAlike) return await wire.fetch(url, init);
+  using client = Deno.createHttpClient({ caCerts: authoritiesFor(url, wire.settings) });
   const headers = { "user-agent": "xrouter", ...init.headers as Record<string, string> };
   const signal = AbortSignal.timeout(timeout);
   const response = await fetch(url, { ...init, headers, signal, client });

@@ -53,16 +53,14 @@ Deno.test("isSberHost takes Sber's domains and nothing that looks like them", ()
   ) assert(!isSberHost(url), url);
 });
 
-Deno.test("authoritiesFor adds the Russian root only where both hosts are Sber's", () => {
+Deno.test("authoritiesFor adds the Russian root only where a host is Sber's", () => {
   const other = "https://proxy.example/v1";
-  assertEquals(authoritiesFor({ authUrl }, baseUrl), [russianTrustedRoot]);
-  assertEquals(authoritiesFor({ authUrl, caBundle: ["PEM"] }, baseUrl), [
-    russianTrustedRoot,
-    "PEM",
-  ]);
-  assertEquals(authoritiesFor({ authUrl }, other), []);
-  assertEquals(authoritiesFor({ authUrl: other }, baseUrl), []);
-  assertEquals(authoritiesFor({ authUrl: other, caBundle: ["PEM"] }, other), ["PEM"]);
+  for (const url of [baseUrl, authUrl]) {
+    assertEquals(authoritiesFor(url, {}), [russianTrustedRoot]);
+    assertEquals(authoritiesFor(url, { caBundle: ["PEM"] }), [russianTrustedRoot, "PEM"]);
+  }
+  assertEquals(authoritiesFor(other, {}), []);
+  assertEquals(authoritiesFor(other, { caBundle: ["PEM"] }), ["PEM"]);
 });
 
 Deno.test("gigachat's HTTP client trusts the root for Sber's hosts and for no other", async () => {
@@ -85,6 +83,30 @@ Deno.test("gigachat's HTTP client trusts the root for Sber's hosts and for no ot
   const refused = await assertRejects(() => call("proxy.example"), TypeError);
   assertStringIncludes(String((refused as TypeError).cause), "UnknownIssuer");
   assertEquals(fake.requests.length, 2);
+});
+
+Deno.test("gigachat trusts the root for Sber's OAuth although its API is another's host", async () => {
+  await using fake = await startFakeGigachat();
+  using proxy = new ConnectProxy(fake.port);
+  const { createHttpClient } = Deno;
+  Deno.createHttpClient = ({ caCerts = [], ...rest }) =>
+    createHttpClient({
+      ...rest,
+      caCerts: caCerts.map((pem) => pem === russianTrustedRoot ? testAuthority : pem),
+      proxy: { url: proxy.url },
+    });
+  try {
+    using connection = connectTo(fake, {
+      GIGACHAT_CA_BUNDLE_FILE: "",
+      GIGACHAT_AUTH_URL: authUrl,
+      GIGACHAT_BASE_URL: "https://proxy.example/v1",
+    });
+    const error = await assertRejects(() => ask(connection), RouterError);
+    assertStringIncludes(error.detail ?? "", "UnknownIssuer");
+    assertEquals(fake.requests.map(({ path }) => path), ["/api/v2/oauth"]);
+  } finally {
+    Deno.createHttpClient = createHttpClient;
+  }
 });
 
 Deno.test("gigachat refuses a host whose authority it does not know, and names the cure", async () => {
@@ -114,16 +136,14 @@ Deno.test("no setting of gigachat turns the check of certificates off", async ()
   assertStringIncludes(problems[0]?.message ?? "", 'unknown setting "verifySslCerts"');
 });
 
-Deno.test("gigachat sends its token over TLS only", async () => {
-  await using fake = await startFakeGigachat();
-  using connection = connectTo(fake, { GIGACHAT_BASE_URL: `http://127.0.0.1:${fake.port}/v1` });
-  const error = await assertRejects(() => ask(connection), RouterError);
-  assertStringIncludes(error.detail ?? "", "https://");
-  assertEquals(fake.requests.length, 0);
-
+Deno.test("gigachat sends its secrets over TLS only", () => {
   const { problems } = Transport.connect(gigachat, {
-    env: { ...fake.env, GIGACHAT_AUTH_URL: "http://127.0.0.1/oauth" },
+    env: {
+      GIGACHAT_BASE_URL: "http://127.0.0.1/v1",
+      GIGACHAT_AUTH_URL: "http://127.0.0.1/oauth",
+    },
     file: {},
   });
-  assertEquals(problems.map(({ at }) => at), ["GIGACHAT_AUTH_URL"]);
+  assertEquals(problems.map(({ at }) => at), ["GIGACHAT_BASE_URL", "GIGACHAT_AUTH_URL"]);
+  for (const { message } of problems) assertStringIncludes(message, "https://");
 });
