@@ -60,9 +60,6 @@ export function leaseEnd(ms: string): string {
 /** SQLite takes at most 32,766 values in one statement. */
 const maxRows = 500;
 
-/** Milliseconds for which a key whose hold did not fit is written by itself, to spare the others. */
-const apartMs = 1_000;
-
 /** Milliseconds for which a database that another process has locked is tried again. */
 const busyMs = 2_000;
 
@@ -77,7 +74,9 @@ interface Waiting {
   readonly number: number;
   /** Until when a locked database is tried again, by `performance.now()`. */
   readonly until: number;
-  readonly resolve: () => void;
+  /** What the database said when it was locked meanwhile. */
+  lock?: unknown;
+  readonly resolve: (written?: Promise<void>) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -91,8 +90,8 @@ export class HoldWriter {
   #writing = false;
   /** The database is locked: what waits is tried again after it. */
   #pause: ReturnType<typeof setTimeout> | undefined;
-  /** Keys whose last hold did not fit, and until when they are written apart. */
-  readonly #apart = new Map<string, number>();
+  /** By key whether its last hold fitted. Of one that was refused, each goes by itself, to spare others. */
+  readonly #fitted = new Map<string | null, boolean>();
 
   /**
    * @param database The database, migrated.
@@ -113,8 +112,8 @@ export class HoldWriter {
    * refusal from a failure.
    */
   write(hold: Hold): Promise<void> {
-    if (this.#isApart(hold)) return retryWhileBusy(() => this.#insert([hold]), busyMs);
     const until = performance.now() + busyMs;
+    if (this.#isApart({ hold })) return this.#writeAlone(hold, until);
     return new Promise((resolve, reject) => {
       const length = this.#waiting.push({ hold, number: this.#count++, until, resolve, reject });
       // A timer, even one of 0 ms, would wait for two more.
@@ -125,6 +124,7 @@ export class HoldWriter {
   #flush(): void {
     if (this.#pause !== undefined) return;
     if (this.#writing && this.#database.protocol === "file") return;
+    this.#takeApart();
     const group = this.#waiting.splice(0, maxRows);
     if (group.length === 0) return;
     this.#writing = true;
@@ -136,33 +136,72 @@ export class HoldWriter {
     this.#flush();
   }
 
+  /** Those of keys that were refused while they waited go by themselves. */
+  #takeApart(): void {
+    if (!this.#waiting.some((each) => this.#isApart(each))) return;
+    const { alone = [], together = [] } = Object.groupBy(
+      this.#waiting,
+      (each) => this.#isApart(each) ? "alone" : "together",
+    );
+    this.#waiting = together;
+    for (const { hold, until, resolve } of alone) resolve(this.#writeAlone(hold, until));
+  }
+
+  #isApart({ hold }: Pick<Waiting, "hold">): boolean {
+    return this.#fitted.get(hold.keyId) === false;
+  }
+
+  async #writeAlone(hold: Hold, until: number): Promise<void> {
+    await retryWhileBusy(() => this.#insert([hold]), until - performance.now());
+    this.#fitted.set(hold.keyId, true);
+  }
+
   /**
-   * Writes a group; where not all of it fits, by halves, since each try may be a round trip.
+   * Writes a group; where not all of it fits, in two parts, since each try may be a round trip: first
+   * the keys whose last hold fitted, or else by halves.
    *
    * @param onAnswer Told once that the database has answered, whatever it was.
    */
-  async #writeGroup(group: readonly Waiting[], onAnswer: () => void = () => {}): Promise<void> {
+  async #writeGroup(all: readonly Waiting[], onAnswer: () => void = () => {}): Promise<void> {
+    const group = this.#inTime(all);
+    if (group.length === 0) return onAnswer();
     try {
       await this.#insert(group.map(({ hold }) => hold));
       onAnswer();
-      for (const { resolve } of group) resolve();
+      for (const { hold, resolve } of group) {
+        this.#fitted.set(hold.keyId, true);
+        resolve();
+      }
     } catch (error) {
-      if (isBusy(error)) this.#putBack(group, error);
-      onAnswer();
-      if (isBusy(error)) return;
+      if (isBusy(error)) {
+        this.#putBack(group, error);
+        return onAnswer();
+      }
       const refused = doesNotFit(error);
       if (refused && group.length > 1) {
-        const middle = group.length >> 1;
-        // In the order in which they came: the first that fit are served.
-        await this.#writeGroup(group.slice(0, middle));
-        const rest = group.slice(middle);
+        const [first, rest] = this.#parts(group);
+        const served = this.#writeGroup(first);
+        onAnswer();
+        await served;
         return this.#pause === undefined ? await this.#writeGroup(rest) : this.#wait(rest);
       }
+      onAnswer();
       for (const { hold, reject } of group) {
-        if (refused) this.#setApart(hold);
+        if (refused) this.#fitted.set(hold.keyId, false);
         reject(error);
       }
     }
+  }
+
+  #parts(group: readonly Waiting[]): [Waiting[], Waiting[]] {
+    const { known = [], others = [] } = Object.groupBy(
+      group,
+      ({ hold }) => this.#fitted.get(hold.keyId) ? "known" : "others",
+    );
+    if (known.length > 0 && others.length > 0) return [known, others];
+    const middle = group.length >> 1;
+    // In the order in which they came: the first that fit are served.
+    return [group.slice(0, middle), group.slice(middle)];
   }
 
   /**
@@ -171,15 +210,23 @@ export class HoldWriter {
    */
   #putBack(group: readonly Waiting[], error: unknown): void {
     this.#wait(group);
-    const now = performance.now();
-    const late = this.#waiting.filter(({ until }) => until < now);
-    this.#waiting = this.#waiting.filter(({ until }) => until >= now);
-    for (const { reject } of late) reject(error);
+    for (const each of this.#waiting) each.lock = error;
+    this.#waiting = this.#inTime(this.#waiting);
     if (this.#waiting.length === 0) return;
     this.#pause ??= setTimeout(() => {
       this.#pause = undefined;
       this.#flush();
     }, busyPauseMs);
+  }
+
+  /** What still has time, or has met no lock; the rest is told of the lock. */
+  #inTime(group: readonly Waiting[]): Waiting[] {
+    const now = performance.now();
+    return group.filter(({ until, lock, reject }) => {
+      if (until >= now || lock === undefined) return true;
+      reject(lock);
+      return false;
+    });
   }
 
   /** Puts a group where it stood among those that wait. */
@@ -244,19 +291,6 @@ export class HoldWriter {
         : (await this.#database.batch([...first, move], "write")).at(-1)!;
       return rowsAffected > 0;
     }, busyMs);
-  }
-
-  #isApart({ keyId }: Hold): boolean {
-    if (this.#apart.size === 0 || keyId === null) return false;
-    const until = this.#apart.get(keyId);
-    if (until === undefined) return false;
-    if (performance.now() < until) return true;
-    this.#apart.delete(keyId);
-    return false;
-  }
-
-  #setApart({ keyId }: Hold): void {
-    if (keyId !== null) this.#apart.set(keyId, performance.now() + apartMs);
   }
 }
 

@@ -90,14 +90,14 @@ Deno.test("holds do not wait until each of a group that is refused has its answe
   assertEquals(asked[0]!.keys, ["key_1", "key_2"]);
   const good = writer.write(holdOf("key_3"));
   asked[0]!.answer(refusal);
-  await until(2);
-  assertEquals(asked[1]!.keys, ["key_3"]);
-  asked[1]!.answer();
+  await until(3);
+  assertEquals(asked.slice(1).map(({ keys }) => keys), [["key_1"], ["key_3"]]);
+  asked[2]!.answer();
   await good;
   for (const [i, hold] of group.entries()) {
-    await until(3 + i);
-    asked[2 + i]!.answer(refusal);
+    asked[1 + 2 * i]!.answer(refusal);
     await assertRejects(() => hold, LibsqlError, "the hold does not fit");
+    if (i === 0) await until(4);
   }
 });
 
@@ -171,4 +171,78 @@ Deno.test("a lock that lasts ends the waiting of all whose time is over, also be
   asked[0]!.answer(busy);
   const ended = await Promise.allSettled(holds);
   assertEquals(ended.filter(({ status }) => status === "rejected").length, 501);
+});
+
+Deno.test("keys whose last hold fitted are parted from those of which nobody knows", async () => {
+  const { client, asked, until } = databaseOf("file");
+  const writer = new HoldWriter(client, 1_000, null);
+  const known = writer.write(holdOf("key_1"));
+  await until(1);
+  asked[0]!.answer();
+  await known;
+  const group = ["key_2", "key_1", "key_3", "key_1"].map((key) => writer.write(holdOf(key)));
+  await until(2);
+  const later = writer.write(holdOf("key_4"));
+  asked[1]!.answer(refusal);
+  await until(4);
+  assertEquals(asked.slice(2).map(({ keys }) => keys), [["key_1", "key_1"], ["key_4"]]);
+  asked[3]!.answer();
+  asked[2]!.answer();
+  await Promise.all([group[1], group[3], later]);
+  await until(5);
+  assertEquals(asked[4]!.keys, ["key_2", "key_3"]);
+  asked[4]!.answer();
+  await Promise.all(group);
+});
+
+Deno.test("holds of a key that was refused go by themselves until one fits, those that wait too", async () => {
+  const { client, asked, until } = databaseOf("file");
+  const writer = new HoldWriter(client, 1_000, null);
+  const first = ["key_1", "key_2"].map((key) => writer.write(holdOf(key)));
+  await until(1);
+  asked[0]!.answer(refusal);
+  await until(2);
+  const waiting = writer.write(holdOf("key_3"));
+  await until(3);
+  // These wait for the third statement, and meanwhile the first key turns out to be the refused one.
+  const more = ["key_1", "key_2"].map((key) => writer.write(holdOf(key)));
+  await turn();
+  asked[1]!.answer(refusal);
+  await assertRejects(() => first[0]!, LibsqlError, "does not fit");
+  asked[2]!.answer();
+  await until(6);
+  assertEquals(asked.slice(1).map(({ keys }) => keys), [
+    ["key_1"],
+    ["key_3"],
+    ["key_2"],
+    ["key_1"],
+    ["key_2"],
+  ]);
+  for (const { answer } of asked.slice(3)) answer();
+  await Promise.all([first[1], waiting, ...more]);
+  const again = ["key_1", "key_2"].map((key) => writer.write(holdOf(key)));
+  await until(7);
+  assertEquals(asked[6]!.keys, ["key_1", "key_2"]);
+  asked[6]!.answer();
+  await Promise.all(again);
+});
+
+Deno.test("a hold whose time a lock has taken is not written any more, in no part of its group", async () => {
+  using clock = new HeldClock();
+  const { client, asked, until } = databaseOf("file");
+  const writer = new HoldWriter(client, 1_000, null);
+  const early = writer.write(holdOf("key_1"));
+  await until(1);
+  clock.pass(1_000);
+  const late = writer.write(holdOf("key_2"));
+  asked[0]!.answer(busy);
+  await until(2);
+  assertEquals(asked[1]!.keys, ["key_1", "key_2"]);
+  clock.pass(1_500);
+  asked[1]!.answer(refusal);
+  await assertRejects(() => early, LibsqlError, "locked");
+  await until(3);
+  assertEquals(asked[2]!.keys, ["key_2"]);
+  asked[2]!.answer();
+  await late;
 });
