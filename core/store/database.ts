@@ -28,8 +28,8 @@ const remoteSchemes = new Set(["libsql", "http", "https", "ws", "wss"]);
  *
  * A file is opened over one connection, and a second for statements that are prepared once (see
  * {@link FileClient}), with `thread` in a thread of their own: libSQL's calls are synchronous, so more
- * connections would add nothing. A held `client.transaction()` therefore locks out every other call
- * of the same client; requests use `execute` and `batch`.
+ * connections would add nothing. While a `client.transaction()` is open, every other call of the
+ * same client waits; requests use `execute` and `batch`.
  *
  * @throws Error that names DATABASE_URL and the cure, and holds neither the token nor the query
  */

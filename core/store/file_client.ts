@@ -33,7 +33,8 @@ export class FileClient implements Client {
   readonly #client: Client;
   readonly #pragmas: string;
   readonly #writes: Writes | undefined;
-  #transaction: Transaction | undefined;
+  /** Ends the turn of a transaction that is open. */
+  #endTransaction = () => {};
   /** The connection that met SQLITE_BUSY is closed already. */
   #isReplaced = false;
   #turn: Promise<unknown> = Promise.resolve();
@@ -66,9 +67,7 @@ export class FileClient implements Client {
         return result;
       }
       const { sql, args: values = [] } = statement;
-      // A held transaction keeps others out: this client's other connection would wait for it.
-      const isFree = this.#transaction === undefined || this.#transaction.closed;
-      return this.#writes !== undefined && isFree && !this.closed && Array.isArray(values) &&
+      return this.#writes !== undefined && !this.closed && Array.isArray(values) &&
           PreparedWrites.takes(sql, values)
         ? await this.#write(this.#writes, sql, values)
         : await this.#client.execute(statement);
@@ -101,13 +100,25 @@ export class FileClient implements Client {
   }
 
   /**
-   * Opens a transaction; every other call is refused until it ends. "deferred" takes the write lock
-   * at once like "write", so that SQLITE_BUSY comes from here and never from within.
+   * Opens a transaction; every other call waits until it ends, so that whoever opens one has to end it
+   * before it calls the client again. "deferred" takes the write lock at once like "write", so that
+   * SQLITE_BUSY comes from here and never from within.
    */
   transaction(mode: TransactionMode = "write"): Promise<Transaction> {
-    return this.#inTurn(async () =>
-      this.#transaction = await this.#client.transaction(mode === "read" ? "read" : "write")
-    );
+    const opened = this.#inTurn(() => this.#client.transaction(mode === "read" ? "read" : "write"));
+    this.#turn = opened.then((transaction) =>
+      new Promise<void>((resolve) => {
+        this.#endTransaction = resolve;
+        const { commit, rollback, close } = transaction;
+        const ended = () => void (transaction.closed && resolve());
+        transaction.commit = () => commit.call(transaction).finally(ended);
+        transaction.rollback = () => rollback.call(transaction).finally(ended);
+        transaction.close = () => {
+          close.call(transaction);
+          ended();
+        };
+      }), () => {});
+    return opened;
   }
 
   sync(): Promise<Replicated> {
@@ -117,11 +128,13 @@ export class FileClient implements Client {
   reconnect(): void {
     this.#writes?.close();
     this.#client.reconnect();
+    this.#endTransaction();
   }
 
   close(): void {
     this.#writes?.close();
     this.#client.close();
+    this.#endTransaction();
   }
 
   /** @param writes It needs the lock that only one process has. */

@@ -72,6 +72,40 @@ Deno.test("FileClient lets calls that wait behind a busy one run on a sound conn
     assertEquals(await stored(), [0, 1, 2, 3]);
   }));
 
+for (const thread of [false, true]) {
+  Deno.test(`FileClient${thread ? " with a thread" : ""} has other calls wait while a transaction is open`, () =>
+    withTable(thread, async (client, _file, stored) => {
+      for (const end of ["commit", "rollback", "close"] as const) {
+        await client.execute("DELETE FROM numbers");
+        // A write before it, so that all that follows waits for its turn.
+        const before = writes.execute!(client, 1);
+        const opening = client.transaction("write");
+        let isOver = false;
+        const others = [
+          client.execute("SELECT n FROM numbers").then(() => isOver),
+          ...Object.values(writes).map((write) => write(client, 3).then(() => isOver)),
+        ];
+        const transaction = await opening;
+        await before;
+        await transaction.execute("INSERT INTO numbers VALUES (2)");
+        isOver = true;
+        await transaction[end]();
+        assertEquals(await Promise.all(others), others.map(() => true), end);
+        const rest = Object.values(writes).map(() => 3);
+        assertEquals(await stored(), end === "commit" ? [1, 2, ...rest] : [1, ...rest]);
+        transaction.close();
+      }
+    }));
+}
+
+Deno.test("FileClient lets nobody wait for a transaction once it is closed", () =>
+  withTable(true, async (client) => {
+    await client.transaction("write");
+    const waiting = writes.execute!(client, 1);
+    client.close();
+    await assertRejects(() => waiting, Error, "closed");
+  }));
+
 Deno.test("FileClient finds its file again after the process has changed its folder", async () => {
   const folder = await Deno.makeTempDir({ prefix: "xrouter-file-" });
   const before = Deno.cwd();
