@@ -17,6 +17,9 @@ const lookMs = 250;
 /** Looks between two tries to be told of a folder after all: what the system lacked it may have now. */
 const looksPerTry = 40;
 
+/** What the names of files that belong to a database have after its own. */
+const besideDatabase = /^(-wal|-shm|-journal|-process-.*)?$/;
+
 /** What is watched; each may vanish and return. */
 export interface WatchedPaths {
   /** Folders, with all that lies in them. */
@@ -38,7 +41,8 @@ export class FileWatcher {
   readonly #changed: () => void;
   readonly #folders: readonly string[];
   readonly #file: string | undefined;
-  readonly #database: string | undefined;
+  /** By folder where in it the database lies, by the folder's own name. */
+  readonly #databases: readonly string[];
   readonly #watchers = new Map<string, Deno.FsWatcher>();
   /** Folders of which the system does not tell. */
   readonly #untold = new Set<string>();
@@ -57,7 +61,11 @@ export class FileWatcher {
     this.#changed = changed;
     this.#folders = [...new Set(folders.map((folder) => resolve(folder)))];
     this.#file = file && resolve(file);
-    this.#database = database && resolve(database);
+    const own = database && realPath(resolve(database));
+    this.#databases = own === undefined ? [] : this.#folders.flatMap((folder) => {
+      const root = realPath(folder);
+      return root !== undefined && own.startsWith(root) ? folder + own.slice(root.length) : [];
+    });
     for (const folder of this.#folders) {
       this.#identities.set(folder, identityOf(statOrNothing(folder)));
       this.#watch(folder);
@@ -146,10 +154,13 @@ export class FileWatcher {
 
   /** Whether paths are the database's, or those of files that it keeps beside, such as its log. */
   #areDatabase(paths: readonly string[]): boolean {
-    const database = this.#database;
     // Where events were lost, the system tells of a change without a path.
-    return database !== undefined && paths.length > 0 &&
-      paths.every((path) => path.startsWith(database));
+    return paths.length > 0 &&
+      paths.every((path) =>
+        this.#databases.some((database) =>
+          path.startsWith(database) && besideDatabase.test(path.slice(database.length))
+        )
+      );
   }
 
   #note(): void {
@@ -161,6 +172,14 @@ export class FileWatcher {
       this.#since = undefined;
       this.#changed();
     }, Math.max(0, Math.min(quietMs, this.#since + mostMs - now)));
+  }
+}
+
+function realPath(path: string): string | undefined {
+  try {
+    return Deno.realPathSync(path);
+  } catch {
+    return undefined;
   }
 }
 

@@ -182,6 +182,11 @@ export class Kernel {
       requestId: flight.x.id,
       provider: flight.x.attempts.at(-1)?.target.provider,
     });
+    // What hangs is its end: there is nothing left to wait for.
+    if (flight.finished) {
+      this.#flights.delete(flight);
+      return;
+    }
     const state = flight.x.attempts.length > 0 ? "failed" : "refused";
     void this.#finish(flight, { state, status: error.status, error });
   }

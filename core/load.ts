@@ -20,6 +20,8 @@ export interface LoadedModule {
 
 const moduleFile = /(?<!\.d)\.(ts|js|mjs)$/;
 const otherCode = /\.(mts|cts|cjs|tsx|jsx)$/;
+/** The last is what a file system keeps at its root. */
+const leftAlone = /^[_.]|^lost\+found$/;
 const testFile = /_test\.(ts|js|mjs)$/;
 
 /**
@@ -71,7 +73,7 @@ export async function loadModules(
 async function moduleFiles(folder: string, problems: Problem[]): Promise<string[]> {
   const files: string[] = [];
   for await (const { name, isDirectory, isSymlink } of Deno.readDir(folder)) {
-    if (name.startsWith("_") || name.startsWith(".")) continue;
+    if (leftAlone.test(name)) continue;
     const path = join(folder, name);
     if (isDirectory || isSymlink && (await stat(path))?.isDirectory) {
       const found: string[] = [];
@@ -95,7 +97,7 @@ async function moduleFiles(folder: string, problems: Problem[]): Promise<string[
 async function holdsCode(folder: string): Promise<boolean> {
   try {
     for await (const { name } of Deno.readDir(folder)) {
-      if (moduleFile.test(name) || otherCode.test(name)) return true;
+      if (moduleFile.test(name) && !testFile.test(name) || otherCode.test(name)) return true;
     }
     return false;
   } catch {

@@ -54,6 +54,8 @@ export class Program {
   #assembly: Assembly;
   #plugins: readonly InstalledPlugin[];
   #watcher: FileWatcher | undefined;
+  /** Plugins that could not be closed until the stop began. */
+  #failedBefore: number | undefined;
 
   private constructor(
     assembly: Assembly,
@@ -165,6 +167,8 @@ export class Program {
       { folders: [...plugins, ...providers], file, database },
       () => void this.reload(),
     );
+    // What has changed since it was read, which may be a while ago.
+    void this.reload();
     return this.#watcher.watching;
   }
 
@@ -207,26 +211,34 @@ export class Program {
     return changes;
   }
 
-  /** Lets running exchanges finish within the configured time, and records them. */
-  async drain(): Promise<void> {
-    await this.#kernel.drain(this.config.settings.stopSeconds * 1000);
+  /**
+   * Lets running exchanges finish, and records them.
+   *
+   * @param limitMs Milliseconds after which they are ended; by default those of the settings.
+   */
+  async drain(limitMs: number = this.config.settings.stopSeconds * 1000): Promise<void> {
+    this.#failedBefore ??= this.#retirement.failed;
+    await this.#kernel.drain(limitMs);
   }
 
   /**
    * Closes everything; what is still to be written is written first.
    *
-   * @returns Whether all plugins could be closed: the log tells of one that could not.
+   * @returns Whether all plugins could be closed, from the first {@linkcode Program.drain} on: the log
+   * tells of one that could not.
    */
   async close(): Promise<boolean> {
-    // A file system that hangs must not hold up the stop.
-    await inTime(this.#watcher?.close(), this.#limits.stop).catch(() => {});
+    const { failed } = this.#retirement;
+    const before = this.#failedBefore ?? failed;
     await this.#reloader.stop(this.#limits.stop);
-    const replaced = await this.#retirement.closeAll();
-    const inForce = await this.#retirement.close({ plugins: this.#plugins, transports: [] });
+    await this.#retirement.closeAll();
+    await this.#retirement.close({ plugins: this.#plugins, transports: [] });
     await this.catalog.prices.close();
     await closeProviders(this.catalog);
     this.database.close();
-    return replaced && inForce;
+    // Last, since a file system that hangs may hold it up.
+    await inTime(this.#watcher?.close(), this.#limits.stop).catch(() => {});
+    return this.#retirement.failed === before;
   }
 }
 

@@ -20,7 +20,9 @@ export class Retirement {
   readonly #log: Log;
   readonly #limits: CodeLimits;
   /** Closes what is still in use now. */
-  readonly #waiting = new Set<() => Promise<boolean>>();
+  readonly #waiting = new Set<() => Promise<void>>();
+  /** Plugins that could not be closed, and may have lost what they kept. */
+  failed = 0;
 
   /**
    * @param log Told of a plugin that cannot be closed.
@@ -33,25 +35,23 @@ export class Retirement {
 
   /** Closes it as soon as nobody uses it any more. @param left When that is so. */
   closeAfter(left: Promise<unknown>, retired: Retired): void {
-    let closed: Promise<boolean> | undefined;
+    let closed: Promise<void> | undefined;
     const close = () => closed ??= this.close(retired).finally(() => this.#waiting.delete(close));
     this.#waiting.add(close);
     void left.then(close);
   }
 
-  /** Closes it now. @returns Whether all plugins could be: one that could not may lose what it kept. */
-  async close({ plugins, transports }: Retired): Promise<boolean> {
-    let isWhole = true;
+  /** Closes it now. */
+  async close({ plugins, transports }: Retired): Promise<void> {
     await disposePlugins(plugins, (plugin, error) => {
-      isWhole = false;
+      this.failed++;
       this.#log.error(`plugin "${plugin.name}" could not be closed`, { error: String(error) });
     }, this.#limits);
     await Promise.all(transports.map((transport) => transport.close()));
-    return isWhole;
   }
 
-  /** Closes now what is still in use. @returns As {@linkcode Retirement.close} does, of all. */
-  async closeAll(): Promise<boolean> {
-    return (await Promise.all([...this.#waiting].map((close) => close()))).every(Boolean);
+  /** Closes now what is still in use. */
+  async closeAll(): Promise<void> {
+    await Promise.all([...this.#waiting].map((close) => close()));
   }
 }

@@ -76,13 +76,13 @@ export async function start(): Promise<number> {
   log.info("stopping", { signal });
   // What was sent before the signal may still be on its way in.
   await pause(arrivalMs);
-  const begun = performance.now();
+  const end = performance.now() + program.config.settings.stopSeconds * 1000;
+  const left = () => Math.max(0, end - performance.now());
   const closed = server.shutdown();
-  await program.drain();
+  await program.drain(left());
   // Answers that clients still read have the rest of the time.
-  const limit = program.config.settings.stopSeconds * 1000;
-  await Promise.race([closed, pause(Math.max(1_000, limit - (performance.now() - begun)))]);
-  await program.drain();
+  await Promise.race([closed, pause(Math.max(1_000, left()))]);
+  await program.drain(left());
   const isWhole = await program.close();
   log.info("stopped");
   lines.flush();

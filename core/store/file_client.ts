@@ -106,18 +106,12 @@ export class FileClient implements Client {
    */
   transaction(mode: TransactionMode = "write"): Promise<Transaction> {
     const opened = this.#inTurn(() => this.#client.transaction(mode === "read" ? "read" : "write"));
-    this.#turn = opened.then((transaction) =>
-      new Promise<void>((resolve) => {
-        this.#endTransaction = resolve;
-        const { commit, rollback, close } = transaction;
-        const ended = () => void (transaction.closed && resolve());
-        transaction.commit = () => commit.call(transaction).finally(ended);
-        transaction.rollback = () => rollback.call(transaction).finally(ended);
-        transaction.close = () => {
-          close.call(transaction);
-          ended();
-        };
-      }), () => {});
+    this.#turn = opened.then((transaction) => {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#endTransaction = resolve;
+      whenClosed(transaction, resolve);
+      return promise;
+    }, () => {});
     return opened;
   }
 
@@ -164,4 +158,20 @@ export class FileClient implements Client {
       // The caller gets the first error. A connection without its pragmas is slower, not wrong.
     }
   }
+}
+
+/** Has a transaction tell when it has ended. */
+function whenClosed(transaction: Transaction, closed: () => void): void {
+  const { commit, rollback, close } = transaction;
+  const tell = () => {
+    if (transaction.closed) closed();
+  };
+  Object.assign(transaction, {
+    commit: () => commit.call(transaction).finally(tell),
+    rollback: () => rollback.call(transaction).finally(tell),
+    close: () => {
+      close.call(transaction);
+      tell();
+    },
+  });
 }

@@ -50,6 +50,26 @@ Deno.test("start takes changes over by itself, and says so", () =>
     assertEquals(await server.stop(), 0);
   }));
 
+Deno.test("start takes over what has changed while it started", () =>
+  inFolder(async (folder) => {
+    await Deno.mkdir(`${folder}/mine`);
+    await Deno.mkdir(`${folder}/plugins`);
+    // Set up after the providers were read, and before anything is watched.
+    await Deno.writeTextFile(
+      `${folder}/plugins/90_slow.ts`,
+      `import { definePlugin } from "xrouter/plugin";
+      const setup = () => {
+        Deno.writeTextFileSync("mine/late.ts", ${JSON.stringify(provider)});
+        return {};
+      };
+      export default definePlugin({ name: "slow", setup });`,
+    );
+    const folders = { XROUTER_PROVIDERS_DIR: "mine", XROUTER_PLUGINS_DIR: "plugins" };
+    const server = serve(folder, folders);
+    assertEquals((await server.logged("reloaded")).changes, ['provider "late" added']);
+    assertEquals(await server.stop(), 0);
+  }));
+
 Deno.test("start reloads at SIGHUP, whether it watches or not", () =>
   inFolder(async (folder) => {
     await Deno.mkdir(`${folder}/mine`);

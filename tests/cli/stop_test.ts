@@ -168,6 +168,27 @@ Deno.test("start exits 0 although a plugin that was replaced long before the sto
     assertEquals(code, 0, log);
   }));
 
+Deno.test("start exits 1 where a plugin that was replaced could not be closed while the stop waits", () =>
+  inFolder(async (folder) => {
+    const write = (setup: string) =>
+      Deno.writeTextFile(
+        `${folder}/90_keeper.ts`,
+        `import { definePlugin } from "xrouter/plugin";
+        export default definePlugin({ name: "keeper", setup: () => (${setup}) });`,
+      );
+    await write(`{ dispose() { throw new Error("too late") } }`);
+    const server = await serve(folder, { XROUTER_PLUGINS_DIR: folder });
+    await server.log.until(/"started"/);
+    // It began with the plugin, and is over only once the stop has begun.
+    const response = await server.chat(slow);
+    await write("{}");
+    await server.log.until(/"reloaded"/);
+    server.child.kill("SIGTERM");
+    await response.text();
+    const { code, log } = await server.ended();
+    assertEquals(code, 1, log);
+  }));
+
 Deno.test("start serves on although nobody reads its log any more, and stops as it should", () =>
   inFolder(async (folder) => {
     const server = await serve(folder);

@@ -115,26 +115,32 @@ Deno.test("file watcher: what comes together is told once, and nothing after it 
   assertEquals(told, 1);
 });
 
-Deno.test("file watcher: a database in the folder wakes nobody, but what lies beside it does", async () => {
-  await using folder = await dropIn({ "1.ts": "", "data/x.db": "" });
-  const database = `${folder.path}/data/x.db`;
-  let told = 0;
-  const first = Promise.withResolvers<void>();
-  const watcher = new FileWatcher({ folders: [folder.path], file: undefined, database }, () => {
-    told++;
-    first.resolve();
+for (const which of ["the folder", "the database", "neither"] as const) {
+  Deno.test(`file watcher: a database in the folder wakes nobody, ${which} named by a link`, async () => {
+    await using folder = await dropIn({ "mine/1.ts": "", "mine/data/x.db": "" });
+    const mine = `${folder.path}/mine`;
+    const link = `${folder.path}/link`;
+    await Deno.symlink("mine", link);
+    const database = `${which === "the database" ? link : mine}/data/x.db`;
+    const folders = [which === "the folder" ? link : mine];
+    let told = 0;
+    const first = Promise.withResolvers<void>();
+    const watcher = new FileWatcher({ folders, file: undefined, database }, () => {
+      told++;
+      first.resolve();
+    });
+    await using beside = watch({ folders, file: undefined });
+    for (const name of ["x.db", "x.db-wal", "x.db-shm", "x.db.ts"]) {
+      const seen = beside.next();
+      assertEquals(told, 0);
+      await Deno.writeTextFile(`${mine}/data/${name}`, "1");
+      await seen;
+    }
+    await first.promise;
+    assertEquals(told, 1);
+    await watcher.close();
   });
-  await using beside = watch({ folders: [folder.path], file: undefined });
-  for (const name of ["data/x.db", "data/x.db-wal", "data/x.db-shm", "1.ts"]) {
-    const seen = beside.next();
-    assertEquals(told, 0);
-    await Deno.writeTextFile(`${folder.path}/${name}`, "1");
-    await seen;
-  }
-  await first.promise;
-  assertEquals(told, 1);
-  await watcher.close();
-});
+}
 
 Deno.test("file watcher: a folder that is named twice is watched once, and let go", async () => {
   await using folder = await dropIn({ "plugins/1.ts": "" });
