@@ -179,33 +179,31 @@ export function readSettings<S extends z.ZodType>(
     fromEnv.set(field, variable);
   }
   const parsed = schema.safeParse(input);
-  if (parsed.success) {
-    const settings = parsed.data as Record<string, unknown>;
-    const problems = [...declared].flatMap(([field, meta]): Problem[] => {
-      const message = unsafe(settings[field], meta, inHeaders.includes(field));
-      return message === undefined ? [] : [{ at: fromEnv.get(field) ?? `${at}.${field}`, message }];
-    });
-    return problems.length > 0 ? { problems } : { value: parsed.data, problems: [] };
-  }
-  return {
-    problems: parsed.error.issues.map((issue) => {
-      if (issue.code === "unrecognized_keys" && issue.path.length === 0) {
-        const known = [...declared.keys()].map((name) => `"${name}"`).join(", ") || "none";
-        const keys = issue.keys.map((key) => `"${key}"`).join(", ");
-        return { at, message: `unknown setting ${keys}. Known settings: ${known}` };
-      }
-      const [field, ...rest] = issue.path.map(String);
-      const meta = declared.get(field ?? "");
-      const place = fromEnv.get(field ?? "") ??
-        (field === undefined ? at : `${at}.${[field, ...rest].join(".")}`);
-      // A check's own words may be said, if they do not repeat the secret.
-      const message = meta?.secret && issue.code !== "custom"
-        ? "has the wrong form"
-        : withoutSecrets(issue.message, schema, input, 1);
-      const purpose = meta?.description === undefined ? "" : `. It sets: ${meta.description}`;
-      return { at: place, message: `${message}${purpose}` };
-    }),
-  };
+  // Each field by itself, so that one that is wrong hides nothing of the others.
+  const unsendable = [...declared].flatMap(([field, meta]): Problem[] => {
+    const { data } = meta.schema.safeParse(input[field]);
+    const message = unsafe(data, meta, inHeaders.includes(field));
+    return message === undefined ? [] : [{ at: fromEnv.get(field) ?? `${at}.${field}`, message }];
+  });
+  if (parsed.success && unsendable.length === 0) return { value: parsed.data, problems: [] };
+  const wrong = (parsed.error?.issues ?? []).map((issue): Problem => {
+    if (issue.code === "unrecognized_keys" && issue.path.length === 0) {
+      const known = [...declared.keys()].map((name) => `"${name}"`).join(", ") || "none";
+      const keys = issue.keys.map((key) => `"${key}"`).join(", ");
+      return { at, message: `unknown setting ${keys}. Known settings: ${known}` };
+    }
+    const [field, ...rest] = issue.path.map(String);
+    const meta = declared.get(field ?? "");
+    const place = fromEnv.get(field ?? "") ??
+      (field === undefined ? at : `${at}.${[field, ...rest].join(".")}`);
+    // A check's own words may be said, if they do not repeat the secret.
+    const message = meta?.secret && issue.code !== "custom"
+      ? "has the wrong form"
+      : withoutSecrets(issue.message, schema, input, 1);
+    const purpose = meta?.description === undefined ? "" : `. It sets: ${meta.description}`;
+    return { at: place, message: `${message}${purpose}` };
+  });
+  return { problems: [...wrong, ...unsendable] };
 }
 
 /** Why a setting's value can go into no header; `undefined` where it can, or need not. */

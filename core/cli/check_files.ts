@@ -5,7 +5,7 @@
  */
 import { readEnvironment } from "../config.ts";
 import { createLog } from "../log.ts";
-import { assemble, closeProviders } from "../assembly.ts";
+import { closeProviders, tryAssemble } from "../assembly.ts";
 import { Program } from "../program.ts";
 import { defineCommand } from "./arguments.ts";
 
@@ -16,9 +16,11 @@ export const checkFiles = defineCommand({
   arguments: {},
   async run() {
     const env = readEnvironment();
-    await setUp(env);
-    const { plugins, catalog } = await assemble(env);
+    const { assembly: { plugins, catalog }, problems } = await tryAssemble(env);
     await closeProviders(catalog);
+    // With a wrong setting a start ends before it opens its database, and tells all of them.
+    if (problems.length > 0) await Program.open(env, createLog(() => {}));
+    await setUp(env);
     console.log(`${plugins.length} plugins and ${catalog.providers.size} providers are well`);
     return 0;
   },
@@ -28,8 +30,8 @@ export const checkFiles = defineCommand({
 async function setUp(env: Readonly<Record<string, string>>): Promise<void> {
   const folder = await Deno.makeTempDir({ prefix: "xrouter-check-" });
   try {
-    const own = { DATABASE_URL: `file:${folder}/xrouter.db`, DATABASE_AUTH_TOKEN: "" };
-    const program = await Program.open({ ...env, ...own }, createLog(() => {}));
+    const own = { ...env, DATABASE_URL: `file:${folder}/xrouter.db` };
+    const program = await Program.open(own, createLog(() => {}));
     await program.close();
   } finally {
     await Deno.remove(folder, { recursive: true });

@@ -145,6 +145,13 @@ Deno.test("check says beforehand what a start or a reload refuses", () =>
       assertEquals(code, 1);
       assertMatch(stderr, reason);
     }
+    const wrong = { PORT: "abc", DATABASE_URL: "postgres://db/x", DATABASE_AUTH_TOKEN: "a b" };
+    Object.assign(env, wrong);
+    const { code, stderr } = await check(plugin('throw new Error("no luck");'));
+    assertEquals(code, 1);
+    for (const at of [...Object.keys(wrong), "90_late\\.ts"]) {
+      assertMatch(stderr, new RegExp(`${at}: `));
+    }
     // It has left nothing behind: no database was opened.
     const left = [...Deno.readDirSync(folder)].map(({ name }) => name);
     assertEquals(left, ["mine"]);

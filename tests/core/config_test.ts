@@ -5,7 +5,7 @@ import {
   assertStringIncludes,
   assertThrows,
 } from "@std/assert";
-import { ConfigError, readConfig, readEnvironment } from "../../core/config.ts";
+import { ConfigError, readConfig, readEnvironment, tryConfig } from "../../core/config.ts";
 import { assemble } from "../../core/assembly.ts";
 import { configFileSchema } from "../../core/config_file.ts";
 import { dropIn } from "../support/drop_in.ts";
@@ -55,6 +55,25 @@ Deno.test("readConfig names every variable that is wrong, and tells no secret", 
     "XROUTER_KEEP_ALIVE_SECONDS",
   ]);
   assertEquals(problems.join().includes("canary"), false);
+});
+
+Deno.test("tryConfig tells any wrong settings together, and goes on with their defaults", async () => {
+  const wrong = {
+    PORT: "abc",
+    DATABASE_URL: "postgres://host/db",
+    DATABASE_AUTH_TOKEN: "CAN ARY",
+    XROUTER_WATCH: "perhaps",
+    XROUTER_PLUGINS_DIR: "/nope",
+  };
+  const variables = Object.keys(wrong).sort() as (keyof typeof wrong)[];
+  const { config: standard } = await tryConfig({});
+  for (let mask = 0; mask < 1 << variables.length; mask++) {
+    const bad = variables.filter((_, i) => mask & 1 << i);
+    const env = Object.fromEntries(bad.map((name) => [name, wrong[name]]));
+    const { config, problems } = await tryConfig(env);
+    assertEquals(problems.map(({ at }) => at).sort(), bad);
+    assertEquals(config.settings, standard.settings);
+  }
 });
 
 Deno.test("readConfig names the variable of a folder that is none, or the project's own", async () => {

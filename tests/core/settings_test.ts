@@ -83,9 +83,8 @@ Deno.test("text and secret need not be set, and say what is wrong with them", ()
   assertEquals(read({}), { value: {}, problems: [] });
   assertEquals(read({ ID: "a1", WORD: "a b" }).value, { id: "a1", word: "a b" });
   const { problems } = read({ ID: "a b", KEY: "CAN ARY" });
-  assertEquals(problems.map(({ at }) => at), ["ID"]);
+  assertEquals(problems.map(({ at }) => at), ["ID", "KEY"]);
   assertEquals(problems[0]!.message, "must be a word. It sets: The id");
-  assertEquals(read({ KEY: "CAN ARY" }).problems.map(({ at }) => at), ["KEY"]);
   assertEquals(secretsOf(schema, { id: "a1", key: "k" }), [["key", "k"]]);
 });
 
@@ -118,6 +117,38 @@ Deno.test("readSettings refuses a secret that no header can carry, without telli
     const { problems } = readSettings(schema, { env: { MY_KEY: key }, file: {}, at: "x" });
     assertEquals(problems.map(({ at }) => at), ["MY_KEY"], key);
     assertEquals(JSON.stringify(problems).includes("ARY"), false, key);
+  }
+});
+
+Deno.test("readSettings tells what no header can carry beside all else that is wrong", () => {
+  const schema = z.strictObject({
+    count: setting("COUNT", z.coerce.number().default(1), "A number"),
+    key: secret("MY_KEY", "A key"),
+    token: setting(
+      "TOKEN",
+      z.string().transform((token) => token.replace(/^Bearer /, "")).optional(),
+      "A token",
+      { secret: true },
+    ),
+    project: text("PROJECT", "A header"),
+  }).refine(({ count }) => count !== 2, { path: ["count"], error: "must not be 2" });
+  const right = { MY_KEY: "CANARY", TOKEN: "Bearer CANARY", PROJECT: "mine" };
+  const wrong = { MY_KEY: "CAN ARY", TOKEN: "CAN ARY", PROJECT: "мой" };
+  const variables = ["MY_KEY", "TOKEN", "PROJECT"] as const;
+  for (const COUNT of ["1", "2", "many"]) {
+    for (let mask = 0; mask < 1 << variables.length; mask++) {
+      const bad = variables.filter((_, i) => mask & 1 << i);
+      const env = {
+        COUNT,
+        ...right,
+        ...Object.fromEntries(bad.map((name) => [name, wrong[name]])),
+      };
+      const read = readSettings(schema, { env, file: {}, at: "x", inHeaders: ["project"] });
+      const expected = COUNT === "1" ? bad : ["COUNT", ...bad];
+      assertEquals(read.problems.map(({ at }) => at), expected);
+      assertEquals(read.value === undefined, expected.length > 0);
+      assertEquals(JSON.stringify(read.problems).includes("ARY"), false);
+    }
   }
 });
 
