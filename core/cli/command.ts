@@ -36,7 +36,9 @@ const commands: readonly Command[] = [
     about: "Serve until told to stop; without a command XRouter does this",
     arguments: {},
     help: () =>
-      `Settings are environment variables, or lines of a file ".env":\n${settingsTable()}`,
+      `Settings are environment variables, or lines of a file ".env":\n${settingsTable()}\n\n` +
+      'Plugins and providers have further ones: "xrouter plugins" lists those of plugins, ' +
+      '"xrouter providers" says what each provider needs, and README.md describes all.',
     run: start,
   }),
   createKey,

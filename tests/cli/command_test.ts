@@ -22,6 +22,7 @@ Deno.test("runCommand prints its help, its version and the help of a command", (
     );
     assertEquals(start.code, 0);
     assertMatch(start.stdout, /^ {2}PORT +Port to listen on.*\(8000\)$/m);
+    assertMatch(start.stdout, /"xrouter plugins" .*"xrouter providers" .*README\.md/);
     assertEquals([...Deno.readDirSync(folder)], []);
   }));
 
