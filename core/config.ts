@@ -8,16 +8,10 @@ import { parseEnv } from "node:util";
 import { z } from "zod";
 import { unsupportedPolicies } from "./changes.ts";
 import { type ConfigFile, emptyConfigFile, parseConfigFile } from "./config_file.ts";
-import { commaList, type Problem, readSettings, setting } from "./settings.ts";
+import { commaList, type Problem, readSettings, setting, wholeNumber } from "./settings.ts";
 
 /** The project's folder, also inside a compiled binary. */
 export const root: string = join(import.meta.dirname!, "..");
-
-const whole = (low: number, high: number) =>
-  z.coerce.number({ error: "must be a number" })
-    .int({ error: "must be a whole number" })
-    .min(low, { error: `must be at least ${low}` })
-    .max(high, { error: `must be at most ${high}` });
 
 function isOrigin(text: string): boolean {
   return text === "*" || URL.parse(text)?.origin === text;
@@ -43,7 +37,11 @@ function isFolder(path: string): boolean {
 
 /** The settings of the program itself; plugins and providers declare their own. */
 export const programSettings = z.strictObject({
-  port: setting("PORT", whole(0, 65535).default(8000), "Port to listen on; 0 takes a free one"),
+  port: setting(
+    "PORT",
+    wholeNumber(0, 65535).default(8000),
+    "Port to listen on; 0 takes a free one",
+  ),
   host: setting(
     "XROUTER_HOST",
     z.string().default("127.0.0.1"),
@@ -91,32 +89,32 @@ export const programSettings = z.strictObject({
   ),
   bodyLimit: setting(
     "XROUTER_BODY_LIMIT",
-    whole(1024, 1024 ** 3).default(10 * 1024 * 1024),
+    wholeNumber(1024, 1024 ** 3).default(10 * 1024 * 1024),
     "Bytes that a request's body may have",
   ),
   stopSeconds: setting(
     "XROUTER_STOP_SECONDS",
-    whole(0, 3600).default(30),
+    wholeNumber(0, 3600).default(30),
     "Seconds that running answers get to finish at a stop",
   ),
   drainSeconds: setting(
     "XROUTER_DRAIN_SECONDS",
-    whole(0, 3600).default(30),
+    wholeNumber(0, 3600).default(30),
     "Seconds for which an answer is read on after its client has gone, to learn its usage",
   ),
   keepAliveSeconds: setting(
     "XROUTER_KEEP_ALIVE_SECONDS",
-    whole(1, 3600).default(15),
+    wholeNumber(1, 3600).default(15),
     "Seconds of silence after which a stream gets a comment",
   ),
   queueLength: setting(
     "XROUTER_QUEUE_LENGTH",
-    whole(0, 100_000).default(100),
+    wholeNumber(0, 100_000).default(100),
     "Requests that may wait for a provider that lets only some run at a time",
   ),
   queueSeconds: setting(
     "XROUTER_QUEUE_SECONDS",
-    whole(1, 3600).default(60),
+    wholeNumber(1, 3600).default(60),
     "Seconds that a request may wait there",
   ),
   watch: setting(

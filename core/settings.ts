@@ -24,7 +24,8 @@ export interface SettingMeta {
  * Declares one setting that can come from an environment variable.
  *
  * @param variable The environment variable's name.
- * @param schema Type and default. Values of the environment are strings: use `z.coerce` for numbers.
+ * @param schema Type and default. From the environment a number (`z.number()`) comes as one, if it
+ * is written in decimal digits, and anything else as a string.
  * @param description One sentence; the documentation prints it.
  * @param options `secret`: the value is never printed. `anyLetters`: a secret that goes into no
  * header as it is, such as a password.
@@ -36,7 +37,7 @@ export interface SettingMeta {
  * import { assertEquals } from "@std/assert";
  *
  * const config = z.strictObject({
- *   perMinute: setting("API_RATE_LIMIT", z.coerce.number().default(100), "Requests a minute"),
+ *   perMinute: setting("API_RATE_LIMIT", z.number().default(100), "Requests a minute"),
  * });
  * const read = readSettings(config, { env: { API_RATE_LIMIT: "7" }, file: {}, at: "rate-limit" });
  * assertEquals(read.value, { perMinute: 7 });
@@ -81,6 +82,19 @@ export const commaList: z.ZodType<string[]> = z.preprocess(
   z.array(z.string()),
 );
 
+/**
+ * A whole number.
+ *
+ * @param least The lowest.
+ * @param most The highest; by default that to which every whole number can be told from the next.
+ */
+export function wholeNumber(least: number, most: number = Number.MAX_SAFE_INTEGER): z.ZodNumber {
+  return z.number({ error: "must be a number" })
+    .min(least, { error: `must be at least ${least}`, abort: true })
+    .max(most, { error: `must be at most ${most}`, abort: true })
+    .int({ error: "must be a whole number" });
+}
+
 /** A wrong setting: where it stands and what to do. */
 export interface Problem {
   /** File, variable or field. */
@@ -116,11 +130,16 @@ export function settingsOf(
   return found;
 }
 
+/** The schema of what is set, where it need not be. */
+function required(schema: z.ZodType): z.ZodType {
+  return schema instanceof z.ZodOptional || schema instanceof z.ZodDefault
+    ? required(schema.unwrap() as z.ZodType)
+    : schema;
+}
+
 /** The texts of a schema's secret settings with their fields, also of those in lists of objects. */
 export function secretsOf(schema: z.ZodType, value: unknown): [field: string, text: string][] {
-  if (schema instanceof z.ZodOptional || schema instanceof z.ZodDefault) {
-    return secretsOf(schema.unwrap() as z.ZodType, value);
-  }
+  schema = required(schema);
   if (schema instanceof z.ZodArray && Array.isArray(value)) {
     return value.flatMap((each) => secretsOf(schema.element as z.ZodType, each));
   }
@@ -172,10 +191,10 @@ export function readSettings<S extends z.ZodType>(
   }
   const input: Record<string, unknown> = { ...(file as Record<string, unknown> | undefined) };
   const fromEnv = new Map<string, string>();
-  for (const [field, { variable }] of declared) {
-    const value = variable === undefined ? undefined : env[variable];
-    if (variable === undefined || value === undefined || value.trim() === "") continue;
-    input[field] = value.trim();
+  for (const [field, { variable, schema }] of declared) {
+    const value = variable === undefined ? undefined : env[variable]?.trim();
+    if (variable === undefined || !value) continue;
+    input[field] = required(schema) instanceof z.ZodNumber ? decimal(value) : value;
     fromEnv.set(field, variable);
   }
   const parsed = schema.safeParse(input);
@@ -204,6 +223,11 @@ export function readSettings<S extends z.ZodType>(
     return { at: place, message: `${message}${purpose}` };
   });
   return { problems: [...wrong, ...unsendable] };
+}
+
+/** The number that a text is in decimal digits; `NaN`, which schemas refuse, for any other text. */
+function decimal(text: string): number {
+  return /^-?\d+(\.\d+)?$/.test(text) ? Number(text) : NaN;
 }
 
 /** Why a setting's value can go into no header; `undefined` where it can, or need not. */

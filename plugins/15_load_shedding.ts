@@ -12,6 +12,7 @@ import { definePlugin, type Exchange, RouterError, setting } from "xrouter/plugi
 import { z } from "zod";
 import { watchEventLoop } from "../core/event_loop.ts";
 import type { Priority } from "../core/ledger/limits.ts";
+import { wholeNumber } from "../core/settings.ts";
 import type { ApiKey } from "../core/store/keys.ts";
 
 /** From when on a priority is refused. */
@@ -43,8 +44,7 @@ export default definePlugin({
   config: z.strictObject({
     maxRunning: setting(
       "XROUTER_MAX_RUNNING",
-      z.coerce.number({ error: "must be a number" }).int({ error: "must be a whole number" })
-        .positive({ error: "must be above 0" }).default(2_000),
+      wholeNumber(1).default(2_000),
       "Requests at a time from which on the process refuses more; keys of low priority from 80 % on, of high from 120 %",
     ),
   }),

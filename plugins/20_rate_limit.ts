@@ -8,6 +8,7 @@ import type { Context } from "hono";
 import { type CallerEnv, definePlugin, type Exchange, RouterError, setting } from "xrouter/plugin";
 import { z } from "zod";
 import { askedOutput } from "../core/body.ts";
+import { wholeNumber } from "../core/settings.ts";
 import type { ApiKey } from "../core/store/keys.ts";
 import {
   MemoryRateStore,
@@ -41,8 +42,7 @@ export default definePlugin({
   config: z.strictObject({
     perMinute: setting(
       "API_RATE_LIMIT",
-      z.coerce.number({ error: "must be a number" }).int({ error: "must be a whole number" })
-        .positive({ error: "must be above 0" }).default(100),
+      wholeNumber(1).default(100),
       "Requests a minute for each key that has no limit of its own; reads a minute for every key",
     ),
   }),

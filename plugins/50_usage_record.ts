@@ -25,7 +25,7 @@ export default definePlugin({
     ),
     leaseSeconds: setting(
       "XROUTER_LEASE_SECONDS",
-      z.coerce.number({ error: "must be a number" }).min(5, { error: "must be at least 5" })
+      z.number({ error: "must be a number" }).min(5, { error: "must be at least 5" })
         .default(10),
       "Seconds after which requests of a process that was not heard of are settled by another",
     ),

@@ -6,7 +6,7 @@
 import { z } from "zod";
 import type { CheckedPlugin } from "../pipeline.ts";
 import type { Route } from "../plugin.ts";
-import { setting } from "../settings.ts";
+import { setting, wholeNumber } from "../settings.ts";
 import type { RouteTable } from "./routes.ts";
 
 /** Milliseconds that any limit may have: a day. A timer takes no more than 24 of them. */
@@ -15,22 +15,18 @@ export const mostMs = 86_400_000;
 /** What is said of a limit above {@linkcode mostMs}. */
 export const aboveMostMs = `must be at most ${mostMs} milliseconds, a day`;
 
-const whole = (least: number) =>
-  z.coerce.number({ error: "must be a number" }).int({ error: "must be a whole number" })
-    .min(least, { error: `must be at least ${least}` });
-
-const milliseconds = whole(1).max(mostMs, { error: aboveMostMs });
+const milliseconds = wholeNumber(1).max(mostMs, { error: aboveMostMs });
 
 /** The settings of requests that no route limits otherwise. */
 export const routeSettings = z.strictObject({
   attempts: setting(
     "XROUTER_ATTEMPTS",
-    whole(1).default(4),
+    wholeNumber(1).default(4),
     "Tries over all targets of a request together",
   ),
   retries: setting(
     "XROUTER_RETRIES",
-    whole(0).default(1),
+    wholeNumber(0).default(1),
     "Further tries of one target, where the error allows it",
   ),
   firstByteMs: setting(

@@ -9,6 +9,7 @@ import { Hono } from "hono";
 import { type CallerEnv, definePlugin, RouterError, setting } from "xrouter/plugin";
 import { z } from "zod";
 import { refuseInvalid } from "../../core/refuse_invalid.ts";
+import { wholeNumber } from "../../core/settings.ts";
 import { StatusBoard } from "./board.ts";
 import { StatusHistory } from "./history.ts";
 import { statusQuery } from "./query.ts";
@@ -24,11 +25,7 @@ const snapshotsOfDrop = 60;
 const dayMs = 86_400_000;
 const standardLimit = 100;
 
-const number = z.coerce.number({ error: "must be a number" });
-const whole = (least: number) =>
-  number.int({ error: "must be a whole number" }).min(least, {
-    error: `must be at least ${least}`,
-  });
+const number = z.number({ error: "must be a number" });
 const share = number.positive({ error: "must be above 0" }).max(1, { error: "must be at most 1" });
 
 export default definePlugin({
@@ -38,12 +35,12 @@ export default definePlugin({
   config: z.strictObject({
     windowSeconds: setting(
       "XROUTER_STATUS_WINDOW_SECONDS",
-      whole(10).default(300),
+      wholeNumber(10).default(300),
       "Seconds of traffic that a provider's status goes by",
     ),
     minAttempts: setting(
       "XROUTER_STATUS_MIN_ATTEMPTS",
-      whole(1).default(5),
+      wholeNumber(1).default(5),
       "Tries in these seconds that it takes to call a provider degraded or down",
     ),
     degradedRate: setting(
@@ -58,12 +55,12 @@ export default definePlugin({
     ),
     probeSeconds: setting(
       "XROUTER_STATUS_PROBE_SECONDS",
-      whole(0).default(60),
+      wholeNumber(0).default(60),
       "Seconds without traffic after which a provider is asked for its models; 0 for never",
     ),
     keepDays: setting(
       "XROUTER_STATUS_KEEP_DAYS",
-      whole(1).default(30),
+      wholeNumber(1).default(30),
       "Days for which the history of status is kept",
     ),
   }),

@@ -16,6 +16,7 @@ import {
 } from "xrouter/plugin";
 import { z } from "zod";
 import { refuseInvalid } from "../../core/refuse_invalid.ts";
+import { wholeNumber } from "../../core/settings.ts";
 import type { ApiKey } from "../../core/store/keys.ts";
 import { FileStore, type OwnFile } from "./file_store.ts";
 import { mostNamed, namedFiles } from "./named_files.ts";
@@ -43,12 +44,12 @@ export default definePlugin({
   config: z.strictObject({
     bodyLimit: setting(
       "XROUTER_FILE_LIMIT",
-      z.coerce.number().int().min(1024).max(1024 ** 3).default(40 * 1024 * 1024),
+      wholeNumber(1024, 1024 ** 3).default(40 * 1024 * 1024),
       "Bytes that the upload of one file may have",
     ),
     perKey: setting(
       "XROUTER_FILES_PER_KEY",
-      z.coerce.number().int().min(0).default(1000),
+      wholeNumber(0).default(1000),
       "Files that one key may have",
     ),
   }),

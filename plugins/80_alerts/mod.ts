@@ -7,6 +7,7 @@
 import type { Hono } from "hono";
 import { definePlugin, setting } from "xrouter/plugin";
 import { z } from "zod";
+import { wholeNumber } from "../../core/settings.ts";
 import { languages } from "./alert.ts";
 import { AlertBoard } from "./board.ts";
 import { CreditWatch } from "./credit_watch.ts";
@@ -24,11 +25,7 @@ const address = z.string().refine((text) => /^https?:$/.test(URL.parse(text)?.pr
   error: "must be an address that begins with https:// or http://",
 });
 const secret = { secret: true };
-const number = z.coerce.number({ error: "must be a number" });
-const whole = (least: number) =>
-  number.int({ error: "must be a whole number" }).min(least, {
-    error: `must be at least ${least}`,
-  });
+const number = z.number({ error: "must be a number" });
 
 export default definePlugin({
   name: "alerts",
@@ -69,7 +66,7 @@ export default definePlugin({
     ),
     quietSeconds: setting(
       "XROUTER_ALERT_QUIET_SECONDS",
-      whole(0).default(60),
+      wholeNumber(0).default(60),
       "Seconds after an alert in which nothing more is told of its subject",
     ),
     errorRate: setting(
@@ -80,12 +77,12 @@ export default definePlugin({
     ),
     errorSeconds: setting(
       "XROUTER_ALERT_ERROR_SECONDS",
-      whole(10).default(300),
+      wholeNumber(10).default(300),
       "Seconds of requests that the share is taken of",
     ),
     errorRequests: setting(
       "XROUTER_ALERT_ERROR_REQUESTS",
-      whole(1).default(20),
+      wholeNumber(1).default(20),
       "Requests in these seconds that it takes to send an alert",
     ),
   }).refine(

@@ -5,7 +5,7 @@
  */
 import { setting, text } from "xrouter/provider";
 import { z } from "zod";
-import { commaList } from "../../core/settings.ts";
+import { commaList, wholeNumber } from "../../core/settings.ts";
 import { grantable, usuallyGranted } from "./granted_fields.ts";
 import { certificateFile, keyFile } from "./pem.ts";
 import { schemaModes } from "./schema.ts";
@@ -36,8 +36,7 @@ const address = (example: string) =>
 
 const scopes = ["GIGACHAT_API_PERS", "GIGACHAT_API_B2B", "GIGACHAT_API_CORP"] as const;
 
-const parallel = z.coerce.number({ error: "must be a number" })
-  .int({ error: "must be a whole number" }).min(1, { error: "must be at least 1" });
+const parallel = wholeNumber(1);
 
 /** Some of several words, with commas between; `none` for none of them. */
 function someOf<Word extends string>(words: readonly Word[], usual: readonly Word[]) {

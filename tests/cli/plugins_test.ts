@@ -118,7 +118,7 @@ Deno.test("plugins lists every problem of every file at once", () =>
         "unnumbered.ts: has no number",
         'unnumbered.ts: plugin "auth" is already defined by ',
         'XROUTER_PROVIDERS_DIR: "absent" cannot be read as a folder',
-        "API_RATE_LIMIT: must be above 0",
+        "API_RATE_LIMIT: must be at least 1",
         'plugins["nobody"]: there is no plugin "nobody"',
         'providers["openai"].apiKey: has the wrong form',
       ]

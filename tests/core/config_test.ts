@@ -46,6 +46,8 @@ Deno.test("readConfig names every variable that is wrong, and tells no secret", 
     XROUTER_BODY_LIMIT: "1.5",
     XROUTER_CURRENCY: "roubles",
     XROUTER_KEEP_ALIVE_SECONDS: "0",
+    XROUTER_QUEUE_LENGTH: "2".repeat(20),
+    XROUTER_STOP_SECONDS: "0x10",
   });
   assertEquals(problems.map((line) => line.slice(0, line.indexOf(":"))).toSorted(), [
     "DATABASE_URL",
@@ -53,6 +55,8 @@ Deno.test("readConfig names every variable that is wrong, and tells no secret", 
     "XROUTER_BODY_LIMIT",
     "XROUTER_CURRENCY",
     "XROUTER_KEEP_ALIVE_SECONDS",
+    "XROUTER_QUEUE_LENGTH",
+    "XROUTER_STOP_SECONDS",
   ]);
   assertEquals(problems.join().includes("canary"), false);
 });

@@ -290,7 +290,7 @@ Deno.test("assemble tells every problem of every folder and setting at once", as
       `${providers.path}/counting.js: "accounts" throws: cannot count`,
       `${providers.path}/dialling.js: "httpClient" throws: cannot dial`,
       'Unrecognized key: "colour"',
-      "API_RATE_LIMIT: must be above 0",
+      "API_RATE_LIMIT: must be at least 1",
       "XROUTER_TOTAL_MS: must be at most 86400000 milliseconds, a day",
       "OPENAI_BASE_URL: must be a URL",
     ]

@@ -8,11 +8,12 @@ import {
   setting,
   settingsOf,
   text,
+  wholeNumber,
   withoutSecrets,
 } from "../../core/settings.ts";
 
 const schema = z.strictObject({
-  perMinute: setting("LIMIT", z.coerce.number().positive().default(100), "Requests a minute"),
+  perMinute: setting("LIMIT", z.number().positive().default(100), "Requests a minute"),
   key: setting("KEY", z.string().min(5).optional(), "The key", { secret: true }),
   hosts: setting("HOSTS", commaList.default([]), "Where to ask"),
   words: z.array(z.string()).optional(),
@@ -39,6 +40,40 @@ Deno.test("readSettings takes an empty variable for one that is not set", () => 
 Deno.test("readSettings reads a list from either place", () => {
   assertEquals(read({ HOSTS: "a, b,,c " }).value?.hosts, ["a", "b", "c"]);
   assertEquals(read({}, { hosts: ["a", "b"] }).value?.hosts, ["a", "b"]);
+});
+
+Deno.test("readSettings takes a number in decimal digits, whatever the schema would make of others", () => {
+  const schema = z.strictObject({
+    count: setting("COUNT", wholeNumber(-5, 65_535).optional(), "A count"),
+    share: setting("SHARE", z.coerce.number().default(1), "A share"),
+  });
+  const read = (env: Record<string, string>, file: unknown = {}) =>
+    readSettings(schema, { env, file, at: "x" });
+  assertEquals(read({ COUNT: "-5", SHARE: "0.25" }).value, { count: -5, share: 0.25 });
+  assertEquals(read({}, { count: 7 }).value, { count: 7, share: 1 });
+  for (const text of ["0x10", "1e3", "0b1", "+1", ".5", "1.", "1 0", "Infinity", "true"]) {
+    assertEquals(read({ COUNT: text, SHARE: text }).problems.map(({ at }) => at), [
+      "COUNT",
+      "SHARE",
+    ], text);
+  }
+  assertEquals(read({}, { count: true }).problems.map(({ at }) => at), ["x.count"]);
+});
+
+Deno.test("wholeNumber says one thing of each number that it refuses", () => {
+  const refused: [number: unknown, said: string][] = [
+    ["7", "must be a number"],
+    [0, "must be at least 1"],
+    [0.5, "must be at least 1"],
+    [1.5, "must be a whole number"],
+    [1e22, "must be at most 65535"],
+  ];
+  for (const [number, said] of refused) {
+    const { issues } = wholeNumber(1, 65_535).safeParse(number).error!;
+    assertEquals(issues.map(({ message }) => message), [said]);
+  }
+  assertEquals(wholeNumber(1).safeParse(1e22).error!.issues.length, 1);
+  assertEquals(wholeNumber(0).parse(0), 0);
 });
 
 Deno.test("readSettings tells all problems at once, each with its place and purpose", () => {
@@ -122,7 +157,7 @@ Deno.test("readSettings refuses a secret that no header can carry, without telli
 
 Deno.test("readSettings tells what no header can carry beside all else that is wrong", () => {
   const schema = z.strictObject({
-    count: setting("COUNT", z.coerce.number().default(1), "A number"),
+    count: setting("COUNT", z.number().default(1), "A number"),
     key: secret("MY_KEY", "A key"),
     token: setting(
       "TOKEN",
