@@ -63,7 +63,8 @@ export const programSettings = z.strictObject({
   corsOrigins: setting(
     "API_CORS_ORIGINS",
     commaList.pipe(z.array(
-      z.string().refine(isOrigin, {
+      // Browsers send it so, however it is written.
+      z.string().toLowerCase().refine(isOrigin, {
         error: ({ input }) =>
           `must be origins such as https://app.example.com, or *; "${input}" is none`,
       }),

@@ -192,7 +192,7 @@ Deno.test("readEnvironment reads a .env with a byte order mark, and fills empty 
 Deno.test("readConfig takes origins, and a configuration file with a byte order mark", async () => {
   await using folder = await dropIn({ "x.json": "\ufeff{}" });
   const { settings } = await readConfig({
-    API_CORS_ORIGINS: "https://a.example, http://localhost:3000",
+    API_CORS_ORIGINS: "https://A.Example, HTTP://localhost:3000",
     XROUTER_CONFIG: `${folder.path}/x.json`,
     DATABASE_URL: "FILE:data/x.db",
   });
