@@ -44,7 +44,8 @@ export const programSettings = z.strictObject({
   ),
   host: setting(
     "XROUTER_HOST",
-    z.string().default("127.0.0.1"),
+    // In the brackets of a URL an IPv6 address is the same.
+    z.string().transform((host) => host.replace(/^\[(.*)\]$/, "$1")).default("127.0.0.1"),
     "Address to listen on; 0.0.0.0 listens on all",
   ),
   databaseUrl: setting(

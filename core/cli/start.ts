@@ -106,6 +106,6 @@ This is the first start. Here is a key; it is shown only now:
 
 Try it:
 
-  curl ${called}/v1/chat/completions -H "Authorization: Bearer ${secret}" -H "Content-Type: application/json" -d '{"model":"echo","messages":[{"role":"user","content":"Hello, XRouter"}]}'
+  curl "${called}/v1/chat/completions" -H "Authorization: Bearer ${secret}" -H "Content-Type: application/json" -d '{"model":"echo","messages":[{"role":"user","content":"Hello, XRouter"}]}'
 `);
 }

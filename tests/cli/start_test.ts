@@ -30,8 +30,9 @@ async function withServer(
   folder: string,
   printed: RegExp,
   use: (text: string) => Promise<void>,
+  env: Readonly<Record<string, string>> = {},
 ): Promise<void> {
-  const child = spawnXrouter(folder, [], { PORT: "0" });
+  const child = spawnXrouter(folder, [], { PORT: "0", ...env });
   const stderr = new Response(child.stderr).text();
   const reader = child.stdout.getReader();
   try {
@@ -70,6 +71,23 @@ Deno.test("start prints a key once, with a curl line that works as it stands", (
       assertEquals(text, `XRouter listens on ${url}\n`);
     });
   }));
+
+Deno.test("start prints URLs that can be called, however XROUTER_HOST writes an IPv6 address", async () => {
+  for (const host of ["::1", "[::1]"]) {
+    await inFolder((folder) =>
+      withServer(folder, /^ {2}curl .*\n/m, async (text) => {
+        // Quoted, since some shells take brackets for a pattern.
+        assertMatch(text, /curl "http/);
+        const urls = text.match(/http:\/\/[^\s/]+/g)!;
+        assertEquals(urls.length, 2);
+        for (const url of urls) {
+          const alive = await fetch(`${url}/health`);
+          assertEquals(await alive.json(), { status: "alive" });
+        }
+      }, { XROUTER_HOST: host })
+    );
+  }
+});
 
 Deno.test("urlToCall has an address that can be called where a server listens on all", () => {
   assertEquals(urlToCall("0.0.0.0", 8000), "http://127.0.0.1:8000");

@@ -39,6 +39,13 @@ Deno.test("readConfig reads every variable, numbers as numbers", async () => {
   assertEquals(settings.corsOrigins, ["https://a.example", "https://b.example"]);
 });
 
+Deno.test("readConfig takes an IPv6 address with the brackets of a URL and without them", async () => {
+  for (const host of ["::1", "[::1]"]) {
+    const { settings } = await readConfig({ XROUTER_HOST: host });
+    assertEquals(settings.host, "::1");
+  }
+});
+
 Deno.test("readConfig names every variable that is wrong, and tells no secret", async () => {
   const problems = await problemsOf({
     PORT: "80000",
