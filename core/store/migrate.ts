@@ -115,10 +115,10 @@ async function readFolder(
         continue;
       }
       const sql = (await Deno.readTextFile(join(directory, name))).replaceAll("\r\n", "\n");
-      const ending = /^\s*(COMMIT|ROLLBACK)\b/im.exec(sql)?.[1];
+      const ending = endingOf(sql);
       if (ending !== undefined) {
         problems.push(
-          `"${name}" holds ${ending.toUpperCase()}, but every migration is one transaction already. ` +
+          `"${name}" holds ${ending}, but every migration is one transaction already. ` +
             "Remove that statement",
         );
       }
@@ -147,6 +147,22 @@ async function readFolder(
     problems.push(`Folder "${directory}" holds no migration. Restore its files`);
   }
   return { migrations, problems };
+}
+
+/** Comments, texts and quoted names: what stands in them are no statements. */
+const quoted = /--[^\n]*|\/\*[^]*?(?:\*\/|$)|'[^']*'|"[^"]*"|`[^`]*`|\[[^\]]*\]/g;
+
+/** The first statement that ends a transaction: COMMIT, END or ROLLBACK. */
+function endingOf(sql: string): string | undefined {
+  let inTrigger = false;
+  for (const statement of sql.replace(quoted, " ").split(";")) {
+    const ending = /^\s*(COMMIT|END|ROLLBACK)\b/i.exec(statement)?.[1]?.toUpperCase();
+    // A trigger holds statements, and its own END.
+    if (/^\s*CREATE\s+(TEMP(ORARY)?\s+)?TRIGGER\b/i.test(statement)) inTrigger = true;
+    else if (inTrigger && ending === "END") inTrigger = false;
+    else if (ending !== undefined) return ending;
+  }
+  return undefined;
 }
 
 /** What the database has, lowest number first. Must not write: `migrationStatus` uses it. */

@@ -103,17 +103,48 @@ Deno.test("migrate keeps nothing of a migration that fails, and all of those bef
     assertEquals(await migrate(client, folder), ["0002_bad.sql"]);
   }));
 
-Deno.test("migrate refuses a file that ends the transaction itself", () =>
+Deno.test("migrate refuses a file that ends the transaction itself, wherever in it", async () => {
+  const create = "CREATE TABLE a (n INTEGER);";
+  const trigger = "CREATE TEMP TRIGGER t AFTER INSERT ON a BEGIN SELECT 1; END;";
+  const files: [sql: string, ending: string][] = [
+    [`${create}\n  commit;\nCREATE TABLE b (n INTEGER);`, "COMMIT"],
+    [`${create} COMMIT;`, "COMMIT"],
+    [`${create} end`, "END"],
+    [`${create} Rollback;`, "ROLLBACK"],
+    [`${create};; /* now */ COMMIT -- really`, "COMMIT"],
+    [`${create} INSERT INTO a VALUES (';'); COMMIT TRANSACTION; BEGIN;`, "COMMIT"],
+    [`${create} ${trigger} END;`, "END"],
+    [`${create} SELECT CASE 1 WHEN 1 THEN 2 END; END;`, "END"],
+  ];
+  for (const [sql, ending] of files) {
+    await inPlace({ "0001_sly.sql": sql }, async (place) => {
+      const [sly, ...others] = await problems(place);
+      assertMatch(sly!, new RegExp(`^"0001_sly.sql" holds ${ending}, but .*Remove that`), sql);
+      assertEquals(others, []);
+    });
+  }
+});
+
+Deno.test("migrate takes files in which only triggers, cases, texts and comments end", () =>
   inPlace({
-    "0001_sly.sql": "CREATE TABLE a (n INTEGER);\n  commit;\nCREATE TABLE b (n INTEGER);",
-    "0002_trigger.sql": `CREATE TABLE c (n INTEGER);
-      CREATE TRIGGER t AFTER INSERT ON c BEGIN
-        SELECT 1;
-      END;`,
-  }, async (place) => {
-    const [sly, ...others] = await problems(place);
-    assertMatch(sly!, /^"0001_sly.sql" holds COMMIT.*Remove/);
-    assertEquals(others, []);
+    "0001_all.sql": `CREATE TABLE a (n INTEGER, "; END" TEXT, \`; COMMIT\` TEXT, [; ROLLBACK] TEXT);
+      CREATE TRIGGER t AFTER INSERT ON a BEGIN
+        SELECT CASE WHEN NEW.n > 0
+          THEN 1
+        END;
+        UPDATE a SET n = 2;
+      END;
+      CREATE /* another */ TEMPORARY TRIGGER IF NOT EXISTS u AFTER DELETE ON a BEGIN SELECT 1; END;
+      -- it's over;
+      -- COMMIT;
+      /* ROLLBACK;
+      COMMIT; */
+      INSERT INTO a VALUES (1, 'it''s;
+      COMMIT; ', '', '');
+      /* COMMIT;`,
+  }, async ({ client, folder }) => {
+    assertEquals(await migrate(client, folder), ["0001_all.sql"]);
+    assertEquals((await client.execute("SELECT n FROM a")).rows[0]!.n, 2);
   }));
 
 Deno.test("migrate takes line ends of either kind as the same file", () =>
