@@ -5,6 +5,7 @@
  */
 import type { Client } from "@libsql/client";
 import { existsSync } from "node:fs";
+import { dirname, resolve } from "node:path";
 import type { ProgramSettings } from "../config.ts";
 import { migrationsFolder } from "../program.ts";
 import { localFile, openDatabase, retryWhileBusy } from "../store/database.ts";
@@ -14,8 +15,8 @@ import { type Redact, withoutUser } from "./redact.ts";
 import { within } from "./within.ts";
 
 /**
- * Whether the database answers and can be written, and which migrations it has. Nothing is changed,
- * and a file that does not exist yet is not made.
+ * Whether the database answers and can be written, and which migrations it has; of a file that does
+ * not exist yet, whether it can be made. What is written for that is taken back.
  *
  * @param settings The program's settings.
  * @param redact Takes the secrets out of what a server says.
@@ -27,7 +28,9 @@ export async function checkDatabase(
   const address = withoutUser(databaseUrl).replace(/[?#].*$/s, "");
   let database: Client | undefined;
   try {
-    if (isMissing(databaseUrl)) {
+    const path = localFile(databaseUrl);
+    if (path !== undefined && !existsSync(path)) {
+      await tryFolder(path);
       const found = `there is no ${address} yet; the next start makes it`;
       return [{ status: "info", name: "database", found }];
     }
@@ -54,10 +57,20 @@ export async function checkDatabase(
   }
 }
 
-/** Whether the database is a file that nobody has made yet. */
-function isMissing(databaseUrl: string): boolean {
-  const path = localFile(databaseUrl);
-  return path !== undefined && !existsSync(path);
+/** Writes a file where a start would make the database, or its folder, and takes it back. */
+async function tryFolder(path: string): Promise<void> {
+  let folder = dirname(resolve(path));
+  while (!existsSync(folder)) folder = dirname(folder);
+  try {
+    // Permissions alone do not tell: some file systems let nobody make a file.
+    await Deno.remove(await Deno.makeTempFile({ dir: folder, prefix: ".xrouter-doctor-" }));
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(
+      `DATABASE_URL names "${path}", which cannot be made in "${folder}": ${reason}. ` +
+        "Choose a path in a folder that XRouter may write to",
+    );
+  }
 }
 
 /** Writes something and takes it back. */

@@ -34,6 +34,33 @@ Deno.test("checkDatabase writes to a server and leaves nothing behind", () =>
     }]);
   }));
 
+Deno.test("checkDatabase tells whether a start can make a file that is not there yet", () =>
+  inFolder(async (folder) => {
+    const look = async (path: string) => {
+      const { settings } = await readConfig({ DATABASE_URL: `file:${path}` });
+      return await checkDatabase(settings, (text) => text);
+    };
+    for (const path of [`${folder}/x.db`, `${folder}/deep/down/x.db`]) {
+      const found = `there is no file:${path} yet; the next start makes it`;
+      assertEquals(await look(path), [{ status: "info", name: "database", found }]);
+    }
+    assertEquals([...Deno.readDirSync(folder)], []);
+
+    const file = `${folder}/file`;
+    await Deno.writeTextFile(file, "");
+    // Nobody can make a file in /dev/fd, whatever the folder permits.
+    for (const place of [file, "/dev/fd"]) {
+      for (const path of [`${place}/x.db`, `${place}/deep/down/x.db`]) {
+        const [database, ...others] = await look(path);
+        assertEquals(others, []);
+        assertEquals(database!.status, "fail");
+        const start = `DATABASE_URL names "${path}", which cannot be made in "${place}": `;
+        assertEquals(database!.found.slice(0, start.length), start);
+        assertEquals(database!.cure, "Choose a path in a folder that XRouter may write to");
+      }
+    }
+  }));
+
 Deno.test("checkDatabase notices a token that may only read", () =>
   inFolder(async (folder) => {
     await using server = serveHrana(`${folder}/remote.db`);
