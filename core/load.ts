@@ -18,11 +18,11 @@ export interface LoadedModule {
   readonly value: unknown;
 }
 
-const moduleFile = /(?<!\.d)\.(ts|js|mjs)$/;
-const otherCode = /\.(mts|cts|cjs|tsx|jsx)$/;
+const moduleFile = /\.(ts|js|mjs)$/;
+const code = /(?<!\.d)\.([mc]?[tj]s|[tj]sx)$/i;
+const testFile = /_test\.\w+$/;
 /** The last is what a file system keeps at its root. */
 const leftAlone = /^[_.]|^lost\+found$/;
-const testFile = /_test\.(ts|js|mjs)$/;
 
 /**
  * Imports every module of some folders, as its file is now. A module is a file that ends in `.ts`, `.js` or `.mjs`, or a
@@ -72,10 +72,11 @@ export async function loadModules(
 
 async function moduleFiles(folder: string, problems: Problem[]): Promise<string[]> {
   const files: string[] = [];
-  for await (const { name, isDirectory, isSymlink } of Deno.readDir(folder)) {
+  for await (const { name } of Deno.readDir(folder)) {
     if (leftAlone.test(name)) continue;
     const path = join(folder, name);
-    if (isDirectory || isSymlink && (await stat(path))?.isDirectory) {
+    const info = await stat(path);
+    if (info?.isDirectory) {
       const found: string[] = [];
       for (const mod of ["mod.ts", "mod.js", "mod.mjs"]) {
         if ((await stat(join(path, mod)))?.isFile) found.push(`${name}/${mod}`);
@@ -85,19 +86,29 @@ async function moduleFiles(folder: string, problems: Problem[]): Promise<string[
         const message = "has no mod.ts. Add one, or begin its name with _ to have it left alone";
         problems.push({ at: path, message });
       }
-    } else if (otherCode.test(name)) {
-      const message = "is not loaded: a module ends in .ts, .js or .mjs. Rename it";
-      problems.push({ at: path, message });
-    } else if (moduleFile.test(name) && !testFile.test(name)) files.push(name);
+    } else if (isCode(name)) {
+      const message = !moduleFile.test(name)
+        ? "is not loaded: a module ends in .ts, .js or .mjs. Rename it"
+        : !info?.isFile
+        ? "is not loaded: it is no file, and no link to one. Remove it"
+        : undefined;
+      if (message === undefined) files.push(name);
+      else problems.push({ at: path, message });
+    }
   }
   return files;
+}
+
+/** Whether somebody may have meant a file as a module. */
+function isCode(name: string): boolean {
+  return code.test(name) && !testFile.test(name);
 }
 
 /** Whether somebody may have meant a folder as a module; one that cannot be read may be one, too. */
 async function holdsCode(folder: string): Promise<boolean> {
   try {
     for await (const { name } of Deno.readDir(folder)) {
-      if (moduleFile.test(name) && !testFile.test(name) || otherCode.test(name)) return true;
+      if (isCode(name)) return true;
     }
     return false;
   } catch {

@@ -37,7 +37,9 @@ Deno.test("loadModules leaves alone what is no module of its own", async () => {
     "_parts/mod.ts": trap,
     ".hidden.ts": trap,
     "10_auth_test.ts": trap,
+    "10_auth_test.mts": trap,
     "types.d.ts": trap,
+    "types.d.mts": trap,
     "README.md": trap,
     "data.json": trap,
     "_empty/part.ts": trap,
@@ -54,6 +56,7 @@ Deno.test("loadModules does not pass over what somebody may have meant as a modu
   await using folder = await dropIn({
     "10_a.mts": "export default 1;",
     "20_b.tsx": "export default 1;",
+    "25_capitals.TS": "export default 1;",
     "30_folder/index.ts": "export default 1;",
   });
   const { modules, problems } = await loadModules([folder.path]);
@@ -63,6 +66,7 @@ Deno.test("loadModules does not pass over what somebody may have meant as a modu
   assertEquals(told.sort(), [
     `/10_a.mts ${rename}`,
     `/20_b.tsx ${rename}`,
+    `/25_capitals.TS ${rename}`,
     "/30_folder has no mod.ts. Add one, or begin its name with _ to have it left alone",
   ]);
 });
@@ -80,6 +84,25 @@ Deno.test("loadModules takes links to files and folders for what they lead to", 
     ["20_b/mod.ts", "b"],
     ["c.ts", "c"],
   ]);
+});
+
+Deno.test({
+  name: "loadModules opens nothing but files: a pipe would be waited on for ever",
+  // Windows has no pipes among its files.
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using folder = await dropIn({ "10_a.ts": named("a") });
+    await Deno.symlink(`${folder.path}/nothing.ts`, `${folder.path}/20_astray.ts`);
+    const pipes = [`${folder.path}/30_pipe.ts`, `${folder.path}/40_pipe.fifo`];
+    await new Deno.Command("mkfifo", { args: pipes }).output();
+    const { modules, problems } = await loadModules([folder.path]);
+    assertEquals(modules.map(({ value }) => value), ["a"]);
+    const message = "is not loaded: it is no file, and no link to one. Remove it";
+    assertEquals(problems.sort((a, b) => a.at < b.at ? -1 : 1), [
+      { at: `${folder.path}/20_astray.ts`, message },
+      { at: `${folder.path}/30_pipe.ts`, message },
+    ]);
+  },
 });
 
 Deno.test("loadModules tells all that is wrong at once, each with its file", async () => {
