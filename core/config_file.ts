@@ -11,7 +11,7 @@ import {
   parseTree,
 } from "jsonc-parser";
 import { z } from "zod";
-import { issuesOf } from "./issues.ts";
+import { readValue } from "./issues.ts";
 import { type DeclaredFacts, declaredFactsSchema } from "./model.ts";
 import { type DeclaredRoute, routesSchema } from "./routing/routes.ts";
 import type { Problem } from "./settings.ts";
@@ -105,10 +105,10 @@ export function parseConfigFile(
       }],
     };
   }
-  const read = fileShape.safeParse(getNodeValue(root));
-  if (read.success) return { file: read.data as ConfigFile, problems: [] };
+  const { value, issues } = readValue(fileShape, getNodeValue(root));
+  if (value !== undefined) return { file: value as ConfigFile, problems: [] };
   return {
-    problems: issuesOf(read.error).map(({ path: field, message }) => ({
+    problems: issues.map(({ path: field, message }) => ({
       at: at(offsetOf(root, field)),
       message: field.length === 0 ? message : `"${field.join(".")}": ${message}`,
     })),

@@ -6,6 +6,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { isHeaderName, isHeaderValue } from "./header_syntax.ts";
+import { readValue } from "./issues.ts";
 import { declaredFactsSchema } from "./model.ts";
 import type { LoadedModule } from "./load.ts";
 import { explain, noObject } from "./pipeline.ts";
@@ -34,8 +35,11 @@ const providerShape = z.strictObject(
     models: z.record(modelIds, declaredFactsSchema).optional(),
     freeCache: z.boolean().optional(),
     cacheSeconds: method,
-    signIn: z.array(z.union([z.string(), z.strictObject({ url: z.string(), json: texts })]))
-      .optional(),
+    signIn: z.array(
+      z.union([z.string(), z.strictObject({ url: z.string(), json: texts })], {
+        error: 'must be a string, or an object with "url" and "json"',
+      }),
+    ).optional(),
     headers: headers.optional(),
     modelUri: uri.optional(),
     renamed: texts.optional(),
@@ -108,9 +112,9 @@ export function connectProviders(
   const providers: ConnectedProvider[] = [];
   const files = new Map<string, string>();
   for (const { path, value } of modules) {
-    const shape = providerShape.safeParse(value);
-    if (!shape.success) {
-      problems.push(...explain(path, shape.error));
+    const { issues } = readValue(providerShape, value);
+    if (issues.length > 0) {
+      problems.push(...explain(path, issues));
       continue;
     }
     const provider = value as Provider;

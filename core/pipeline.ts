@@ -9,7 +9,7 @@ import { z } from "zod";
 import { type CodeLimits, codeLimits, inTime } from "./code_limits.ts";
 import { ConfigError } from "./config.ts";
 import type { InstalledPlugin } from "./hooks.ts";
-import { issuesOf } from "./issues.ts";
+import { type Issue, readValue } from "./issues.ts";
 import type { LoadedModule } from "./load.ts";
 import type { Hooks, Host, Plugin, State } from "./plugin.ts";
 import { routesSchema } from "./routing/routes.ts";
@@ -66,8 +66,8 @@ export interface CheckedPlugin {
 }
 
 /** Says what is wrong with a value, one line an issue. */
-export function explain(at: string, error: z.ZodError): Problem[] {
-  return issuesOf(error).map(({ path, message }) => ({
+export function explain(at: string, issues: readonly Issue[]): Problem[] {
+  return issues.map(({ path, message }) => ({
     at,
     message: path.length === 0 ? message : `"${path.join(".")}": ${message}`,
   }));
@@ -96,9 +96,9 @@ export function checkPlugins(
           `has no number. Its number is its place in the pipeline: rename it to "45_${file}", say`,
       });
     }
-    const shape = pluginShape.safeParse(value);
-    if (!shape.success) {
-      problems.push(...explain(path, shape.error));
+    const { issues } = readValue(pluginShape, value);
+    if (issues.length > 0) {
+      problems.push(...explain(path, issues));
       continue;
     }
     const plugin = value as Plugin<keyof State>;
@@ -173,16 +173,16 @@ export async function installPlugins(
     try {
       setup = plugin.setup(config, hostFor(plugin.name));
       const hooks = await inTime(setup, limits.setup, endlessSetup) as Hooks;
-      const shape = hooksShape.safeParse(hooks);
+      const { issues } = readValue(hooksShape, hooks);
       const { name, onError = "reject", provides = [] } = plugin;
       const made = { name, file, onError, provides, hooks };
       if (hooks) opened.push(made);
-      if (shape.success) {
+      if (issues.length === 0) {
         installed.push(made);
         // For nothing but what is wrong with them: the server adds them once all is well.
         problems.push(...addRoutes(made, new Hono()));
       } else {
-        const reasons = explain(file, shape.error).map((problem) => problem.message).join("; ");
+        const reasons = explain(file, issues).map((problem) => problem.message).join("; ");
         const message = `setup of plugin "${plugin.name}" must return hooks: ${reasons}`;
         problems.push({ at: file, message });
       }

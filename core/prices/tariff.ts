@@ -4,6 +4,7 @@
  * @module
  */
 import { z } from "zod";
+import { readValue } from "../issues.ts";
 import { isSamePrice, type Price, priceSchema } from "./price.ts";
 
 /** A price as it is declared, with the day from which it holds. */
@@ -38,10 +39,11 @@ const datedPricesSchema = z.array(datedPriceSchema).min(1, "must hold a price").
 
 /** The schema of a {@linkcode DeclaredPrice}; what is wrong is told with its place in either form. */
 export const declaredPriceSchema = z.unknown().transform((value, context): DeclaredPrice => {
-  const read = (Array.isArray(value) ? datedPricesSchema : datedPriceSchema).safeParse(value);
-  if (read.success) return read.data;
-  for (const { path, message } of read.error.issues) {
-    context.issues.push({ code: "custom", path, message, input: value });
+  const schema = Array.isArray(value) ? datedPricesSchema : datedPriceSchema;
+  const { value: price, issues } = readValue(schema, value);
+  if (price !== undefined) return price;
+  for (const { path, message } of issues) {
+    context.issues.push({ code: "custom", path: [...path], message, input: value });
   }
   return z.NEVER;
 });

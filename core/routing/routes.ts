@@ -6,7 +6,7 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
-import { issuesOf } from "../issues.ts";
+import { readValue } from "../issues.ts";
 import { breakPolicies, type BreakPolicy, type Timeouts } from "../plugin.ts";
 import type { Problem } from "../settings.ts";
 import { type Conditions, conditionsSchema } from "./conditions.ts";
@@ -197,17 +197,14 @@ export function readRoutes(
   const routes = new Map<string, RouteTable>();
   const problems: Problem[] = [];
   for (const { at: file, routes: declared } of sources) {
-    const read = routesSchema.safeParse(declared);
-    if (!read.success) {
-      problems.push(
-        ...issuesOf(read.error).map(({ path, message }) => ({
-          at: `${file}, routes`,
-          message: `"${path.join(".")}": ${message}`,
-        })),
-      );
-      continue;
-    }
-    for (const [name, route] of Object.entries(read.data as RouteSource["routes"])) {
+    const { value = {}, issues } = readValue(routesSchema, declared);
+    problems.push(
+      ...issues.map(({ path, message }) => ({
+        at: `${file}, routes`,
+        message: `"${path.join(".")}": ${message}`,
+      })),
+    );
+    for (const [name, route] of Object.entries(value as RouteSource["routes"])) {
       const at = `${file}, routes["${name}"]`;
       const twin = routes.get(name);
       if (twin === undefined) routes.set(name, toTable(name, file, route));

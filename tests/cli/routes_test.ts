@@ -73,5 +73,5 @@ Deno.test("routes says where the configuration file is wrong", () =>
     await Deno.writeTextFile(`${folder}/xrouter.json`, file.replace("weighted", "heavy"));
     const { code, stderr } = await xrouter(folder, ["routes"], { XROUTER_CONFIG: "xrouter.json" });
     assertEquals(code, 1);
-    assertMatch(stderr, /xrouter\.json:6:7: "routes\.best\.strategy": Invalid option/);
+    assertMatch(stderr, /xrouter\.json:6:7: "routes\.best\.strategy": must be "priority"/);
   }));
