@@ -5,11 +5,11 @@
  */
 import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
+import { reasonOf } from "./errors.ts";
 import { isHeaderName, isHeaderValue } from "./header_syntax.ts";
-import { readValue } from "./issues.ts";
 import { declaredFactsSchema } from "./model.ts";
 import type { LoadedModule } from "./load.ts";
-import { explain, noObject } from "./pipeline.ts";
+import { noObject, problemsOf } from "./pipeline.ts";
 import type { Provider } from "./provider.ts";
 import { baseUrlSchema } from "./provider_settings.ts";
 import type { Problem } from "./settings.ts";
@@ -111,14 +111,14 @@ export function connectProviders(
   const problems: Problem[] = [];
   const providers: ConnectedProvider[] = [];
   const files = new Map<string, string>();
-  for (const { path, value } of modules) {
-    const { issues } = readValue(providerShape, value);
-    if (issues.length > 0) {
-      problems.push(...explain(path, issues));
-      continue;
-    }
+  const well = modules.filter((module) => {
+    const wrong = problemsOf(module, providerShape);
+    problems.push(...wrong);
+    return wrong.length === 0;
+  });
+  for (const { path, value } of well) {
     const provider = value as Provider;
-    const twin = files.get(provider.name) ?? namesakeOf(provider.name, modules);
+    const twin = files.get(provider.name) ?? namesakeOf(provider.name, well);
     if (twin !== undefined && twin !== path) {
       problems.push({
         at: path,
@@ -141,7 +141,7 @@ export function connectProviders(
       if (transport === undefined) problems.push(...connected.problems);
       else providers.push({ file: path, provider, section, transport });
     } catch (error) {
-      problems.push({ at: path, message: error instanceof Error ? error.message : String(error) });
+      problems.push({ at: path, message: reasonOf(error) });
     }
   }
   const transports = providers.map(({ transport }) => transport);
@@ -151,6 +151,6 @@ export function connectProviders(
 /** The file that bears a provider's name, as it should: others that take the name are wrong. */
 function namesakeOf(name: string, modules: readonly LoadedModule[]): string | undefined {
   const bearsIt = ({ file, value }: LoadedModule) =>
-    Object(value).name === name && file.split(/[./]/)[0]!.replaceAll("_", "-") === name;
+    (value as Provider).name === name && file.split(/[./]/)[0]!.replaceAll("_", "-") === name;
   return modules.find(bearsIt)?.path;
 }

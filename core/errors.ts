@@ -225,8 +225,26 @@ export class RouterError extends Error {
  */
 export function toRouterError(error: unknown, where: string): RouterError {
   if (error instanceof RouterError) return error;
-  const text = error instanceof Error ? error.message : stackOf(error);
-  return new RouterError("internal", `${where}: ${text}`, { cause: error });
+  return new RouterError("internal", `${where}: ${reasonOf(error)}`, { cause: error });
+}
+
+/** A thrown value in a message: an error's words; what is none is shown, one level deep. */
+export function reasonOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message || thrown.name : stackOf(thrown);
+}
+
+/**
+ * Calls code of a plugin or a provider.
+ *
+ * @param member What is called, for the message.
+ * @throws {Error} naming it, and what it throws.
+ */
+export function naming<Result>(member: string, call: () => Result): Result {
+  try {
+    return call();
+  } catch (error) {
+    throw new Error(`"${member}" throws: ${reasonOf(error)}`, { cause: error });
+  }
 }
 
 /** A thrown value for the log: an error's stack; what is none is shown, one level deep. */

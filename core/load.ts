@@ -5,6 +5,7 @@
  */
 import { join, resolve } from "node:path";
 import { codeLimits } from "./code_limits.ts";
+import { reasonOf } from "./errors.ts";
 import { findChanges, importCurrent } from "./module_versions.ts";
 import type { Problem } from "./settings.ts";
 
@@ -62,8 +63,7 @@ export async function loadModules(
           });
         } else modules.push({ file, path, value: module.default });
       } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
-        problems.push({ at: path, message: `cannot be loaded: ${reason}` });
+        problems.push({ at: path, message: `cannot be loaded: ${reasonOf(error)}` });
       }
     }
   }

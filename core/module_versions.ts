@@ -14,6 +14,7 @@ import { readFileSync } from "node:fs";
 import nodeModule from "node:module";
 import { pathToFileURL } from "node:url";
 import { inTime } from "./code_limits.ts";
+import { reasonOf } from "./errors.ts";
 
 /** A file below one of the folders. */
 interface KnownFile {
@@ -70,7 +71,7 @@ export function findChanges(folder: string): void {
  *
  * @param path The file, below such a folder.
  * @param limitMs Milliseconds that it may take.
- * @throws What is wrong with the file, or with one that it imports.
+ * @throws {Error} with what is wrong with the file, or with one that it imports, and the cure.
  */
 export async function importCurrent(
   path: string,
@@ -78,12 +79,23 @@ export async function importCurrent(
 ): Promise<{ readonly default?: unknown }> {
   const { href } = pathToFileURL(path);
   try {
-    const module = await inTime(import(versioned(href)), limitMs, endlessImport);
+    const module = await inTime(importWhole(versioned(href)), limitMs, endlessImport);
     note(href, true);
     return module;
   } catch (error) {
     note(href, false);
     throw error;
+  }
+}
+
+/** Imports a module; whatever that throws is told as an error with its cure. */
+async function importWhole(url: string): Promise<{ readonly default?: unknown }> {
+  try {
+    return await import(url);
+  } catch (error) {
+    const reason = reasonOf(error);
+    const cure = /^(module|exports|require) is not defined/.test(reason) ? commonJs : mendIt;
+    throw new Error(`its import throws: ${reason}. ${cure}`, { cause: error });
   }
 }
 
@@ -116,6 +128,10 @@ function hashOf(url: string): string {
 
 const endlessImport =
   "Let no top-level await of it, or of what it imports, wait for what may not come";
+
+const mendIt = "Mend that, or begin its name with _ to have it left alone";
+
+const commonJs = 'It is CommonJS: write "import" for "require", and "export default" for "exports"';
 
 /** Has the runtime's loader ask where each import leads. */
 function hookLoader(): void {

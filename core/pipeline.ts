@@ -9,6 +9,7 @@ import { z } from "zod";
 import { type CodeLimits, codeLimits, inTime } from "./code_limits.ts";
 import { ConfigError } from "./config.ts";
 import type { InstalledPlugin } from "./hooks.ts";
+import { naming, reasonOf } from "./errors.ts";
 import { type Issue, readValue } from "./issues.ts";
 import type { LoadedModule } from "./load.ts";
 import type { Hooks, Host, Plugin, State } from "./plugin.ts";
@@ -65,12 +66,19 @@ export interface CheckedPlugin {
   readonly section: unknown;
 }
 
-/** Says what is wrong with a value, one line an issue. */
-export function explain(at: string, issues: readonly Issue[]): Problem[] {
-  return issues.map(({ path, message }) => ({
-    at,
-    message: path.length === 0 ? message : `"${path.join(".")}": ${message}`,
-  }));
+/** What is wrong with what a file exports, also where that throws as it is looked at. */
+export function problemsOf({ path, value }: LoadedModule, shape: z.ZodType): Problem[] {
+  try {
+    return readValue(shape, value).issues.map((issue) => ({ at: path, message: say(issue) }));
+  } catch (error) {
+    const message = `a field of its default export throws: ${reasonOf(error)}. ` +
+      "Let none be a getter or a proxy that throws";
+    return [{ at: path, message }];
+  }
+}
+
+function say({ path, message }: Issue): string {
+  return path.length === 0 ? message : `"${path.join(".")}": ${message}`;
 }
 
 /**
@@ -88,7 +96,8 @@ export function checkPlugins(
 ): { plugins: CheckedPlugin[]; problems: Problem[] } {
   const problems: Problem[] = [];
   const plugins: CheckedPlugin[] = [];
-  for (const { file, path, value } of modules) {
+  for (const module of modules) {
+    const { file, path, value } = module;
     if (!/^\d+_/.test(file)) {
       problems.push({
         at: path,
@@ -96,9 +105,9 @@ export function checkPlugins(
           `has no number. Its number is its place in the pipeline: rename it to "45_${file}", say`,
       });
     }
-    const { issues } = readValue(pluginShape, value);
-    if (issues.length > 0) {
-      problems.push(...explain(path, issues));
+    const wrong = problemsOf(module, pluginShape);
+    if (wrong.length > 0) {
+      problems.push(...wrong);
       continue;
     }
     const plugin = value as Plugin<keyof State>;
@@ -110,13 +119,17 @@ export function checkPlugins(
       });
     }
     const section = sections[plugin.name];
-    const read = readSettings(plugin.config ?? z.strictObject({}), {
-      env,
-      file: section,
-      at: `plugins["${plugin.name}"]`,
-    });
-    problems.push(...read.problems);
-    plugins.push({ file: path, plugin, config: read.value, section });
+    const at = `plugins["${plugin.name}"]`;
+    try {
+      const read = naming(
+        "config",
+        () => readSettings(plugin.config ?? z.strictObject({}), { env, file: section, at }),
+      );
+      problems.push(...read.problems);
+      plugins.push({ file: path, plugin, config: read.value, section });
+    } catch (error) {
+      problems.push({ at: path, message: reasonOf(error) });
+    }
   }
   problems.push(...checkOrder(plugins));
   return { plugins, problems };
@@ -182,13 +195,12 @@ export async function installPlugins(
         // For nothing but what is wrong with them: the server adds them once all is well.
         problems.push(...addRoutes(made, new Hono()));
       } else {
-        const reasons = explain(file, issues).map((problem) => problem.message).join("; ");
+        const reasons = issues.map(say).join("; ");
         const message = `setup of plugin "${plugin.name}" must return hooks: ${reasons}`;
         problems.push({ at: file, message });
       }
     } catch (error) {
-      const reason = error instanceof Error ? error.message : String(error);
-      const message = `plugin "${plugin.name}" cannot be set up: ${reason}`;
+      const message = `plugin "${plugin.name}" cannot be set up: ${reasonOf(error)}`;
       problems.push({ at: file, message });
       void Promise.resolve(setup).then((late) => late?.dispose?.()).catch(() => {});
     }
@@ -204,8 +216,8 @@ export function addRoutes({ name, file, hooks }: InstalledPlugin, app: Hono): Pr
     hooks.routes?.(app);
     return [];
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    return [{ at: file, message: `plugin "${name}" cannot add its routes: ${reason}` }];
+    const message = `plugin "${name}" cannot add its routes: ${reasonOf(error)}`;
+    return [{ at: file, message }];
   }
 }
 

@@ -8,7 +8,7 @@ import { askAccounts, type AskOptions } from "./ask_accounts.ts";
 import { type Body, isChat } from "./body.ts";
 import type { Circuit, CircuitListener } from "./breakers.ts";
 import { Connection } from "./connection.ts";
-import { RouterError } from "./errors.ts";
+import { naming, RouterError } from "./errors.ts";
 import type { DeclaredFacts } from "./model.ts";
 import { namedModel } from "./model_id.ts";
 import { askForOffer, type Offer } from "./offer.ts";
@@ -81,7 +81,7 @@ export class Transport {
    * @param sources The environment, and the provider's section of the configuration file.
    * @param queue How long requests may wait for a call that the vendor lets run.
    * @returns The transport, or every problem of its settings.
-   * @throws {Error} naming the method of the provider that throws.
+   * @throws {Error} naming what of the provider throws.
    */
   static connect(
     provider: Provider,
@@ -93,11 +93,15 @@ export class Transport {
     const schema = provider.requiresTls ? tlsUrlSchema : baseUrlSchema;
     const wrong = set ? schema.safeParse(set).error?.issues ?? [] : [];
     const problems: Problem[] = wrong.map(({ message }) => ({ at: variable, message }));
-    const read = readSettings(provider.settings ?? defaultSettings(provider), {
-      ...sources,
-      at: `providers["${provider.name}"]`,
-      inHeaders: settingsInHeaders(provider),
-    });
+    const read = naming(
+      "settings",
+      () =>
+        readSettings(provider.settings ?? defaultSettings(provider), {
+          ...sources,
+          at: `providers["${provider.name}"]`,
+          inHeaders: settingsInHeaders(provider),
+        }),
+    );
     problems.push(...read.problems);
     if (read.value === undefined || problems.length > 0) return { problems };
     const settings = read.value as Record<string, unknown>;
@@ -290,16 +294,6 @@ export class Transport {
   /** Lets the provider tidy its accounts up, and closes the HTTP clients. */
   async close(): Promise<void> {
     await Promise.allSettled(this.#connections.map((connection) => connection.close()));
-  }
-}
-
-/** Calls a method of a provider; what that throws is told with its name. */
-function naming<Result>(method: keyof Provider, call: () => Result): Result {
-  try {
-    return call();
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new Error(`"${method}" throws: ${reason}`, { cause: error });
   }
 }
 

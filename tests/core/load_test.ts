@@ -109,6 +109,11 @@ Deno.test("loadModules tells all that is wrong at once, each with its file", asy
   await using folder = await dropIn({
     "10_fine.ts": named("fine"),
     "20_crash.ts": "throw new Error('not today')",
+    "21_nothing.ts": "throw undefined",
+    "22_object.ts": "throw { code: 7 }",
+    "23_wordless.ts": "throw new TypeError()",
+    "25_exports.js": "module.exports = {};",
+    "26_require.js": "const path = require('node:path'); export default path;",
     "30_grammar.ts": "export default {",
     "40_nothing.ts": "export const plugin = 1;",
     "50_import.ts": 'import "./missing.ts"; export default 1;',
@@ -117,9 +122,18 @@ Deno.test("loadModules tells all that is wrong at once, each with its file", asy
   const { modules, problems } = await loadModules([missing, folder.path]);
   assertEquals(modules.map(({ value }) => value), ["fine"]);
   const told = new Map(problems.map(({ at, message }) => [at.replace(folder.path, ""), message]));
-  assertEquals(told.size, 5);
+  assertEquals(told.size, 10);
   assertEquals(told.get("/nowhere"), "cannot be read as a folder. Create it or correct its name");
-  assertEquals(told.get("/20_crash.ts"), "cannot be loaded: not today");
+  const threw = (file: string, reason: string, cure: string) =>
+    assertEquals(told.get(file), `cannot be loaded: its import throws: ${reason}. ${cure}`);
+  const mend = "Mend that, or begin its name with _ to have it left alone";
+  threw("/20_crash.ts", "not today", mend);
+  threw("/21_nothing.ts", "undefined", mend);
+  threw("/22_object.ts", "{ code: 7 }", mend);
+  threw("/23_wordless.ts", "TypeError", mend);
+  const write = 'It is CommonJS: write "import" for "require", and "export default" for "exports"';
+  threw("/25_exports.js", "module is not defined", write);
+  threw("/26_require.js", "require is not defined", write);
   assertMatch(told.get("/30_grammar.ts")!, /^cannot be loaded: .*30_grammar\.ts/s);
   assertEquals(
     told.get("/40_nothing.ts"),

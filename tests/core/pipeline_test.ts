@@ -123,6 +123,58 @@ Deno.test("checkPlugins tells all that is wrong at once", () => {
   assertEquals(problems.length, 12);
 });
 
+/** What throws wherever one looks at it. */
+const trap = new Proxy({}, {
+  get() {
+    throw new Error("a trap");
+  },
+});
+
+Deno.test("checkPlugins names a file that throws as it is looked at, and tells of the others too", () => {
+  const getter = {
+    name: "getter",
+    get setup() {
+      throw new Error("not now");
+    },
+  };
+  const config = z.strictObject({
+    depth: z.number().default(1).refine(() => {
+      throw new Error("no check");
+    }),
+  });
+  const mend = "Let none be a getter or a proxy that throws";
+  assertEquals(
+    problemsOf({
+      "10_number.ts": 5,
+      "20_getter.ts": getter,
+      "30_proxy.ts": trap,
+      "40_config.ts": { name: "config", config, setup },
+      "50_name.ts": { setup },
+    }),
+    [
+      'p/10_number.ts: exports no plugin by default. Write "export default definePlugin({ … })"',
+      `p/20_getter.ts: a field of its default export throws: not now. ${mend}`,
+      `p/30_proxy.ts: a field of its default export throws: a trap. ${mend}`,
+      'p/40_config.ts: "config" throws: no check',
+      'p/50_name.ts: "name": is missing. It must be a string',
+    ],
+  );
+});
+
+Deno.test("installPlugins says what a setup throws, whatever it is", async () => {
+  const { plugins } = checkPlugins(
+    modules({ "10_odd.ts": { name: "odd", setup: () => Promise.reject(Object.create(null)) } }),
+    {},
+    {},
+  );
+  assertEquals((await assertRejects(() => installPlugins(plugins, host()), ConfigError)).problems, [
+    {
+      at: "p/10_odd.ts",
+      message: 'plugin "odd" cannot be set up: [Object: null prototype] {}',
+    },
+  ]);
+});
+
 const host = (log: string[] = []) => (plugin: string): Host => ({
   catalog: new Catalog([]),
   database: {} as Host["database"],
