@@ -71,7 +71,7 @@ export class HookRunner {
       });
     this.#onRequest = hooks("onRequest");
     this.#strangers = 1 +
-      this.#onRequest.findLastIndex(({ plugin }) => plugin.provides?.includes("caller"));
+      this.#onRequest.findIndex(({ plugin }) => plugin.provides?.includes("caller"));
     this.#onRoute = hooks("onRoute");
     this.#onAttempt = hooks("onAttempt");
     this.#onChunk = hooks("onChunk");

@@ -131,8 +131,22 @@ export function checkPlugins(
       problems.push({ at: path, message: reasonOf(error) });
     }
   }
-  problems.push(...checkOrder(plugins));
+  problems.push(...checkOwners(plugins), ...checkOrder(plugins));
   return { plugins, problems };
+}
+
+/** State has one owner: of two nobody could say whose word a later plugin reads. */
+function checkOwners(plugins: readonly CheckedPlugin[]): Problem[] {
+  return plugins.flatMap(({ plugin, file }, place) =>
+    (plugin.provides ?? []).flatMap((word) => {
+      const owner = plugins.slice(0, place).find((each) => each.plugin.provides?.includes(word));
+      if (owner === undefined) return [];
+      const message = `plugin "${plugin.name}" provides state.${word}, and so does ` +
+        `"${owner.plugin.name}" in ${owner.file}. Take it out of the "provides" of one of them, ` +
+        "or begin the name of one file with _";
+      return [{ at: file, message }];
+    })
+  );
 }
 
 /** `requires` and `provides` check the order that the file names give; they never change it. */

@@ -268,7 +268,7 @@ export interface Plugin<
   readonly name: string;
   /** State that an earlier plugin must provide; non-optional in this plugin's hooks. */
   readonly requires?: readonly Needs[];
-  /** State that this plugin's `onRequest` sets on every request it lets pass. */
+  /** State that this plugin, and no other, sets in `onRequest` for every request it lets pass. */
   readonly provides?: readonly (keyof State)[];
   /**
    * What a crash of a hook means: `reject` (the default) fails the request, `skip` goes on without.

@@ -90,6 +90,7 @@ Deno.test("plugins lists every problem of every file at once", () =>
     await Deno.mkdir(`${folder}/broken`);
     const files: Record<string, string> = {
       "05_early.ts": 'export default { name: "early", requires: ["caller"], setup: () => ({}) };',
+      "11_owner.ts": 'export default { name: "o", provides: ["caller"], setup: () => ({}) };',
       "90_typo.ts": 'export default { name: "typo", setpu: () => ({}) };',
       "91_syntax.ts": "export default {",
       "92_empty.ts": "export const nothing = 1;",
@@ -112,6 +113,7 @@ Deno.test("plugins lists every problem of every file at once", () =>
     for (
       const problem of [
         '05_early.ts: plugin "early" needs state.caller, but "auth", which provides it, runs later',
+        '11_owner.ts: plugin "o" provides state.caller, and so does "auth" in ',
         '90_typo.ts: "setup": ',
         "91_syntax.ts: cannot be loaded: ",
         "92_empty.ts: has no default export",

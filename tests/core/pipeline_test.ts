@@ -59,6 +59,14 @@ Deno.test("checkPlugins says what nobody provides", () => {
   ]);
 });
 
+Deno.test("checkPlugins refuses a second owner of state, and names both files", () => {
+  const own = { name: "own", provides: ["inputTokens", "caller"], setup };
+  assertEquals(problemsOf({ "05_own.ts": own, "10_auth.ts": auth }), [
+    'p/10_auth.ts: plugin "auth" provides state.caller, and so does "own" in p/05_own.ts. ' +
+    'Take it out of the "provides" of one of them, or begin the name of one file with _',
+  ]);
+});
+
 Deno.test("checkPlugins does not take a plugin's own word for what it needs", () => {
   const selfish = { name: "selfish", requires: ["caller"], provides: ["caller"], setup };
   assertEquals(problemsOf({ "10_selfish.ts": selfish }).length, 1);
@@ -72,7 +80,7 @@ Deno.test("checkPlugins tells all that is wrong at once", () => {
   const problems = problemsOf(
     {
       "auth.ts": auth,
-      "20_twin.ts": { ...auth },
+      "20_twin.ts": { name: "auth", setup },
       "30_words.ts": { name: "words", provides: ["calller"], setup },
       "31_name.ts": { name: "My Plugin", setup },
       "32_none.ts": null,
