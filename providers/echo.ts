@@ -6,7 +6,7 @@
  * | model | does |
  * | --- | --- |
  * | `echo` | answers at once |
- * | `echo-slow` | waits before the first word and between words |
+ * | `echo-slow` | waits before its answer, and a stream also between words |
  * | `echo-long` | repeats itself up to a thousand words |
  * | `echo-fail` | always answers 503 |
  * | `echo-busy` | always answers 429 with `retry-after: 1` |
@@ -26,7 +26,7 @@ import {
 /** It costs nothing, and that is known. */
 const free = { price: { currency: "RUB", input: 0, output: 0 }, encoding: "o200k_base" } as const;
 
-/** Milliseconds that `echo-slow` waits before the first word, and between two words. */
+/** Milliseconds that `echo-slow` waits before the first word, and in a stream between two words. */
 const slow = { first: 1000, next: 150 };
 
 const longWords = 1000;

@@ -1,4 +1,4 @@
-import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertLess, assertRejects, assertStringIncludes } from "@std/assert";
 import type { ChatReply } from "../../core/chat.ts";
 import { Transport } from "../../core/transport.ts";
 import echo from "../../providers/echo.ts";
@@ -222,6 +222,18 @@ Deno.test("echo-slow ends at once when its signal fires, before and within its a
     controller.abort(new Error("gone"));
     await assertRejects(() => next, Error, "gone");
   }
+});
+
+Deno.test("echo says nothing more once its client has gone", async () => {
+  await using router = await startRouter();
+  const words = 20;
+  const response = await router.chat(ask("echo-slow", "word ".repeat(words), { stream: true }));
+  const reader = response.body!.getReader();
+  await reader.read();
+  await reader.cancel();
+  const [row] = await router.usage();
+  assertEquals(row!.state, "aborted");
+  assertLess(Number(row!.output_tokens), words);
 });
 
 Deno.test("echo needs nothing to be set, and lists its models", async () => {
