@@ -52,16 +52,20 @@ async function serve(
   const rest = (async () => {
     while (!(await reader.read()).done);
   })();
+  const url = new URL(/listens on (\S+)/.exec(printed)![1]!);
+  const headers = {
+    authorization: `Bearer ${/^ {2}(xr-\S+)$/m.exec(printed)![1]}`,
+    "content-type": "application/json",
+  };
   return {
     child,
     log,
+    url,
+    headers,
     chat: (body: object) =>
-      fetch(`${/listens on (\S+)/.exec(printed)![1]}/v1/chat/completions`, {
+      fetch(new URL("/v1/chat/completions", url), {
         method: "POST",
-        headers: {
-          authorization: `Bearer ${/^ {2}(xr-\S+)$/m.exec(printed)![1]}`,
-          "content-type": "application/json",
-        },
+        headers,
         body: JSON.stringify(body),
       }),
     async ended() {
@@ -116,6 +120,41 @@ Deno.test({
       const { code, log } = await server.ended();
       assertEquals(code, 0, log);
       assertEquals(await rowsIn(folder), [{ state: "completed", status: 200, output_tokens: 4 }]);
+    }),
+});
+
+Deno.test({
+  name: "start answers what comes in with the signal that stops it",
+  // Windows has no pipes among its files.
+  ignore: Deno.build.os === "windows",
+  fn: () =>
+    inFolder(async (folder) => {
+      const pipe = `${folder}/pipe`;
+      await new Deno.Command("mkfifo", { args: [pipe] }).output();
+      // Nothing else happens between the signal and the end of what is written into the pipe.
+      await Deno.mkdir(`${folder}/mine`);
+      await Deno.writeTextFile(
+        `${folder}/mine/90_wait.ts`,
+        `import { definePlugin } from "xrouter/plugin";
+        Deno.addSignalListener("SIGTERM", () => Deno.readTextFileSync(${JSON.stringify(pipe)}));
+        export default definePlugin({ name: "wait", setup: () => ({}) });`,
+      );
+      const server = await serve(folder, { XROUTER_PLUGINS_DIR: `${folder}/mine` });
+      const body = JSON.stringify({ ...slow, model: "echo", stream: false });
+      const fields = { ...server.headers, host: server.url.host, connection: "close" };
+      const head = Object.entries({ ...fields, "content-length": `${body.length}` })
+        .map((field) => field.join(": "));
+      server.child.kill("SIGTERM");
+      const held = await Deno.open(pipe, { write: true });
+      const { hostname, port } = server.url;
+      const connection = await Deno.connect({ hostname, port: Number(port) });
+      const sent = ["POST /v1/chat/completions HTTP/1.1", ...head, "", body].join("\r\n");
+      await connection.write(new TextEncoder().encode(sent));
+      held.close();
+      const text = await new Response(connection.readable).text();
+      assertMatch(text, /^HTTP\/1\.1 200 .*one two three four/s);
+      const { code, log } = await server.ended();
+      assertEquals(code, 0, log);
     }),
 });
 
