@@ -46,7 +46,7 @@ function isOtherType({ code, path }: z.core.$ZodIssue): boolean {
 }
 
 /** What is said where the schema has no words of its own: what would be right, never the value. */
-function wordsFor(issue: z.core.$ZodRawIssue): string | undefined {
+export function wordsFor(issue: z.core.$ZodRawIssue): string | undefined {
   if (issue.code === "unrecognized_keys") {
     const known = issue.inst instanceof z.ZodObject ? Object.keys(issue.inst.shape) : [];
     return `unknown field ${quoted(issue.keys).join(", ")}. ` +

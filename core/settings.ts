@@ -7,6 +7,7 @@
  */
 import { z } from "zod";
 import { isHeaderValue } from "./header_syntax.ts";
+import { wordsFor } from "./issues.ts";
 
 /** What {@linkcode setting} writes into a schema's metadata. */
 export interface SettingMeta {
@@ -197,7 +198,7 @@ export function readSettings<S extends z.ZodType>(
     input[field] = required(schema) instanceof z.ZodNumber ? decimal(value) : value;
     fromEnv.set(field, variable);
   }
-  const parsed = schema.safeParse(input);
+  const parsed = schema.safeParse(input, { error: wordsFor });
   // Each field by itself, so that one that is wrong hides nothing of the others.
   const unsendable = [...declared].flatMap(([field, meta]): Problem[] => {
     const { data } = meta.schema.safeParse(input[field]);

@@ -87,7 +87,7 @@ Deno.test("readSettings tells all problems at once, each with its place and purp
   assertStringIncludes(about("LIMIT")[0]!, "It sets: Requests a minute");
   assertEquals(about("KEY"), ["KEY: has the wrong form. It sets: The key"]);
   assertEquals(about("section.words.1").length, 1);
-  assertStringIncludes(about("section.hosts")[0]!, "It sets: Where to ask");
+  assertEquals(about("section.hosts"), ["section.hosts: must be a list. It sets: Where to ask"]);
   assertEquals(about("section"), [
     'section: unknown setting "colour". Known settings: "perMinute", "key", "hosts", "words"',
   ]);
