@@ -35,9 +35,10 @@ export function waitingStream(options: WaitingOptions): ReadableStream<Uint8Arra
     start(controller) {
       controller.enqueue(comment());
       const say = () => {
+        // First, because to speak may be what tells that the client has gone, which stops it.
+        alarm = new Alarm(keepAliveMs, say);
         // To a client that does not read, comments would pile up.
         if (pulling) controller.enqueue(comment());
-        alarm = new Alarm(keepAliveMs, say);
       };
       alarm = new Alarm(keepAliveMs, say);
     },

@@ -1,4 +1,8 @@
 import { assert, assertEquals, assertStringIncludes } from "@std/assert";
+import { RouterError } from "../../core/errors.ts";
+import { keepAliveFrame } from "../../core/frames.ts";
+import { Alarm } from "../../core/ticker.ts";
+import { waitingStream } from "../../core/waiting_stream.ts";
 import { startKernel } from "../support/kernel.ts";
 import { LeavingClient } from "../support/leaving_client.ts";
 import { ask } from "../support/router.ts";
@@ -93,3 +97,33 @@ for (const onAbort of ["cancel", "drain"] as const) {
     assertEquals(kernel.outcomes.length, 1);
   });
 }
+
+Deno.test("a waiting stream is silent once its own words have told that the client has gone", async () => {
+  const { promise: gone, resolve: onGone } = Promise.withResolvers<void>();
+  const reader = waitingStream({
+    answer: new Promise(() => {}),
+    comment: () => keepAliveFrame,
+    keepAliveMs: 20,
+    onGone,
+    onFailure: () => new RouterError("aborted", "nobody reads this"),
+  }).getReader();
+  await reader.read();
+  let said = 0;
+  const { prototype } = ReadableStreamDefaultController;
+  const { enqueue } = prototype;
+  // As the runtime's server does that finds the connection closed when it writes.
+  prototype.enqueue = function (chunk) {
+    said++;
+    enqueue.call(this, chunk);
+    void reader.cancel();
+  };
+  try {
+    void reader.read();
+    await gone;
+    // Two more comments would have been due by then.
+    await new Promise<void>((resolve) => new Alarm(60, resolve));
+    assertEquals(said, 1);
+  } finally {
+    prototype.enqueue = enqueue;
+  }
+});
