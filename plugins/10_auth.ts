@@ -115,7 +115,8 @@ export default definePlugin({
   name: "auth",
   provides: ["caller"],
   setup(_config, host) {
-    const ring = new KeyRing(new KeyStore(host.database), (error) => {
+    const keys = new KeyStore(host.database);
+    const ring = new KeyRing(keys, (error) => {
       host.log.error("the keys' table cannot be used", { error: String(error) });
     });
     const check = async (headers: Headers) => {
@@ -140,6 +141,10 @@ export default definePlugin({
           c.set("caller", await check(c.req.raw.headers));
           await next();
         });
+      },
+      async ready() {
+        // No key has this hash: what counts is that it can be looked up.
+        await keys.find("");
       },
       dispose: () => ring.flush(),
     };

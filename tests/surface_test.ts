@@ -22,7 +22,7 @@ Deno.test("GET /ready says yes, or what is down; why is in the log", async () =>
   router.program.database.close();
   const down = await fetch(`${router.url}/ready`);
   assertEquals(down.status, 503);
-  assertEquals(await down.json(), { status: "not ready", failed: ["database"] });
+  assertEquals(await down.json(), { status: "not ready", failed: ["database", "auth"] });
   assertMatch(String(router.log.find(({ failed }) => failed === "database")?.error), /closed/i);
 });
 

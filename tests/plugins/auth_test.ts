@@ -197,6 +197,8 @@ Deno.test("without the keys' table a cached key works for a moment, then all is 
   assertMatch(text, /"code":"unavailable"/);
   assert(!/SQL|table|hidden/i.test(text), text);
   assertEquals(await statuses(router, {}), [401, 401]);
+  const ready = await fetch(`${router.url}/ready`);
+  assertEquals(await ready.json(), { status: "not ready", failed: ["auth"] });
   await router.program.database.execute("ALTER TABLE hidden RENAME TO api_keys");
   assertEquals(await statuses(router, bearer(router.secret)), [200, 200]);
 });
