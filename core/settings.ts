@@ -25,8 +25,8 @@ export interface SettingMeta {
  * Declares one setting that can come from an environment variable.
  *
  * @param variable The environment variable's name.
- * @param schema Type and default. From the environment a number (`z.number()`) comes as one, if it
- * is written in decimal digits, and anything else as a string.
+ * @param schema Type and default. From the environment a `z.number()`, which may be optional or have a
+ * default, comes as a number, if it is written in decimal digits, and anything else as a string.
  * @param description One sentence; the documentation prints it.
  * @param options `secret`: the value is never printed. `anyLetters`: a secret that goes into no
  * header as it is, such as a password.
@@ -148,8 +148,8 @@ export function secretsOf(schema: z.ZodType, value: unknown): [field: string, te
     const inner = (value as Readonly<Record<string, unknown>> | null | undefined)?.[field];
     if (!secret) return secretsOf(schema, inner);
     return (Array.isArray(inner) ? inner : [inner])
-      .filter((text) => typeof text === "string" && text !== "")
-      .map((text): [string, string] => [field, text]);
+      .map((each): [string, string] => [field, typeof each === "number" ? `${each}` : each])
+      .filter(([, text]) => typeof text === "string" && text !== "");
   });
 }
 
@@ -198,7 +198,7 @@ export function readSettings<S extends z.ZodType>(
     input[field] = required(schema) instanceof z.ZodNumber ? decimal(value) : value;
     fromEnv.set(field, variable);
   }
-  const parsed = schema.safeParse(input, { error: wordsFor });
+  const parsed = parse(schema, input);
   // Each field by itself, so that one that is wrong hides nothing of the others.
   const unsendable = [...declared].flatMap(([field, meta]): Problem[] => {
     const { data } = meta.schema.safeParse(input[field]);
@@ -224,6 +224,16 @@ export function readSettings<S extends z.ZodType>(
     return { at: place, message: `${message}${purpose}` };
   });
   return { problems: [...wrong, ...unsendable] };
+}
+
+/** @throws {Error} what a schema throws, without its words where they may repeat a secret. */
+function parse<S extends z.ZodType>(schema: S, input: Readonly<Record<string, unknown>>) {
+  try {
+    return schema.safeParse(input, { error: wordsFor });
+  } catch (error) {
+    if (secretsOf(schema, input).length === 0) throw error;
+    throw new Error("an error whose words are left out, since they may repeat a secret");
+  }
 }
 
 /** The number that a text is in decimal digits; `NaN`, which schemas refuse, for any other text. */

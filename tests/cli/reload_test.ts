@@ -139,6 +139,12 @@ Deno.test("check says beforehand what a start or a reload refuses", () =>
         [plugin('throw new Error("no luck");'), /plugin "late" cannot be set up: no luck/],
         [plugin('return { routes() { throw new Error("no way"); } };'), /add its routes: no way/],
         [plugin("return { onWord() {} };"), /onWord/],
+        // What fails once may be well a moment later: what was found is told all the same.
+        [
+          plugin("return {};") +
+          'if (!globalThis.tried) { globalThis.tried = true; throw new Error("cold"); }',
+          /cold/,
+        ],
       ] as const
     ) {
       const { code, stderr } = await check(text);

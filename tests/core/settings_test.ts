@@ -1,4 +1,4 @@
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
 import { z } from "zod";
 import {
   commaList,
@@ -98,6 +98,25 @@ Deno.test("readSettings never tells a secret's value", () => {
     assertEquals(source.problems.length, 1);
     assertEquals(/abc|123/.test(JSON.stringify(source.problems)), false);
   }
+});
+
+Deno.test("readSettings never tells a secret's value in the words of a check, nor of an error", () => {
+  const secret = (schema: z.ZodType) =>
+    z.strictObject({ pin: setting("PIN", schema, "The pin", { secret: true }) });
+  const check = secret(
+    z.number().refine((pin) => pin < 10, {
+      error: ({ input }) => `"${input}" is no pin`,
+    }),
+  );
+  const { problems } = readSettings(check, { env: { PIN: "987654321" }, file: {}, at: "section" });
+  assertEquals(problems, [{ at: "PIN", message: '"[pin]" is no pin. It sets: The pin' }]);
+  const document = secret(z.string().transform((text) => JSON.parse(text)));
+  const error = assertThrows(
+    () => readSettings(document, { env: { PIN: "geheim-1234" }, file: {}, at: "section" }),
+    Error,
+    "left out",
+  );
+  assertEquals(/geheim/.test(String(error.stack) + String(error.cause)), false);
 });
 
 Deno.test("readSettings refuses a section that is no object", () => {
@@ -209,7 +228,12 @@ Deno.test("secretsOf finds the secrets in lists and in lists of objects", () => 
     keys: ["k1", "k2", ""],
     accounts: [{ name: "a", key: "k3" }, null, { key: 7 }],
   };
-  assertEquals(secretsOf(nested, settings), [["keys", "k1"], ["keys", "k2"], ["key", "k3"]]);
+  assertEquals(secretsOf(nested, settings), [
+    ["keys", "k1"],
+    ["keys", "k2"],
+    ["key", "k3"],
+    ["key", "7"],
+  ]);
   assertEquals(withoutSecrets("k1 k2 k3 a", nested, settings, 1), "[keys] [keys] [key] a");
   for (const value of [undefined, null, 7, "text", [], { accounts: 7 }]) {
     assertEquals(secretsOf(nested, value), []);
