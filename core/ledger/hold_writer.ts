@@ -60,6 +60,9 @@ export function leaseEnd(ms: string): string {
 /** SQLite takes at most 32,766 values in one statement. */
 const maxRows = 500;
 
+/** Milliseconds for which a key goes by itself since a hold of its did not fit, and until one fits. */
+const apartMs = 1_000;
+
 /** Milliseconds for which a database that another process has locked is tried again. */
 const busyMs = 2_000;
 
@@ -90,8 +93,8 @@ export class HoldWriter {
   #writing = false;
   /** The database is locked: what waits is tried again after it. */
   #pause: ReturnType<typeof setTimeout> | undefined;
-  /** By key whether its last hold fitted. Of one that was refused, each goes by itself, to spare others. */
-  readonly #fitted = new Map<string | null, boolean>();
+  /** By key until when its holds go by themselves, to spare others; 0 for one whose holds fit. */
+  readonly #apart = new Map<string | null, number>();
 
   /**
    * @param database The database, migrated.
@@ -148,17 +151,23 @@ export class HoldWriter {
   }
 
   #isApart({ hold }: Pick<Waiting, "hold">): boolean {
-    return this.#fitted.get(hold.keyId) === false;
+    return (this.#apart.get(hold.keyId) ?? 0) > 0;
   }
 
   async #writeAlone(hold: Hold, until: number): Promise<void> {
-    await retryWhileBusy(() => this.#insert([hold]), until - performance.now());
-    this.#fitted.set(hold.keyId, true);
+    try {
+      await retryWhileBusy(() => this.#insert([hold]), until - performance.now());
+    } catch (error) {
+      if (doesNotFit(error)) this.#setApart(hold);
+      throw error;
+    }
+    // One that is at its limit fits every now and then.
+    if (performance.now() >= this.#apart.get(hold.keyId)!) this.#apart.set(hold.keyId, 0);
   }
 
   /**
    * Writes a group; where not all of it fits, in two parts, since each try may be a round trip: first
-   * the keys whose last hold fitted, or else by halves.
+   * the keys whose holds fit, or else by halves.
    *
    * @param onAnswer Told once that the database has answered, whatever it was.
    */
@@ -169,7 +178,7 @@ export class HoldWriter {
       await this.#insert(group.map(({ hold }) => hold));
       onAnswer();
       for (const { hold, resolve } of group) {
-        this.#fitted.set(hold.keyId, true);
+        if (!this.#apart.has(hold.keyId)) this.#apart.set(hold.keyId, 0);
         resolve();
       }
     } catch (error) {
@@ -187,16 +196,20 @@ export class HoldWriter {
       }
       onAnswer();
       for (const { hold, reject } of group) {
-        if (refused) this.#fitted.set(hold.keyId, false);
+        if (refused) this.#setApart(hold);
         reject(error);
       }
     }
   }
 
+  #setApart({ keyId }: Hold): void {
+    this.#apart.set(keyId, performance.now() + apartMs);
+  }
+
   #parts(group: readonly Waiting[]): [Waiting[], Waiting[]] {
     const { known = [], others = [] } = Object.groupBy(
       group,
-      ({ hold }) => this.#fitted.get(hold.keyId) ? "known" : "others",
+      ({ hold }) => this.#apart.get(hold.keyId) === 0 ? "known" : "others",
     );
     if (known.length > 0 && others.length > 0) return [known, others];
     const middle = group.length >> 1;

@@ -195,7 +195,8 @@ Deno.test("keys whose last hold fitted are parted from those of which nobody kno
   await Promise.all(group);
 });
 
-Deno.test("holds of a key that was refused go by themselves until one fits, those that wait too", async () => {
+Deno.test("holds of a key that was refused go by themselves for a second, and until one fits", async () => {
+  using clock = new HeldClock();
   const { client, asked, until } = databaseOf("file");
   const writer = new HoldWriter(client, 1_000, null);
   const first = ["key_1", "key_2"].map((key) => writer.write(holdOf(key)));
@@ -220,11 +221,28 @@ Deno.test("holds of a key that was refused go by themselves until one fits, thos
   ]);
   for (const { answer } of asked.slice(3)) answer();
   await Promise.all([first[1], waiting, ...more]);
-  const again = ["key_1", "key_2"].map((key) => writer.write(holdOf(key)));
-  await until(7);
-  assertEquals(asked[6]!.keys, ["key_1", "key_2"]);
-  asked[6]!.answer();
-  await Promise.all(again);
+  /** Writes a hold of each key. @returns The keys of each statement. */
+  const both = async (refused: boolean) => {
+    const before = asked.length;
+    const holds = ["key_1", "key_2"].map((key) => writer.write(holdOf(key)));
+    await turn();
+    const sent = asked.slice(before);
+    for (const { keys, answer } of sent) {
+      answer(refused && keys.includes("key_1") ? refusal : undefined);
+    }
+    await Promise.allSettled(holds);
+    return sent.map(({ keys }) => keys);
+  };
+  const apart = [["key_1"], ["key_2"]];
+  // One that is at its limit fits every now and then.
+  assertEquals(await both(false), apart);
+  clock.pass(500);
+  assertEquals(await both(true), apart);
+  clock.pass(999);
+  assertEquals(await both(false), apart);
+  clock.pass(1);
+  assertEquals(await both(false), apart);
+  assertEquals(await both(false), [["key_1", "key_2"]]);
 });
 
 Deno.test("a hold whose time a lock has taken is not written any more, in no part of its group", async () => {
