@@ -54,7 +54,7 @@ export class JsonEvents {
     ) return Chunk.fromBytes(event, false);
     const { data = "" } = readEvent(event);
     const json = parseEvent(data);
-    if (!isReply(json)) return undefined;
+    if (json === undefined) return undefined;
     this.#known = event.slice();
     this.#note(json);
     return Chunk.fromBytes(event, false, json);
@@ -62,18 +62,25 @@ export class JsonEvents {
 }
 
 /**
- * The JSON of an event; `undefined` for what is no JSON and says nothing.
+ * The JSON object of an event; `undefined` for what is none and says nothing.
  *
  * @param parse Reads JSON, and throws for what is none.
- * @throws {RouterError} `upstream_unavailable` for what is no JSON and names words: they are lost.
+ * @throws {RouterError} `upstream_unavailable` for what is no JSON object and names words: they are lost.
  */
-export function parseEvent(data: string, parse: (text: string) => unknown = JSON.parse): unknown {
+export function parseEvent(
+  data: string,
+  parse: (text: string) => unknown = JSON.parse,
+): ChatReply | undefined {
   try {
-    return parse(data);
+    const json = parse(data);
+    if (isReply(json)) return json;
   } catch {
-    if (!/"(delta|content|text)"/.test(data)) return undefined;
-    throw new RouterError("upstream_unavailable", "The provider sent an event that is no JSON", {
-      detail: data.slice(0, 500),
-    });
+    // It is told below.
   }
+  if (!/"(delta|content|text)"/.test(data)) return undefined;
+  throw new RouterError(
+    "upstream_unavailable",
+    "The provider sent an event that is no JSON object",
+    { detail: data.slice(0, 500) },
+  );
 }

@@ -170,6 +170,8 @@ Deno.test("Kernel asks the next provider where a stream holds no answer", async 
     const events of [
       ["data: {nope\n\n", "data: 5\n\n", "data: null\n\n", "data: []\n\n", done],
       ['data: "words"\n\n'],
+      // Words that nobody can read are not passed over.
+      ['data: [{"choices":[{"index":0,"delta":{"content":"hi"}}]}]\n\n', ...ending()],
       ['data: {"type":"ping"}\n\n', 'data: {"choices":null}\n\n'],
     ]
   ) {

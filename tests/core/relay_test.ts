@@ -135,6 +135,43 @@ Deno.test("Relay makes a usage event where the vendor has none", async () => {
   assertEquals(text, delta("one two three") + stop + made + done);
 });
 
+Deno.test("Relay's own usage event says of the answer what its first event with an id says, and no more", async () => {
+  // As Azure's: about the prompt alone, before the answer has an id.
+  const filter = event({ id: "", object: "", created: 0, model: "", choices: [], filter: [1] });
+  const parts = [filter, delta("one two three"), stop, done];
+  const { text } = await relayed(parts, withUsage);
+  const made = JSON.parse(text.trimEnd().split("\n\n").at(-2)!.slice("data: ".length));
+  assertEquals({ ...made, usage: undefined }, {
+    id: "chatcmpl-1",
+    object: "chat.completion.chunk",
+    created: 1,
+    model: "vendor-model-0613",
+    choices: [],
+    usage: undefined,
+  });
+});
+
+Deno.test("what a plugin does to a reply in place changes nothing of its usage", async () => {
+  const hooks: Hooks = {
+    onChunk(_x, { json }) {
+      if (json?.usage) Object.assign(json.usage, { prompt_tokens: 1, completion_tokens: 1 });
+    },
+  };
+  for (const isStream of [true, false]) {
+    await using kernel = startKernel({
+      providers: [
+        inProcess(() => isStream ? inParts([delta("a"), stop, usage, done]) : wholeAnswer("a")),
+      ],
+      plugins: [{ hooks }],
+    });
+    const asked = ask("vendor/m", "hi", isStream ? withUsage : {});
+    const text = await (await kernel.chat(asked)).text();
+    const { input, output } = (await kernel.ended()).usage!;
+    assertEquals([input, output], [10, 5], text);
+    assertStringIncludes(text, '"completion_tokens":5');
+  }
+});
+
 Deno.test("Relay tells what a whole answer cost, whatever a plugin makes of it", async () => {
   const price = { currency: "RUB", input: 65, output: 130 };
   await using upstream = startUpstream(() => wholeAnswer("a"));
