@@ -49,8 +49,8 @@ function isOtherType({ code, path }: z.core.$ZodIssue): boolean {
 export function wordsFor(issue: z.core.$ZodRawIssue): string | undefined {
   if (issue.code === "unrecognized_keys") {
     const known = issue.inst instanceof z.ZodObject ? Object.keys(issue.inst.shape) : [];
-    return `unknown field ${quoted(issue.keys).join(", ")}. ` +
-      `Known fields: ${quoted(known).join(", ")}`;
+    const unknown = `unknown field ${quoted(issue.keys).join(", ")}`;
+    return known.length === 0 ? unknown : `${unknown}. Known fields: ${quoted(known).join(", ")}`;
   }
   const must = mustOf(issue);
   return must && (issue.input === undefined ? `is missing. It must ${must}` : `must ${must}`);
@@ -61,7 +61,11 @@ function mustOf(issue: z.core.$ZodRawIssue): string | undefined {
     case "invalid_type":
       return `be ${types[issue.expected] ?? `of the type ${issue.expected}`}`;
     case "invalid_value":
-      return `be ${either.format(issue.values.map((each) => JSON.stringify(each)))}`;
+      return `be ${
+        either.format(issue.values.map((each) =>
+          typeof each === "string" ? `"${each}"` : String(each)
+        ))
+      }`;
     case "too_small":
       return bound(issue, issue.inclusive ? "at least" : "above", issue.minimum);
     case "too_big":
@@ -73,7 +77,9 @@ function mustOf(issue: z.core.$ZodRawIssue): string | undefined {
 
 function bound({ origin }: { origin: string }, side: string, limit: number | bigint): string {
   const unit = units[origin];
-  return unit === undefined ? `be ${side} ${limit}` : `have ${side} ${limit} ${unit}`;
+  return unit === undefined
+    ? `be ${side} ${limit}`
+    : `have ${side} ${limit} ${unit}${Number(limit) === 1 ? "" : "s"}`;
 }
 
 function quoted(names: readonly string[]): string[] {
@@ -94,4 +100,4 @@ const types: Readonly<Record<string, string>> = {
   string: "a string",
 };
 
-const units: Readonly<Record<string, string>> = { array: "items", string: "characters" };
+const units: Readonly<Record<string, string>> = { array: "item", string: "character" };

@@ -22,8 +22,8 @@ export interface LoadedModule {
 const moduleFile = /\.(ts|js|mjs)$/;
 const code = /(?<!\.d)\.([mc]?[tj]s|[tj]sx)$/i;
 const testFile = /_test\.\w+$/;
-/** The last is what a file system keeps at its root. */
-const leftAlone = /^[_.]|^lost\+found$/;
+/** The second is what a file system keeps at its root. */
+const leftAlone = /^[_.]|^lost\+found$|^node_modules$/;
 
 /**
  * Imports every module of some folders, as its file is now. A module is a file that ends in `.ts`, `.js` or `.mjs`, or a
@@ -107,8 +107,9 @@ function isCode(name: string): boolean {
 /** Whether somebody may have meant a folder as a module; one that cannot be read may be one, too. */
 async function holdsCode(folder: string): Promise<boolean> {
   try {
-    for await (const { name } of Deno.readDir(folder)) {
-      if (isCode(name)) return true;
+    for await (const { name, isDirectory } of Deno.readDir(folder)) {
+      if (leftAlone.test(name)) continue;
+      if (isDirectory ? await holdsCode(join(folder, name)) : isCode(name)) return true;
     }
     return false;
   } catch {

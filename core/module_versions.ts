@@ -13,6 +13,7 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import nodeModule from "node:module";
 import { pathToFileURL } from "node:url";
+import { stripVTControlCharacters } from "node:util";
 import { inTime } from "./code_limits.ts";
 import { reasonOf } from "./errors.ts";
 
@@ -93,7 +94,7 @@ async function importWhole(url: string): Promise<{ readonly default?: unknown }>
   try {
     return await import(url);
   } catch (error) {
-    const reason = reasonOf(error);
+    const reason = stripVTControlCharacters(reasonOf(error));
     const cure = /^(module|exports|require) is not defined/.test(reason) ? commonJs : mendIt;
     throw new Error(`its import throws: ${reason}. ${cure}`, { cause: error });
   }

@@ -58,6 +58,7 @@ Deno.test("loadModules does not pass over what somebody may have meant as a modu
     "20_b.tsx": "export default 1;",
     "25_capitals.TS": "export default 1;",
     "30_folder/index.ts": "export default 1;",
+    "40_folder/src/mod.ts": "export default 1;",
   });
   const { modules, problems } = await loadModules([folder.path]);
   assertEquals(modules, []);
@@ -68,6 +69,7 @@ Deno.test("loadModules does not pass over what somebody may have meant as a modu
     `/20_b.tsx ${rename}`,
     `/25_capitals.TS ${rename}`,
     "/30_folder has no mod.ts. Add one, or begin its name with _ to have it left alone",
+    "/40_folder has no mod.ts. Add one, or begin its name with _ to have it left alone",
   ]);
 });
 
