@@ -30,7 +30,7 @@ import { type Retired, Retirement } from "./retirement.ts";
 import { standardLimitsOf } from "./routing/limits.ts";
 import { Server } from "./server.ts";
 import type { Problem } from "./settings.ts";
-import { databaseAlive, localFile, openDatabase } from "./store/database.ts";
+import { closeDatabase, databaseAlive, localFile, openDatabase } from "./store/database.ts";
 import { migrate } from "./store/migrate.ts";
 import { PriceStore } from "./prices/price_store.ts";
 
@@ -235,7 +235,7 @@ export class Program {
     await this.#retirement.close({ plugins: this.#plugins, transports: [] });
     await this.catalog.prices.close();
     await closeProviders(this.catalog);
-    this.database.close();
+    await closeDatabase(this.database);
     // Last, since a file system that hangs may hold it up.
     await inTime(this.#watcher?.close(), this.#limits.stop).catch(() => {});
     return this.#retirement.failed === before;

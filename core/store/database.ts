@@ -54,6 +54,14 @@ export async function databaseAlive(client: Client): Promise<void> {
   await client.execute("SELECT 1 FROM sqlite_schema LIMIT 1");
 }
 
+/** Closes a database. What stands in a local file's log is in the file then, unless others have it open. */
+export async function closeDatabase(client: Client): Promise<void> {
+  if (client.protocol === "file") {
+    await client.execute("PRAGMA wal_checkpoint(TRUNCATE)").catch(() => {});
+  }
+  client.close();
+}
+
 /**
  * Runs `action` again while another process holds the write lock (SQLITE_BUSY), for up to 30 s or
  * `deadlineMs`, and then rejects with what it rejected with. `action` must be safe to repeat.

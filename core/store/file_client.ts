@@ -10,6 +10,9 @@ import {
 } from "@libsql/client";
 import { type Plain, PreparedWrites, type Writes, writing } from "./prepared_writes.ts";
 
+/** Milliseconds for which calls wait for a transaction. */
+const heldMs = 5_000;
+
 /** Whether an error says that another connection holds the lock, so that a retry can succeed. */
 export function isBusy(error: unknown): boolean {
   return error instanceof LibsqlError && error.code === "SQLITE_BUSY";
@@ -100,17 +103,18 @@ export class FileClient implements Client {
   }
 
   /**
-   * Opens a transaction; every other call waits until it ends, so that whoever opens one has to end it
-   * before it calls the client again. "deferred" takes the write lock at once like "write", so that
+   * Opens a transaction; every other call waits until it ends, for five seconds at most: then calls are
+   * refused until it ends, so that one who calls while its own is open learns of it. "deferred" takes the write lock at once like "write", so that
    * SQLITE_BUSY comes from here and never from within.
    */
   transaction(mode: TransactionMode = "write"): Promise<Transaction> {
     const opened = this.#inTurn(() => this.#client.transaction(mode === "read" ? "read" : "write"));
     this.#turn = opened.then((transaction) => {
       const { promise, resolve } = Promise.withResolvers<void>();
+      const timer = setTimeout(resolve, heldMs);
       this.#endTransaction = resolve;
       whenClosed(transaction, resolve);
-      return promise;
+      return promise.finally(() => clearTimeout(timer));
     }, () => {});
     return opened;
   }
@@ -171,7 +175,7 @@ function whenClosed(transaction: Transaction, closed: () => void): void {
     rollback: () => rollback.call(transaction).finally(tell),
     close: () => {
       close.call(transaction);
-      tell();
+      closed();
     },
   });
 }

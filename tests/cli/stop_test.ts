@@ -100,7 +100,11 @@ for (const signal of ["SIGTERM", "SIGINT"] as const) {
       assertMatch(text, /data: \[DONE\]\n\n$/);
       const { code, log } = await server.ended();
       assertEquals(code, 0, log);
-      assertEquals(await rowsIn(folder), [{ state: "completed", status: 200, output_tokens: 4 }]);
+      // Whoever copies the database copies one file.
+      await Deno.mkdir(`${folder}/copy/data`, { recursive: true });
+      await Deno.copyFile(`${folder}/data/xrouter.db`, `${folder}/copy/data/xrouter.db`);
+      const rows = await rowsIn(`${folder}/copy`);
+      assertEquals(rows, [{ state: "completed", status: 200, output_tokens: 4 }]);
     }));
 }
 

@@ -109,3 +109,22 @@ Deno.test("reload lets a request to a plugin's own route finish before it closes
     "dispose two",
   ]);
 });
+
+Deno.test("a stop closes a replaced plugin too that an exchange still holds", async () => {
+  const running = await startReloading({}, { XROUTER_STOP_SECONDS: "0" });
+  const { router, events } = running;
+  try {
+    await running.write({
+      "plugins/90_probe.ts": `import { definePlugin } from "xrouter/plugin";
+        const onFinish = () => new Promise(() => {});
+        const dispose = () => { ${running.says("dispose")}; };
+        export default definePlugin({ name: "probe", setup: () => ({ onFinish, dispose }) });`,
+    });
+    await (await router.chat(ask("echo"))).text();
+    await running.write({ "plugins/90_probe.ts": null });
+    assertEquals(events, []);
+  } finally {
+    await running[Symbol.asyncDispose]();
+  }
+  assertEquals(events, ["dispose"]);
+});

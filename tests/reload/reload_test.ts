@@ -1,6 +1,7 @@
-import { assertEquals, assertMatch } from "@std/assert";
+import { assert, assertEquals, assertMatch } from "@std/assert";
+import { FileWatcher } from "../../core/file_watcher.ts";
 import { dropIn } from "../support/drop_in.ts";
-import { ask } from "../support/router.ts";
+import { ask, startRouter } from "../support/router.ts";
 import { startUpstream, wholeAnswer } from "../support/upstream.ts";
 import { providerText, refused, startReloading } from "./reloading.ts";
 
@@ -217,4 +218,24 @@ Deno.test("reload notices a configuration file that is mounted by links", async 
   await Deno.symlink("..2", `${path}/..new`);
   await Deno.rename(`${path}/..new`, `${path}/..data`);
   assertEquals((await line).changes, ["configuration file: routes"]);
+});
+
+Deno.test("a database that lies among the plugins wakes no reload", async () => {
+  await using folder = await dropIn({ "README.md": "", "data/README.md": "" });
+  await using router = await startRouter({
+    XROUTER_PLUGINS_DIR: folder.path,
+    DATABASE_URL: `file:${folder.path}/data/x.db`,
+  });
+  const { program } = router;
+  let reloads = 0;
+  program.reload = () => Promise.resolve(void reloads++);
+  assert(program.watch());
+  // It looks once itself for what has changed since it was read.
+  assertEquals(reloads, 1);
+  const seen = Promise.withResolvers<void>();
+  const beside = new FileWatcher({ folders: [folder.path], file: undefined }, seen.resolve);
+  await (await router.chat(ask("echo"))).text();
+  await seen.promise;
+  await beside.close();
+  assertEquals(reloads, 1);
 });

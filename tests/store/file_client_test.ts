@@ -98,12 +98,42 @@ for (const thread of [false, true]) {
     }));
 }
 
-Deno.test("FileClient lets nobody wait for a transaction once it is closed", () =>
-  withTable(true, async (client) => {
-    await client.transaction("write");
-    const waiting = writes.execute!(client, 1);
-    client.close();
-    await assertRejects(() => waiting, Error, "closed");
+for (const end of ["close", "reconnect"] as const) {
+  Deno.test(`FileClient lets nobody wait for a transaction after ${end}`, () =>
+    withTable(true, async (client) => {
+      const transaction = await client.transaction("write");
+      const waiting = client.execute("SELECT 1");
+      client[end]();
+      await Promise.allSettled([waiting]);
+      transaction.close();
+      assertEquals(client.closed, end === "close");
+    }));
+}
+
+Deno.test("FileClient refuses whoever calls it while a transaction of theirs is open, and goes on", () =>
+  withTable(true, async (client, _file, stored) => {
+    const { setTimeout } = globalThis;
+    // Five seconds in no time.
+    globalThis.setTimeout = ((ring: () => void, ms?: number) =>
+      setTimeout(ring, ms === 5_000 ? 0 : ms)) as typeof setTimeout;
+    try {
+      await assertRejects(
+        async () => {
+          const transaction = await client.transaction("write");
+          try {
+            await client.execute("SELECT n FROM numbers");
+          } finally {
+            transaction.close();
+          }
+        },
+        Error,
+        "TRANSACTION_ACTIVE",
+      );
+    } finally {
+      globalThis.setTimeout = setTimeout;
+    }
+    await writes.execute!(client, 1);
+    assertEquals(await stored(), [1]);
   }));
 
 Deno.test("FileClient finds its file again after the process has changed its folder", async () => {
