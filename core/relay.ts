@@ -74,8 +74,6 @@ export class Relay implements Ticking {
   #gone = false;
   /** What the provider reported its usage in. */
   #report: ChatReply | undefined;
-  /** What an event of XRouter's own says of the answer: the same as the answer's, once one has an id. */
-  #about: Omit<ChatReply, "choices"> = { object: "chat.completion.chunk" };
   #pumping = false;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   /** Chunks that plugins withheld, and whether any went out. */
@@ -247,10 +245,6 @@ export class Relay implements Ticking {
       }
       // Looking at the bytes spares the parsing of every other chunk.
       if (chunk.whole) return true;
-      if (this.#o.usageWanted && this.#about.id === undefined && chunk.json?.id) {
-        const { id, created, model } = chunk.json;
-        this.#about = { id, ...this.#about, created, model };
-      }
       if (!mayReportUsage(chunk.bytes)) return true;
       const { json } = chunk;
       if (json?.usage == null) return true;
@@ -270,7 +264,7 @@ export class Relay implements Ticking {
     if (this.#withheld && !this.#shown) throw withheld();
     if (usageWanted && !this.#gone) {
       const usage = await this.#o.usage();
-      const event = this.#report ?? this.#about;
+      const event = this.#report ?? tally.about;
       this.#send(Chunk.fromJson({ ...event, choices: [], usage }, false).bytes);
     }
     this.#send(doneFrame);

@@ -98,6 +98,12 @@ export class Tally {
     return model?.slice(0, 256);
   }
 
+  /** What an event of XRouter's own says of a stream: the same as the answer's. */
+  get about(): Omit<ChatReply, "choices"> {
+    const { id, created, model } = this.#lastReplies().find((reply) => reply.id) ?? {};
+    return { id, object: "chat.completion.chunk", created, model };
+  }
+
   /** Takes a report that stood in an event of its own, however many follow it. */
   note(report: WireUsage): void {
     if (readUsage(report) === undefined) return;

@@ -135,7 +135,7 @@ Deno.test("Relay makes a usage event where the vendor has none", async () => {
   assertEquals(text, delta("one two three") + stop + made + done);
 });
 
-Deno.test("Relay's own usage event says of the answer what its first event with an id says, and no more", async () => {
+Deno.test("Relay's own usage event says of the answer what the answer's own do, and no more", async () => {
   // As Azure's: about the prompt alone, before the answer has an id.
   const filter = event({ id: "", object: "", created: 0, model: "", choices: [], filter: [1] });
   const parts = [filter, delta("one two three"), stop, done];
