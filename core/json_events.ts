@@ -77,7 +77,7 @@ export function parseEvent(
   } catch {
     // It is told below.
   }
-  if (!/"(delta|content|text)"/.test(data)) return undefined;
+  if (!/"(delta|content|text)"\s*:/.test(data)) return undefined;
   throw new RouterError(
     "upstream_unavailable",
     "The provider sent an event that is no JSON object",

@@ -65,6 +65,9 @@ export interface RelayOptions {
   settle: (end: RelayEnd) => void;
 }
 
+/** Of how many events one may have to name the answer; Azure's first is about the prompt alone. */
+const openingEvents = 4;
+
 /** Moves one answer from the provider to the client. */
 export class Relay implements Ticking {
   place: number | undefined;
@@ -74,6 +77,8 @@ export class Relay implements Ticking {
   #gone = false;
   /** What the provider reported its usage in. */
   #report: ChatReply | undefined;
+  /** Copies of the first events that went out, where one of XRouter's own is to say of the answer what they do. */
+  readonly #opening: Uint8Array[] = [];
   #pumping = false;
   #controller: ReadableStreamDefaultController<Uint8Array> | undefined;
   /** Chunks that plugins withheld, and whether any went out. */
@@ -245,6 +250,9 @@ export class Relay implements Ticking {
       }
       // Looking at the bytes spares the parsing of every other chunk.
       if (chunk.whole) return true;
+      if (this.#o.usageWanted && this.#opening.length < openingEvents) {
+        this.#opening.push(chunk.bytes.slice());
+      }
       if (!mayReportUsage(chunk.bytes)) return true;
       const { json } = chunk;
       if (json?.usage == null) return true;
@@ -264,7 +272,7 @@ export class Relay implements Ticking {
     if (this.#withheld && !this.#shown) throw withheld();
     if (usageWanted && !this.#gone) {
       const usage = await this.#o.usage();
-      const event = this.#report ?? tally.about;
+      const event = this.#report ?? this.#about();
       this.#send(Chunk.fromJson({ ...event, choices: [], usage }, false).bytes);
     }
     this.#send(doneFrame);
@@ -272,6 +280,12 @@ export class Relay implements Ticking {
     const state = this.#gone ? "aborted" : "completed";
     await upstream.finish();
     this.#settle({ state });
+  }
+
+  #about(): Omit<ChatReply, "choices"> {
+    const events = this.#opening.map((bytes) => Chunk.fromBytes(bytes, false).json);
+    const { id, created, model } = events.find((event) => event?.id) ?? {};
+    return { id, object: "chat.completion.chunk", created, model };
   }
 
   /** @returns Why it cannot end yet. */

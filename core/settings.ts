@@ -231,7 +231,9 @@ function parse<S extends z.ZodType>(schema: S, input: Readonly<Record<string, un
   try {
     return schema.safeParse(input, { error: wordsFor });
   } catch (error) {
-    if (secretsOf(schema, input).length === 0) throw error;
+    const hasSecrets = settingsOf(schema).values().some(({ secret }) => secret) ||
+      secretsOf(schema, input).length > 0;
+    if (!hasSecrets) throw error;
     throw new Error("an error whose words are left out, since they may repeat a secret");
   }
 }

@@ -35,8 +35,8 @@ export class Tally {
   /** The encoding that text is counted with. */
   readonly encoding: Encoding;
   #whole: ChatReply | undefined;
-  /** The whole answer until its text has been counted. */
-  #uncounted: ChatReply | undefined;
+  /** The text of a whole answer until it has been counted. */
+  #wholeText = "";
   /** Copies of the events, end to end: a kept event would keep the whole buffer of its read. */
   #bytes = new Uint8Array(0);
   /** Where each event ends in `#bytes`. */
@@ -64,8 +64,10 @@ export class Tally {
     if (chunk.whole) {
       const { json } = chunk;
       // What a plugin does to the reply must not change what it costs.
-      this.#whole = json?.usage == null ? json : { ...json, usage: copyOf(json.usage) };
-      this.#uncounted = this.#whole;
+      if (json === undefined) return;
+      const { usage, ...rest } = json;
+      this.#whole = usage == null ? rest : { ...rest, usage: copyOf(usage) };
+      this.#wholeText = textOf(json);
       return;
     }
     const { bytes } = chunk;
@@ -96,12 +98,6 @@ export class Tally {
   get model(): string | undefined {
     const model = this.#lastReplies().find((reply) => typeof reply.model === "string")?.model;
     return model?.slice(0, 256);
-  }
-
-  /** What an event of XRouter's own says of a stream: the same as the answer's. */
-  get about(): Omit<ChatReply, "choices"> {
-    const { id, created, model } = this.#lastReplies().find((reply) => reply.id) ?? {};
-    return { id, object: "chat.completion.chunk", created, model };
   }
 
   /** Takes a report that stood in an event of its own, however many follow it. */
@@ -157,14 +153,13 @@ export class Tally {
   }
 
   #hasText(): boolean {
-    if (this.#whole !== undefined) return textOf(this.#whole) !== "";
     this.#fold(this.#ends.length);
-    return this.#text !== "" || this.#anyCounted;
+    return this.#wholeText !== "" || this.#text !== "" || this.#anyCounted;
   }
 
   async #estimate(counted: () => number | Promise<number>, cached: number): Promise<Usage> {
-    this.#text += this.#uncounted === undefined ? "" : textOf(this.#uncounted);
-    this.#uncounted = undefined;
+    this.#text += this.#wholeText;
+    this.#wholeText = "";
     this.#fold(this.#ends.length);
     this.#count();
     const input = await counted();

@@ -1,5 +1,6 @@
 import { type Client, createClient, LibsqlError } from "@libsql/client";
 import { dirname, resolve } from "node:path";
+import { inTime } from "../code_limits.ts";
 import { FileClient, isBusy } from "./file_client.ts";
 import { PreparedWrites } from "./prepared_writes.ts";
 import { WritingThread } from "./writing_thread.ts";
@@ -15,6 +16,9 @@ const busyDeadlineMs = 30_000;
 
 /** Milliseconds that are left to others between two tries of what found the database locked. */
 export const busyPauseMs = 100;
+
+/** How long a close waits until the log is copied into the file. */
+const checkpointMs = 2_000;
 
 /** How long one call to a remote database may take, its answer's body included. */
 const remoteDeadlineMs = 10_000;
@@ -57,7 +61,9 @@ export async function databaseAlive(client: Client): Promise<void> {
 /** Closes a database. What stands in a local file's log is in the file then, unless others have it open. */
 export async function closeDatabase(client: Client): Promise<void> {
   if (client.protocol === "file") {
-    await client.execute("PRAGMA wal_checkpoint(TRUNCATE)").catch(() => {});
+    // Not behind a write that is never answered: to close it settles that too.
+    const copied = client.execute("PRAGMA wal_checkpoint(TRUNCATE)");
+    await inTime(copied, checkpointMs).catch(() => {});
   }
   client.close();
 }

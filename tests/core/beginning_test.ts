@@ -196,7 +196,7 @@ Deno.test("Kernel asks the next provider where a stream holds no answer", async 
 Deno.test("Kernel passes over an event that is no JSON object and says nothing", async () => {
   const [stop, usage, done] = ending() as [string, string, string];
   const broken = ['data: {"id":"chatcmpl-1","choi', "data: oops", "data: {oops}"];
-  const others = ["data: null", "data: 5", 'data: ""', "data: []"];
+  const others = ["data: null", "data: 5", 'data: "text"', 'data: [{"type":"content"}]'];
   for (const bad of [...broken, ...others].map((line) => `${line}\n\n`)) {
     const words = [delta("One "), delta("two "), bad, delta("three"), stop];
     await using upstream = startUpstream(() => streamed(...words, usage, done));

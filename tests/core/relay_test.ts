@@ -1,5 +1,5 @@
 // deno-lint-ignore-file camelcase -- the names of the wire
-import { assertEquals, assertStringIncludes } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import type { Chunk, Hooks } from "../../core/plugin.ts";
 import { inParts, inProcess, startKernel } from "../support/kernel.ts";
 import { seededRandom } from "../support/random.ts";
@@ -149,6 +149,40 @@ Deno.test("Relay's own usage event says of the answer what the answer's own do, 
     choices: [],
     usage: undefined,
   });
+});
+
+Deno.test("Relay's own usage event is named as a plugin has named the others", async () => {
+  const hooks: Hooks = {
+    onChunk: (_x, chunk) => chunk.replace({ ...chunk.json!, id: "mine", model: "alias" }),
+  };
+  const words = Array.from(
+    { length: 8 },
+    (_, i) => event({ choices: [{ index: 0, delta: { content: `${i}` } }] }),
+  );
+  const { text } = await relayed([delta("one"), ...words, stop, done], { ...withUsage, hooks });
+  const made = JSON.parse(text.trimEnd().split("\n\n").at(-2)!.slice("data: ".length));
+  assertEquals([made.id, made.model, made.object], ["mine", "alias", "chat.completion.chunk"]);
+  assert(made.usage.completion_tokens > 0);
+});
+
+Deno.test("what a plugin does to a whole answer in place changes nothing of what is counted of it", async () => {
+  const hooks: Hooks = {
+    onChunk(_x, chunk) {
+      const json = chunk.json!;
+      json.usage = { prompt_tokens: 1, completion_tokens: 1, total_tokens: 2 };
+      json.choices[0]!.message!.content = "";
+      chunk.replace(json);
+    },
+  };
+  for (const usage of [undefined, { prompt_tokens: 10, completion_tokens: 0 }]) {
+    await using kernel = startKernel({
+      providers: [inProcess(() => wholeAnswer("one two three", { usage }))],
+      plugins: [{ hooks }],
+    });
+    await (await kernel.chat(ask("vendor/m"))).body?.cancel();
+    const { output, estimated } = (await kernel.ended()).usage!;
+    assertEquals([output, estimated], [3, true]);
+  }
 });
 
 Deno.test("what a plugin does to a reply in place changes nothing of its usage", async () => {
