@@ -82,6 +82,18 @@ const slow = {
   messages: [{ role: "user", content: "one two three four" }],
 };
 
+/** Writes a plugin of these hooks into a folder. */
+function writeKeeper(folder: string, hooks: string): Promise<void> {
+  return Deno.writeTextFile(
+    `${folder}/90_keeper.ts`,
+    `import { definePlugin } from "xrouter/plugin";
+    export default definePlugin({ name: "keeper", setup: () => (${hooks}) });`,
+  );
+}
+
+/** Hooks of a plugin that cannot be closed. */
+const failing = '{ dispose() { throw new Error("the disk is full") } }';
+
 async function rowsIn(folder: string): Promise<unknown[]> {
   const database = await openDatabase({ url: `file:${folder}/data/xrouter.db` });
   const { rows } = await database.execute("SELECT state, status, output_tokens FROM usage");
@@ -178,12 +190,7 @@ Deno.test("start ends a stream whose time has passed, with an error frame and it
 
 Deno.test("start exits 1 after a stop at which a plugin could not write what it keeps, and names it", () =>
   inFolder(async (folder) => {
-    await Deno.writeTextFile(
-      `${folder}/90_keeper.ts`,
-      `import { definePlugin } from "xrouter/plugin";
-      const dispose = () => { throw new Error("the disk is full"); };
-      export default definePlugin({ name: "keeper", setup: () => ({ dispose }) });`,
-    );
+    await writeKeeper(folder, failing);
     const server = await serve(folder, { XROUTER_PLUGINS_DIR: folder });
     await (await server.chat(slow)).text();
     server.child.kill("SIGTERM");
@@ -195,16 +202,10 @@ Deno.test("start exits 1 after a stop at which a plugin could not write what it 
 
 Deno.test("start exits 0 although a plugin that was replaced long before the stop could not be closed", () =>
   inFolder(async (folder) => {
-    const write = (setup: string) =>
-      Deno.writeTextFile(
-        `${folder}/90_keeper.ts`,
-        `import { definePlugin } from "xrouter/plugin";
-        export default definePlugin({ name: "keeper", setup: () => (${setup}) });`,
-      );
-    await write(`{ dispose() { throw new Error("too late") } }`);
+    await writeKeeper(folder, failing);
     const server = await serve(folder, { XROUTER_PLUGINS_DIR: folder });
     await server.log.until(/"started"/);
-    await write("{}");
+    await writeKeeper(folder, "{}");
     await server.log.until(/could not be closed/);
     server.child.kill("SIGTERM");
     const { code, log } = await server.ended();
@@ -213,18 +214,12 @@ Deno.test("start exits 0 although a plugin that was replaced long before the sto
 
 Deno.test("start exits 1 where a plugin that was replaced could not be closed while the stop waits", () =>
   inFolder(async (folder) => {
-    const write = (setup: string) =>
-      Deno.writeTextFile(
-        `${folder}/90_keeper.ts`,
-        `import { definePlugin } from "xrouter/plugin";
-        export default definePlugin({ name: "keeper", setup: () => (${setup}) });`,
-      );
-    await write(`{ dispose() { throw new Error("too late") } }`);
+    await writeKeeper(folder, failing);
     const server = await serve(folder, { XROUTER_PLUGINS_DIR: folder });
     await server.log.until(/"started"/);
     // It began with the plugin, and is over only once the stop has begun.
     const response = await server.chat(slow);
-    await write("{}");
+    await writeKeeper(folder, "{}");
     await server.log.until(/"reloaded"/);
     server.child.kill("SIGTERM");
     await response.text();
