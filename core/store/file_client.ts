@@ -104,8 +104,8 @@ export class FileClient implements Client {
 
   /**
    * Opens a transaction; every other call waits until it ends, for five seconds at most: then calls are
-   * refused until it ends, so that one who calls while its own is open learns of it. "deferred" takes the write lock at once like "write", so that
-   * SQLITE_BUSY comes from here and never from within.
+   * refused until it ends, so that one who calls while its own is open learns of it. "deferred" takes
+   * the write lock at once like "write", so that SQLITE_BUSY comes from here and never from within.
    */
   transaction(mode: TransactionMode = "write"): Promise<Transaction> {
     const opened = this.#inTurn(() => this.#client.transaction(mode === "read" ? "read" : "write"));
